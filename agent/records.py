@@ -1,0 +1,146 @@
+"""What a measurement is, from the row as read to the value that trains."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Qualifier = Literal["=", "<", ">"]
+Structure = Literal["smiles", "molblock"]
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a file something stands, as a person who opens it would say it.
+
+    Attributes:
+        row: The row number as the file's own program shows it (header rows count); for an
+            SDF the number of the record; for a SQL batch the number of the row in it.
+        sheet: The workbook's sheet, or an empty text.
+        column: The column's header, or an empty text where the whole row is meant.
+    """
+
+    row: int
+    sheet: str = ""
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assay:
+    """What was measured, in the words of the K-MELLODDY standard format.
+
+    A profile that maps columns fills in what it knows and leaves the rest empty.
+    """
+
+    test: str = ""
+    test_type: str = ""
+    subject: str = ""
+    readout: str = ""
+    condition: str = ""
+
+    def label(self) -> str:
+        """Returns the parts that are known, as one line for reports."""
+        parts = (self.test, self.test_type, self.subject, self.readout, self.condition)
+        return " / ".join(part for part in parts if part) or "(unnamed assay)"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One measurement as a store gives it: nothing is interpreted yet.
+
+    Attributes:
+        compound_id: The silo's own compound number.
+        structure: The structure as given.
+        structure_format: How to parse `structure`.
+        assay: What was measured.
+        endpoint: The endpoint id that the profile declares, or an empty text: then the
+            catalogue's rules decide from `assay`.
+        qualifier: As written, or empty.
+        value: As written.
+        unit: As written, or empty.
+        date: As written, or empty.
+        measurement_id: The silo's number for the measurement, or empty; a later reading with
+            the same number replaces this one.
+        place: Where it stands in its file.
+    """
+
+    compound_id: str
+    structure: str
+    structure_format: Structure
+    assay: Assay
+    endpoint: str
+    qualifier: str
+    value: str
+    unit: str
+    date: str
+    measurement_id: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A measurement that could not be used, with the reason a person can act on."""
+
+    place: Place
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """A cell or row that holds no measurement; it is counted and otherwise ignored."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidStructure:
+    """A structure that could not be used, with the step that refused it and why."""
+
+    step: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """A structure after identity standardization.
+
+    Attributes:
+        key: Stereo-aware identity (a hash); equal keys are the same compound, everywhere.
+        flat_key: The same without stereochemistry; folds follow it.
+        smiles: The standardized parent as canonical SMILES.
+        weight_g_mol: The parent's molecular weight in g/mol.
+    """
+
+    key: str
+    flat_key: str
+    smiles: str
+    weight_g_mol: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A reading that can train: its compound identified, its unit canonical.
+
+    Attributes:
+        compound: The compound after standardization.
+        compound_id: The silo's own compound number.
+        task: The head's column: a catalogue endpoint's id, or `private:NAME`.
+        qualifier: On the transformed scale ("<" and ">" are flipped under -log10).
+        value: On the endpoint's transformed scale; 0.0 or 1.0 for a class.
+        native: In the endpoint's canonical unit.
+        assay: What was measured.
+        date: ISO date, or empty.
+        measurement_id: The silo's number for the measurement, or empty.
+        place: Where it stands in its file.
+    """
+
+    compound: Compound
+    compound_id: str
+    task: str
+    qualifier: Qualifier
+    value: float
+    native: float
+    assay: Assay
+    date: str
+    measurement_id: str
+    place: Place

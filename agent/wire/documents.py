@@ -1,0 +1,377 @@
+"""The documents of the protocol, as frozen models that refuse what they do not know.
+
+Every one travels as a signed container (`agent.wire.signed`) and is parsed only after its
+signature was checked over the very bytes received.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.errors import Refused
+from agent.wire import strict_json
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+KeyHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+# [0-9], for \d also means the digits of other scripts.
+Moment = Annotated[
+    str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$")
+]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Document(BaseModel):
+    """A frozen model that forbids unknown fields and never coerces a type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def to_bytes(self) -> bytes:
+        """Writes the document as the bytes that get signed."""
+        return strict_json.dumps(self.model_dump(mode="json"))
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """Reads the document from bytes whose signature was checked.
+
+        Raises:
+            Refused: `malformed`, or a code of `strict_json.loads`.
+        """
+        strict_json.loads(content)  # refuses what pydantic's parser would let pass
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            raise Refused(
+                "malformed", f"{cls.__name__} is malformed at {where or 'its top'}: {fault['msg']}."
+            ) from error
+
+
+class RoleKeys(Document):
+    """Which keys may sign for one role, and how many of them must."""
+
+    threshold: Annotated[int, Field(ge=1)]
+    keys: dict[Sha256, KeyHex]
+
+
+class TrustRoot(Document):
+    """The first trust of a silo: the keys of the consortium by role.
+
+    Roles: `root`, `roster`, `plan` (plans and catalogues), `release`, `aggregator` (rounds,
+    receipts, refusals).
+    """
+
+    kind: Literal["root"] = "root"
+    consortium: Name
+    version: Annotated[int, Field(ge=1)]
+    roles: dict[str, RoleKeys]
+    expires: Moment
+
+
+class Member(Document):
+    """One silo in the roster, with the public half of each of its keys (one key, one purpose)."""
+
+    silo: Name
+    legal_entity: str
+    sign_key: KeyHex
+    seal_key: KeyHex
+    courier_key: KeyHex
+    not_before: Moment
+    expires: Moment
+    revoked: bool = False
+
+
+class Roster(Document):
+    """Who takes part, signed by the consortium's offline keys."""
+
+    kind: Literal["roster"] = "roster"
+    consortium: Name
+    version: Annotated[int, Field(ge=1)]
+    issued: Moment
+    expires: Moment
+    members: tuple[Member, ...]
+
+
+class AssayRule(Document):
+    """Readings that match every non-empty field (case and blanks ignored) map to the endpoint."""
+
+    test: str = ""
+    test_type: str = ""
+    subject: str = ""
+    readout: str = ""
+
+
+class Endpoint(Document):
+    """A measured property: what its numbers mean and where they may lie.
+
+    Attributes:
+        id: Short name used as a head's name and in answers.
+        group: A, D, M, E, T or P (physical chemistry).
+        unit: Canonical unit of native values; empty for a class.
+        transform: From native to model scale; `log10_plus_1` is log10(max(y, 0) + 1).
+        low, high: Plausible native range, inclusive; outside it a row is set aside.
+        positive, negative: Words that mean 1 and 0 for a class, lower case.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+    name: str
+    group: Literal["A", "D", "M", "E", "T", "P"]
+    kind: Literal["regression", "classification"]
+    unit: str = ""
+    transform: Literal["identity", "log10", "neg_log10_molar", "log10_plus_1"] = "identity"
+    low: Finite = 0.0
+    high: Finite = 1.0
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+    rules: tuple[AssayRule, ...] = ()
+
+
+class Catalogue(Document):
+    """The endpoints that the consortium shares, signed like a plan."""
+
+    kind: Literal["catalogue"] = "catalogue"
+    consortium: Name
+    version: Annotated[int, Field(ge=1)]
+    endpoints: tuple[Endpoint, ...]
+
+
+class Scaling(Document):
+    """One descriptor and its published scaling: (x - centre) / spread, clipped to +-limit."""
+
+    name: str
+    centre: Finite
+    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class FeatureSpec(Document):
+    """How a structure becomes numbers; the same at every silo, in training and in serving."""
+
+    version: Literal["onggi-fast-1"]
+    radius: Annotated[int, Field(ge=0, le=4)]
+    hash_size: Annotated[int, Field(ge=256, le=4096)]
+    descriptors: tuple[Scaling, ...]
+    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class NetworkSpec(Document):
+    """A shared trunk over hashed counts and descriptors; one linear head a task."""
+
+    kind: Literal["sparse_trunk"] = "sparse_trunk"
+    hidden: tuple[Annotated[int, Field(ge=8, le=4096)], ...]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Recipe(Document):
+    """How to train, in numbers only: nothing in it can make a silo run code."""
+
+    rounds: Annotated[int, Field(ge=1, le=500)]
+    local_epochs: Annotated[int, Field(ge=1, le=200)]
+    batch_size: Annotated[int, Field(ge=8, le=65536)]
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    weighting: Literal["uniform", "sqrt_n", "n"]
+    server_momentum: Annotated[float, Field(ge=0, lt=1)]
+    release_every: Annotated[int, Field(ge=1)]
+    finetune_epochs: Annotated[int, Field(ge=0, le=200)]
+
+
+class Privacy(Document):
+    """What protects a single update. Masking and differential privacy extend `mode`."""
+
+    mode: Literal["none"] = "none"
+
+
+class Plan(Document):
+    """A declarative training plan: what, with which network, by whom, until when."""
+
+    kind: Literal["plan"] = "plan"
+    consortium: Name
+    plan_id: Name
+    version: Annotated[int, Field(ge=1)]
+    catalogue_sha256: Sha256
+    endpoints: tuple[str, ...]
+    features: FeatureSpec
+    reference_sha256: Sha256
+    network: NetworkSpec
+    recipe: Recipe
+    privacy: Privacy
+    participants: tuple[Name, ...]
+    quorum: Annotated[int, Field(ge=1)]
+    round_deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    fold_key: Sha256
+    not_before: Moment
+    expires: Moment
+
+
+class RoundManifest(Document):
+    """One round of a plan: the weights to start from and the key to seal for."""
+
+    kind: Literal["round"] = "round"
+    consortium: Name
+    round_id: Name
+    plan_id: Name
+    plan_sha256: Sha256
+    number: Annotated[int, Field(ge=1)]
+    attempt: Annotated[int, Field(ge=1)]
+    base_sha256: Sha256
+    base_bytes: Annotated[int, Field(ge=1)]
+    seal_key: KeyHex
+    participants: tuple[Name, ...]
+    opens: Moment
+    deadline: Moment
+
+
+class ReleaseManifest(Document):
+    """A published model: weights by hash, where they came from, and what it replaces."""
+
+    kind: Literal["release"] = "release"
+    consortium: Name
+    release_id: Name
+    version: Annotated[int, Field(ge=1)]
+    channel: Literal["stable"] = "stable"
+    plan_id: Name
+    plan_sha256: Sha256
+    round_id: Name
+    weights_sha256: Sha256
+    weights_bytes: Annotated[int, Field(ge=1)]
+    heads: tuple[str, ...]
+    contributors: Annotated[int, Field(ge=1)]
+    created: Moment
+    expires: Moment
+
+
+class UpdateCore(Document):
+    """What an envelope says in the open: everything that binds it, nothing about the data.
+
+    Attributes:
+        sequence: Counts this silo's envelopes, for people; replay is refused by
+            (silo, round_id, type, attempt) and by hash.
+        recipient: SHA-256 of the round's sealing key.
+        commitment: Keyed BLAKE2b-256 of the plaintext; the key is the blob key.
+        egress_head: Head of the silo's egress chain before this envelope.
+        crit: Names of extensions that a reader must understand; unknown ones are refused.
+    """
+
+    v: Literal[1] = 1
+    type: Literal["update"] = "update"
+    consortium: Name
+    silo: Name
+    sequence: Annotated[int, Field(ge=1)]
+    roster_version: Annotated[int, Field(ge=1)]
+    roster_sha256: Sha256
+    plan_id: Name
+    round_id: Name
+    attempt: Annotated[int, Field(ge=1)]
+    base_sha256: Sha256
+    feature_sha256: Sha256
+    reference_sha256: Sha256
+    agent_version: str
+    created: Moment
+    expires: Moment
+    recipient: Sha256
+    commitment: Sha256
+    quantization: Literal["float32"] = "float32"
+    privacy: Privacy
+    egress_head: Sha256
+    crit: tuple[str, ...] = ()
+
+
+class Receipt(Document):
+    """The aggregator's word that it holds the envelope, and at which place in its log."""
+
+    kind: Literal["receipt"] = "receipt"
+    consortium: Name
+    silo: Name
+    envelope_id: Sha256
+    round_id: Name
+    log_index: Annotated[int, Field(ge=1)]
+    received: Moment
+
+
+class Refusal(Document):
+    """The aggregator's word that it will not take the envelope, and why."""
+
+    kind: Literal["refusal"] = "refusal"
+    consortium: Name
+    silo: Name
+    envelope_id: Sha256
+    code: str
+    reason: str
+    refused: Moment
+
+
+class EnrolmentToken(Document):
+    """Handed over by a person: whom to ask, and what to pin. Good once.
+
+    Attributes:
+        tls_sha256: SHA-256 of the aggregator's TLS public key (SubjectPublicKeyInfo), or empty
+            for plain HTTP, which is accepted on loopback only.
+        root_sha256: SHA-256 of the signed trust root's payload bytes.
+    """
+
+    kind: Literal["token"] = "token"
+    silo: Name
+    url: str
+    expires: Moment
+    tls_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+    root_sha256: Sha256
+    nonce: Sha256
+
+
+class EnrolmentRequest(Document):
+    """The public halves of a silo's keys; signing it proves possession of the signing key."""
+
+    kind: Literal["enrolment"] = "enrolment"
+    silo: Name
+    legal_entity: str
+    nonce: Sha256
+    sign_key: KeyHex
+    seal_key: KeyHex
+    courier_key: KeyHex
+    reference_sha256: Sha256
+    agent_version: str
+    created: Moment
+
+
+class EnrolmentResponse(Document):
+    """The signed trust root, roster and catalogue, each base64 of a signed container."""
+
+    kind: Literal["enrolled"] = "enrolled"
+    root: str
+    roster: str
+    catalogue: str
+
+
+class Enrolment(Document):
+    """What an enrolment agreed on; a silo keeps it beside the documents that it pinned."""
+
+    silo: Name
+    consortium: Name
+    url: str
+    root_sha256: Sha256
+    enrolled: Moment
+
+
+class ObjectRef(Document):
+    """A blob of the repository by content."""
+
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=1)]
+
+
+class FeedItem(Document):
+    """One thing the consortium published, in order; the document is base64 of its container."""
+
+    number: Annotated[int, Field(ge=1)]
+    kind: Literal["root", "roster", "catalogue", "plan", "round", "release"]
+    document: str
+    objects: tuple[ObjectRef, ...] = ()
+
+
+class Feed(Document):
+    """Answer of the feed route; it is only a list of signed things, and itself unsigned."""
+
+    items: tuple[FeedItem, ...]
+    last: Annotated[int, Field(ge=0)]

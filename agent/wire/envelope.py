@@ -1,0 +1,204 @@
+"""The envelope: a sealed blob and a small signed header that binds it.
+
+header  = "ONGGI-E1" | u32 core length | core | wrapped key | blob SHA-256 | u64 blob length
+signed  = header | key id | Ed25519 signature over the pre-authentication encoding of header
+blob    = secretstream header | chunks of 1 MiB (each 17 bytes longer), the last tagged FINAL
+
+The wrapped key is a SealedBox of (blob key | SHA-256(core)) for the round's sealing key, so a key
+cannot be moved to another core; every chunk's associated data is SHA-256(core), so a blob cannot
+either. Envelope id = SHA-256 of the signed header. All integers are big-endian.
+"""
+
+import hashlib
+import hmac
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from nacl import bindings
+from nacl.exceptions import CryptoError
+from nacl.public import PublicKey, SealedBox
+from nacl.utils import random as random_bytes
+
+from agent.errors import Refused
+from agent.files import sha256_bytes
+from agent.wire.documents import Member, Roster, UpdateCore
+from agent.wire.signed import Signer, check_signature, key_id, pre_authentication
+
+_MAGIC = b"ONGGI-E1"
+_KEY_BYTES = 32
+_WRAPPED_BYTES = 2 * _KEY_BYTES + 48  # SealedBox adds an ephemeral key and a tag
+_TAIL = struct.Struct(f">{_WRAPPED_BYTES}s32sQ")
+_SIGNATURE = struct.Struct(">32s64s")
+_MAX_CORE_BYTES = 64 << 10
+CHUNK_BYTES = 1 << 20
+_CHUNK_OVERHEAD = bindings.crypto_secretstream_xchacha20poly1305_ABYTES
+_STREAM_HEADER = bindings.crypto_secretstream_xchacha20poly1305_HEADERBYTES
+_FINAL = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+_MESSAGE = bindings.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
+MAX_HEADER_BYTES = len(_MAGIC) + 4 + _MAX_CORE_BYTES + _TAIL.size + _SIGNATURE.size
+
+
+class Unsealer(Protocol):
+    """Something that holds an X25519 private key for one purpose."""
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """Opens a SealedBox; raises `Refused("not_for_us", ...)` when it does not fit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header whose signature was checked."""
+
+    envelope_id: str
+    core: UpdateCore
+    core_sha256: bytes
+    wrapped_key: bytes
+    blob_sha256: str
+    blob_bytes: int
+
+
+def blob_length(payload_bytes: int) -> int:
+    """Returns how long the blob of a payload is, in bytes."""
+    chunks = max(1, -(-payload_bytes // CHUNK_BYTES))
+    return _STREAM_HEADER + payload_bytes + chunks * _CHUNK_OVERHEAD
+
+
+def seal(
+    payload: bytes, core: UpdateCore, recipient_hex: str, signer: Signer, sink: BinaryIO
+) -> bytes:
+    """Seals a payload for one recipient and signs the header.
+
+    Args:
+        payload: The plaintext.
+        core: What binds the envelope; its commitment is filled in here.
+        recipient_hex: The round's X25519 sealing key.
+        signer: The silo's signing key.
+        sink: Where the blob is written; the caller makes it durable.
+
+    Returns:
+        The signed header's bytes; their SHA-256 is the envelope's id.
+    """
+    key = random_bytes(_KEY_BYTES)
+    core_bytes = core.model_copy(update={"commitment": _commitment(payload, key)}).to_bytes()
+    core_sha256 = hashlib.sha256(core_bytes).digest()
+    blob_sha256, blob_bytes = _encrypt(payload, key, core_sha256, sink)
+    wrapped = SealedBox(PublicKey(bytes.fromhex(recipient_hex))).encrypt(key + core_sha256)
+    header = (
+        _MAGIC
+        + struct.pack(">I", len(core_bytes))
+        + core_bytes
+        + _TAIL.pack(wrapped, blob_sha256, blob_bytes)
+    )
+    signature = signer.sign(pre_authentication("envelope", header))
+    return header + _SIGNATURE.pack(bytes.fromhex(key_id(signer.public_hex)), signature)
+
+
+def verify_header(content: bytes, roster: Roster) -> Header:
+    """Checks a signed header against the roster, then parses it.
+
+    Raises:
+        Refused: `bad_header` (framing), `unknown_signer`, `bad_signature`, `revoked`,
+            `wrong_silo` (signed by another silo's key), `unknown_extension`, or `malformed`.
+    """
+    header, core_bytes, signer_id, signature = _split(content)
+    member = _members_by_key(roster).get(signer_id)
+    if member is None:
+        raise Refused("unknown_signer", "No silo in the roster has the key that signed this.")
+    check_signature(member.sign_key, pre_authentication("envelope", header), signature)
+    if member.revoked:
+        raise Refused("revoked", f"The key of silo {member.silo} was revoked.")
+    core = UpdateCore.parse(core_bytes)
+    if core.silo != member.silo:
+        raise Refused("wrong_silo", f"Silo {member.silo} signed an update in another's name.")
+    if core.crit:
+        raise Refused("unknown_extension", f"This reader does not know {', '.join(core.crit)}.")
+    wrapped, blob_sha256, blob_bytes = _TAIL.unpack(header[-_TAIL.size :])
+    return Header(
+        envelope_id=sha256_bytes(content),
+        core=core,
+        core_sha256=hashlib.sha256(core_bytes).digest(),
+        wrapped_key=wrapped,
+        blob_sha256=blob_sha256.hex(),
+        blob_bytes=blob_bytes,
+    )
+
+
+def open_blob(header: Header, source: BinaryIO, recipient: Unsealer) -> bytes:
+    """Opens the blob of a verified header.
+
+    Raises:
+        Refused: `not_for_us`, `moved_key` (wrapped for another core), `bad_blob` (altered,
+            truncated, reordered or overlong), or `bad_commitment`.
+    """
+    opened = recipient.unseal(header.wrapped_key)
+    key, bound = opened[:_KEY_BYTES], opened[_KEY_BYTES:]
+    if not hmac.compare_digest(bound, header.core_sha256):
+        raise Refused("moved_key", "The key in this envelope was wrapped for another header.")
+    payload = _decrypt(source, key, header.core_sha256)
+    if not hmac.compare_digest(_commitment(payload, key), header.core.commitment):
+        raise Refused("bad_commitment", "The payload is not the one that the header commits to.")
+    return payload
+
+
+def _split(content: bytes) -> tuple[bytes, bytes, str, bytes]:
+    fixed = len(_MAGIC) + 4
+    if not fixed <= len(content) <= MAX_HEADER_BYTES or not content.startswith(_MAGIC):
+        raise Refused("bad_header", "This is no envelope header of version 1.")
+    (length,) = struct.unpack_from(">I", content, len(_MAGIC))
+    if len(content) != fixed + length + _TAIL.size + _SIGNATURE.size:
+        raise Refused("bad_header", "The envelope header has a wrong length.")
+    header, tail = content[: -_SIGNATURE.size], content[-_SIGNATURE.size :]
+    signer, signature = _SIGNATURE.unpack(tail)
+    return header, content[fixed : fixed + length], signer.hex(), signature
+
+
+def _members_by_key(roster: Roster) -> Mapping[str, Member]:
+    return {key_id(member.sign_key): member for member in roster.members}
+
+
+def _commitment(payload: bytes, key: bytes) -> str:
+    return hashlib.blake2b(payload, key=key, digest_size=32).hexdigest()
+
+
+def _encrypt(payload: bytes, key: bytes, bound: bytes, sink: BinaryIO) -> tuple[bytes, int]:
+    state = bindings.crypto_secretstream_xchacha20poly1305_state()
+    digest = hashlib.sha256()
+    written = 0
+    start = bindings.crypto_secretstream_xchacha20poly1305_init_push(state, key)
+    pieces = range(0, max(len(payload), 1), CHUNK_BYTES)
+    for offset in (-1, *pieces):
+        if offset < 0:
+            piece = start
+        else:
+            last = offset + CHUNK_BYTES >= len(payload)
+            piece = bindings.crypto_secretstream_xchacha20poly1305_push(
+                state, payload[offset : offset + CHUNK_BYTES], bound, _FINAL if last else _MESSAGE
+            )
+        sink.write(piece)
+        digest.update(piece)
+        written += len(piece)
+    return digest.digest(), written
+
+
+def _decrypt(source: BinaryIO, key: bytes, bound: bytes) -> bytes:
+    state = bindings.crypto_secretstream_xchacha20poly1305_state()
+    parts: list[bytes] = []
+    try:
+        bindings.crypto_secretstream_xchacha20poly1305_init_pull(
+            state, source.read(_STREAM_HEADER), key
+        )
+        tag = _MESSAGE
+        while tag != _FINAL:
+            piece, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(
+                state, source.read(CHUNK_BYTES + _CHUNK_OVERHEAD), bound
+            )
+            parts.append(piece)
+    except (CryptoError, ValueError, TypeError) as error:
+        # PyNaCl raises ValueError or its own TypeError subclass on wrong lengths.
+        raise Refused("bad_blob", "The blob was altered, cut short or put out of order.") from error
+    if source.read(1):
+        raise Refused("bad_blob", "Bytes follow the blob's final chunk.")
+    return b"".join(parts)

@@ -1,0 +1,186 @@
+"""Every rule of trust in one place, in one order, without I/O.
+
+After the design of python-tuf's `TrustedMetadataSet`: a document is offered as the bytes received,
+and is either taken into the set or refused by name. The order is root, roster, catalogue, plan,
+round, release; each is checked against those before it.
+"""
+
+from datetime import datetime
+
+from agent.clock import from_text
+from agent.errors import Refused
+from agent.files import sha256_bytes
+from agent.wire.documents import (
+    Catalogue,
+    Plan,
+    Receipt,
+    Refusal,
+    ReleaseManifest,
+    Roster,
+    RoundManifest,
+    TrustRoot,
+)
+from agent.wire.signed import parse, verify
+
+
+class Trusted:
+    """The documents that this silo believes, and the checks that let one in.
+
+    Args:
+        root: The signed trust root's bytes.
+        root_sha256: SHA-256 of its payload, pinned out of band (the enrolment token).
+        now: The time, for expiry.
+
+    Raises:
+        Refused: `wrong_root`, `expired`, or a code of `signed.verify`.
+    """
+
+    def __init__(self, root: bytes, root_sha256: str, now: datetime) -> None:
+        payload = parse(root).payload
+        if sha256_bytes(payload) != root_sha256:
+            raise Refused("wrong_root", "The trust root is not the one that the token named.")
+        self.root = TrustRoot.parse(payload)
+        self._check_role("root", root)
+        _check_expiry("trust root", self.root.expires, now)
+        self.roster: Roster | None = None
+        self.roster_sha256 = ""
+        self.catalogue: Catalogue | None = None
+        self.catalogue_sha256 = ""
+        self.plans: dict[str, tuple[Plan, str]] = {}
+
+    def take_roster(self, content: bytes, now: datetime, floor: int = 0) -> Roster:
+        """Believes a roster that is signed, current, and no older than the floor.
+
+        Raises:
+            Refused: `wrong_consortium`, `expired`, `rolled_back`, or a code of `signed.verify`.
+        """
+        payload = self._check_role("roster", content)
+        roster = Roster.parse(payload)
+        self._check_consortium(roster.consortium)
+        _check_expiry("roster", roster.expires, now)
+        known = max(floor, self.roster.version if self.roster else 0)
+        _check_floor("roster", roster.version, known)
+        self.roster, self.roster_sha256 = roster, sha256_bytes(payload)
+        return roster
+
+    def take_catalogue(self, content: bytes, floor: int = 0) -> Catalogue:
+        """Believes a catalogue that is signed and no older than the floor.
+
+        Raises:
+            Refused: `wrong_consortium`, `rolled_back`, or a code of `signed.verify`.
+        """
+        payload = self._check_role("plan", content, kind="catalogue")
+        catalogue = Catalogue.parse(payload)
+        self._check_consortium(catalogue.consortium)
+        known = max(floor, self.catalogue.version if self.catalogue else 0)
+        _check_floor("catalogue", catalogue.version, known)
+        self.catalogue, self.catalogue_sha256 = catalogue, sha256_bytes(payload)
+        return catalogue
+
+    def take_plan(self, content: bytes, now: datetime) -> Plan:
+        """Believes a plan that is signed, current and written for the trusted catalogue.
+
+        Raises:
+            Refused: `wrong_consortium`, `expired`, `wrong_catalogue`, `unknown_endpoint`,
+                `rolled_back` (older than the trusted one of this id), or a code of
+                `signed.verify`.
+        """
+        payload = self._check_role("plan", content)
+        plan = Plan.parse(payload)
+        self._check_consortium(plan.consortium)
+        _check_expiry("plan", plan.expires, now)
+        if self.catalogue is None or plan.catalogue_sha256 != self.catalogue_sha256:
+            raise Refused("wrong_catalogue", "The plan was written for another catalogue.")
+        known = {endpoint.id for endpoint in self.catalogue.endpoints}
+        if strange := set(plan.endpoints) - known:
+            raise Refused("unknown_endpoint", f"The plan names {sorted(strange)[0]!r}, unknown.")
+        if plan.plan_id in self.plans:
+            _check_floor("plan", plan.version, self.plans[plan.plan_id][0].version)
+        self.plans[plan.plan_id] = (plan, sha256_bytes(payload))
+        return plan
+
+    def take_round(self, content: bytes, now: datetime) -> RoundManifest:
+        """Believes a round of a trusted plan whose deadline is ahead.
+
+        Raises:
+            Refused: `wrong_consortium`, `unknown_plan`, `wrong_plan`, `too_early` (before the
+                plan begins), `strange_participant`, `expired`, or a code of `signed.verify`.
+        """
+        manifest = RoundManifest.parse(self._check_role("aggregator", content, kind="round"))
+        self._check_consortium(manifest.consortium)
+        self._check_plan(manifest.plan_id, manifest.plan_sha256)
+        plan = self.plans[manifest.plan_id][0]
+        if now < _moment("plan", plan.not_before):
+            raise Refused("too_early", f"Plan {plan.plan_id} begins at {plan.not_before}.")
+        # The offline keys say who takes part; the online key may only leave somebody out.
+        if strange := sorted(set(manifest.participants) - set(plan.participants)):
+            raise Refused("strange_participant", f"The plan does not name silo {strange[0]}.")
+        _check_expiry("round", manifest.deadline, now)
+        return manifest
+
+    def take_release(self, content: bytes, now: datetime, floor: int = 0) -> ReleaseManifest:
+        """Believes a release of a trusted plan, newer than the floor.
+
+        Raises:
+            Refused: `wrong_consortium`, `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`,
+                or a code of `signed.verify`.
+        """
+        manifest = ReleaseManifest.parse(self._check_role("release", content))
+        self._check_consortium(manifest.consortium)
+        self._check_plan(manifest.plan_id, manifest.plan_sha256)
+        _check_expiry("release", manifest.expires, now)
+        _check_floor("release", manifest.version, floor + 1)
+        return manifest
+
+    def receipt(self, content: bytes) -> Receipt:
+        """Believes the aggregator's receipt.
+
+        Raises:
+            Refused: `wrong_consortium`, or a code of `signed.verify`.
+        """
+        receipt = Receipt.parse(self._check_role("aggregator", content, kind="receipt"))
+        self._check_consortium(receipt.consortium)
+        return receipt
+
+    def refusal(self, content: bytes) -> Refusal:
+        """Believes the aggregator's refusal.
+
+        Raises:
+            Refused: `wrong_consortium`, or a code of `signed.verify`.
+        """
+        refusal = Refusal.parse(self._check_role("aggregator", content, kind="refusal"))
+        self._check_consortium(refusal.consortium)
+        return refusal
+
+    def _check_role(self, role: str, content: bytes, kind: str = "") -> bytes:
+        keys = self.root.roles.get(role)
+        if keys is None:
+            raise Refused("unknown_role", f"The trust root names no keys for the role {role}.")
+        return verify(content, kind or role, keys.keys, keys.threshold)
+
+    def _check_consortium(self, name: str) -> None:
+        if name != self.root.consortium:
+            raise Refused("wrong_consortium", f"This is for {name}, not {self.root.consortium}.")
+
+    def _check_plan(self, plan_id: str, plan_sha256: str) -> None:
+        if plan_id not in self.plans:
+            raise Refused("unknown_plan", f"No trusted plan has the id {plan_id}.")
+        if self.plans[plan_id][1] != plan_sha256:
+            raise Refused("wrong_plan", f"It was made under another version of plan {plan_id}.")
+
+
+def _moment(what: str, text: str) -> datetime:
+    try:
+        return from_text(text)
+    except ValueError as error:  # the 31st of February has the right form
+        raise Refused("malformed", f"The {what} names a date that does not exist.") from error
+
+
+def _check_expiry(what: str, expires: str, now: datetime) -> None:
+    if _moment(what, expires) <= now:
+        raise Refused("expired", f"The {what} expired at {expires}.")
+
+
+def _check_floor(what: str, version: int, floor: int) -> None:
+    if version < floor:
+        raise Refused("rolled_back", f"Version {version} of the {what} is older than {floor}.")

@@ -1,0 +1,321 @@
+"""Every rule of trust: what is taken, and each refusal by name."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.clock import from_text
+from agent.errors import Refused
+from agent.files import sha256_bytes
+from agent.keys import SigningIdentity, new_signing
+from agent.wire.documents import (
+    Catalogue,
+    Document,
+    Endpoint,
+    FeatureSpec,
+    NetworkSpec,
+    Plan,
+    Privacy,
+    Receipt,
+    Recipe,
+    Refusal,
+    ReleaseManifest,
+    RoleKeys,
+    Roster,
+    RoundManifest,
+    TrustRoot,
+)
+from agent.wire.signed import key_id, sign
+from agent.wire.trusted import Trusted
+
+_NOW = datetime(2026, 6, 1, tzinfo=UTC)
+_PAST, _AHEAD = "2026-05-01T00:00:00Z", "2026-07-01T00:00:00Z"
+_ROLES = ("root", "roster", "plan", "release", "aggregator")
+_KEYS = {role: new_signing("root") for role in _ROLES}
+_ZERO = "00" * 32
+
+
+def _role(key: SigningIdentity) -> RoleKeys:
+    return RoleKeys(threshold=1, keys={key_id(key.public_hex): key.public_hex})
+
+
+_ROOT = TrustRoot(
+    consortium="c",
+    version=1,
+    roles={role: _role(key) for role, key in _KEYS.items()},
+    expires=_AHEAD,
+)
+_CATALOGUE = Catalogue(
+    consortium="c",
+    version=2,
+    endpoints=(Endpoint(id="logd", name="logD", group="P", kind="regression"),),
+)
+_ROSTER = Roster(consortium="c", version=2, issued=_PAST, expires=_AHEAD, members=())
+_PLAN = Plan(
+    consortium="c",
+    plan_id="p",
+    version=2,
+    catalogue_sha256=sha256_bytes(_CATALOGUE.to_bytes()),
+    endpoints=("logd",),
+    features=FeatureSpec(version="onggi-fast-1", radius=2, hash_size=256, descriptors=(), clip=5.0),
+    reference_sha256=_ZERO,
+    network=NetworkSpec(hidden=(8,), dropout=0.0, seed=1),
+    recipe=Recipe(
+        rounds=1,
+        local_epochs=1,
+        batch_size=8,
+        learning_rate=0.1,
+        weight_decay=0.0,
+        weighting="uniform",
+        server_momentum=0.0,
+        release_every=1,
+        finetune_epochs=0,
+    ),
+    privacy=Privacy(),
+    participants=("silo-a",),
+    quorum=1,
+    round_deadline_s=60.0,
+    fold_key=_ZERO,
+    not_before=_PAST,
+    expires=_AHEAD,
+)
+_PLAN_SHA = sha256_bytes(_PLAN.to_bytes())
+_ROUND = RoundManifest(
+    consortium="c",
+    round_id="r-1",
+    plan_id="p",
+    plan_sha256=_PLAN_SHA,
+    number=1,
+    attempt=1,
+    base_sha256=_ZERO,
+    base_bytes=1,
+    seal_key=_ZERO,
+    participants=("silo-a",),
+    opens=_PAST,
+    deadline=_AHEAD,
+)
+_RELEASE = ReleaseManifest(
+    consortium="c",
+    release_id="rel-2",
+    version=2,
+    plan_id="p",
+    plan_sha256=_PLAN_SHA,
+    round_id="r-1",
+    weights_sha256=_ZERO,
+    weights_bytes=1,
+    heads=("logd",),
+    contributors=1,
+    created=_PAST,
+    expires=_AHEAD,
+)
+_RECEIPT = Receipt(
+    consortium="c", silo="silo-a", envelope_id=_ZERO, round_id="r-1", log_index=1, received=_PAST
+)
+_REFUSAL = Refusal(
+    consortium="c", silo="silo-a", envelope_id=_ZERO, code="x", reason="y", refused=_PAST
+)
+
+
+def _signed(kind: str, document: Document, role: str, **changes: object) -> bytes:
+    return sign(kind, document.model_copy(update=changes).to_bytes(), _KEYS[role])
+
+
+def _root(root: TrustRoot = _ROOT) -> Trusted:
+    content = sign("root", root.to_bytes(), _KEYS["root"])
+    return Trusted(content, sha256_bytes(root.to_bytes()), _NOW)
+
+
+def _believing() -> Trusted:
+    trusted = _root()
+    trusted.take_roster(_signed("roster", _ROSTER, "roster"), _NOW)
+    trusted.take_catalogue(_signed("catalogue", _CATALOGUE, "plan"))
+    trusted.take_plan(_signed("plan", _PLAN, "plan"), _NOW)
+    return trusted
+
+
+def _offer(trusted: Trusted, kind: str, content: bytes) -> Document:
+    if kind == "roster":
+        return trusted.take_roster(content, _NOW)
+    if kind == "catalogue":
+        return trusted.take_catalogue(content)
+    if kind == "plan":
+        return trusted.take_plan(content, _NOW)
+    if kind == "round":
+        return trusted.take_round(content, _NOW)
+    if kind == "release":
+        return trusted.take_release(content, _NOW)
+    return trusted.receipt(content) if kind == "receipt" else trusted.refusal(content)
+
+
+_ALL: dict[str, tuple[Document, str]] = {
+    "roster": (_ROSTER, "roster"),
+    "catalogue": (_CATALOGUE, "plan"),
+    "plan": (_PLAN, "plan"),
+    "round": (_ROUND, "aggregator"),
+    "release": (_RELEASE, "release"),
+    "receipt": (_RECEIPT, "aggregator"),
+    "refusal": (_REFUSAL, "aggregator"),
+}
+
+
+def _code(kind: str, content: bytes) -> str:
+    with pytest.raises(Refused) as caught:
+        _offer(_believing(), kind, content)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("kind", _ALL)
+def test_the_right_document_is_believed(kind: str) -> None:
+    document, role = _ALL[kind]
+    assert _offer(_believing(), kind, _signed(kind, document, role)) == document
+
+
+def test_hashes_are_those_of_the_payloads() -> None:
+    trusted = _believing()
+    assert trusted.roster_sha256 == sha256_bytes(_ROSTER.to_bytes())
+    assert trusted.catalogue_sha256 == sha256_bytes(_CATALOGUE.to_bytes())
+    assert trusted.plans == {"p": (_PLAN, _PLAN_SHA)}
+
+
+@pytest.mark.parametrize("kind", _ALL)
+@pytest.mark.parametrize("wrong", _ROLES)
+def test_only_the_right_role_may_sign(kind: str, wrong: str) -> None:
+    document, role = _ALL[kind]
+    if wrong != role:
+        assert _code(kind, _signed(kind, document, wrong)) == "unknown_signer"
+
+
+@pytest.mark.parametrize("kind", _ALL)
+def test_another_kind_of_the_same_signer_is_refused(kind: str) -> None:
+    document, role = _ALL[kind]
+    assert _code(kind, _signed("root", document, role)) == "wrong_type"
+
+
+@pytest.mark.parametrize("kind", _ALL)
+def test_another_consortium_is_refused(kind: str) -> None:
+    document, role = _ALL[kind]
+    assert _code(kind, _signed(kind, document, role, consortium="d")) == "wrong_consortium"
+
+
+@pytest.mark.parametrize("kind", _ALL)
+def test_a_malformed_payload_is_refused(kind: str) -> None:
+    assert _code(kind, sign(kind, b"{}", _KEYS[_ALL[kind][1]])) == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("roster", "expires"), ("plan", "expires"), ("round", "deadline"), ("release", "expires")],
+)
+def test_what_expired_is_refused(kind: str, field: str) -> None:
+    document, role = _ALL[kind]
+    assert _code(kind, _signed(kind, document, role, **{field: _PAST})) == "expired"
+    just_now = "2026-06-01T00:00:00Z"
+    assert _code(kind, _signed(kind, document, role, **{field: just_now})) == "expired"
+    no_date = "2026-13-45T00:00:00Z"
+    assert _code(kind, _signed(kind, document, role, **{field: no_date})) == "malformed"
+
+
+@pytest.mark.parametrize("kind", ["roster", "catalogue", "plan"])
+def test_an_older_version_is_rolled_back_and_the_same_is_harmless(kind: str) -> None:
+    document, role = _ALL[kind]
+    assert _code(kind, _signed(kind, document, role, version=1)) == "rolled_back"
+    trusted = _believing()
+    _offer(trusted, kind, _signed(kind, document, role))
+    _offer(trusted, kind, _signed(kind, document, role, version=3))
+
+
+def test_the_floor_outlives_a_restart() -> None:
+    trusted = _root()
+    with pytest.raises(Refused, match="rolled_back"):
+        trusted.take_roster(_signed("roster", _ROSTER, "roster"), _NOW, floor=3)
+    with pytest.raises(Refused, match="rolled_back"):
+        trusted.take_catalogue(_signed("catalogue", _CATALOGUE, "plan"), floor=3)
+    with pytest.raises(Refused, match="rolled_back"):
+        _believing().take_release(_signed("release", _RELEASE, "release"), _NOW, floor=2)
+    _believing().take_release(_signed("release", _RELEASE, "release"), _NOW, floor=1)
+
+
+def test_a_plan_for_another_or_no_catalogue_is_refused() -> None:
+    assert (
+        _code("plan", _signed("plan", _PLAN, "plan", catalogue_sha256=_ZERO)) == "wrong_catalogue"
+    )
+    with pytest.raises(Refused, match="wrong_catalogue"):
+        _root().take_plan(_signed("plan", _PLAN, "plan"), _NOW)
+
+
+def test_a_plan_with_an_unknown_endpoint_is_refused() -> None:
+    content = _signed("plan", _PLAN, "plan", endpoints=("logd", "herg"))
+    assert _code("plan", content) == "unknown_endpoint"
+
+
+@pytest.mark.parametrize("kind", ["round", "release"])
+def test_the_plan_must_be_known_and_the_same(kind: str) -> None:
+    document, role = _ALL[kind]
+    assert _code(kind, _signed(kind, document, role, plan_id="q")) == "unknown_plan"
+    assert _code(kind, _signed(kind, document, role, plan_sha256=_ZERO)) == "wrong_plan"
+
+
+def test_a_round_before_its_plan_begins_is_refused() -> None:
+    trusted = _believing()
+    early = _signed("round", _ROUND, "aggregator")
+    with pytest.raises(Refused) as caught:
+        trusted.take_round(early, from_text(_PLAN.not_before) - timedelta(seconds=1))
+    assert caught.value.code == "too_early"
+
+
+def test_a_round_with_a_silo_that_the_plan_does_not_name_is_refused() -> None:
+    puppets = (*_PLAN.participants, "puppet")
+    content = _signed("round", _ROUND, "aggregator", participants=puppets)
+    assert _code("round", content) == "strange_participant"
+
+
+def test_a_root_that_was_not_pinned_is_refused() -> None:
+    with pytest.raises(Refused, match="wrong_root"):
+        Trusted(sign("root", _ROOT.to_bytes(), _KEYS["root"]), _ZERO, _NOW)
+
+
+def test_a_root_must_sign_itself() -> None:
+    content = sign("root", _ROOT.to_bytes(), new_signing("root"))
+    with pytest.raises(Refused, match="unknown_signer"):
+        Trusted(content, sha256_bytes(_ROOT.to_bytes()), _NOW)
+
+
+def test_an_expired_root_is_refused() -> None:
+    with pytest.raises(Refused, match="expired"):
+        _root(_ROOT.model_copy(update={"expires": _PAST}))
+
+
+def test_a_role_without_keys_is_refused() -> None:
+    roles = {role: keys for role, keys in _ROOT.roles.items() if role != "release"}
+    trusted = _root(_ROOT.model_copy(update={"roles": roles}))
+    with pytest.raises(Refused, match="unknown_role"):
+        trusted.take_release(_signed("release", _RELEASE, "release"), _NOW)
+
+
+def test_a_threshold_counts() -> None:
+    other = new_signing("root")
+    keys = {key_id(key.public_hex): key.public_hex for key in (_KEYS["plan"], other)}
+    roles = {**_ROOT.roles, "plan": RoleKeys(threshold=2, keys=keys)}
+    trusted = _root(_ROOT.model_copy(update={"roles": roles}))
+    with pytest.raises(Refused, match="too_few_signatures"):
+        trusted.take_catalogue(_signed("catalogue", _CATALOGUE, "plan"))
+    trusted.take_catalogue(sign("catalogue", _CATALOGUE.to_bytes(), _KEYS["plan"], other))
+
+
+@pytest.mark.parametrize("kind", _ALL)
+def test_what_is_refused_changes_nothing(kind: str) -> None:
+    trusted = _believing()
+    before = (trusted.roster, trusted.catalogue, dict(trusted.plans))
+    document, role = _ALL[kind]
+    with pytest.raises(Refused):
+        _offer(trusted, kind, _signed(kind, document, role, consortium="d"))
+    assert (trusted.roster, trusted.catalogue, trusted.plans) == before
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(sorted(_ALL)), st.binary(max_size=200))
+def test_any_bytes_are_refused(kind: str, content: bytes) -> None:
+    with pytest.raises(Refused):
+        _offer(_root(), kind, content)
