@@ -1,0 +1,1 @@
+"""The courier: carries sealed envelopes out and signed files in, and believes neither."""

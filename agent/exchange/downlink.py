@@ -1,0 +1,185 @@
+"""Fetches what the consortium published: first the objects, then the document that names them.
+
+Nothing is believed here. An object's bytes are checked against the hash under which they are
+stored; whether that hash is the right one is for the keeper to say.
+"""
+
+import base64
+import binascii
+import logging
+import os
+from contextlib import suppress
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from agent import log
+from agent.boxes import Inbox
+from agent.errors import Refused, TryLater
+from agent.exchange.answers import Reply, problem
+from agent.exchange.places import read_number_by_name
+from agent.exchange.session import Link
+from agent.files import fsync_folder, sha256_file, write_atomic
+from agent.wire import strict_json
+from agent.wire.documents import Feed, FeedItem, ObjectRef
+
+_logger = logging.getLogger(__name__)
+
+MAX_OBJECT_BYTES = 2 << 30
+POLL_S = 25
+_GRACE_S = 15.0
+_MAX_NUMBER = 10**9  # letters carry nine digits, so that they sort
+_TRIES = 5
+
+
+class Downlink:
+    """Follows the feed.
+
+    Args:
+        link: To the aggregator.
+        inbox: Where objects and documents go.
+        memory: A small file of the courier's own: the number of the last item taken.
+        poll_s: How long the aggregator may hold a poll, in whole seconds.
+        max_object_bytes: Larger objects are refused.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        inbox: Inbox,
+        memory: Path,
+        *,
+        poll_s: int = POLL_S,
+        max_object_bytes: int = MAX_OBJECT_BYTES,
+    ) -> None:
+        self._link = link
+        self._inbox = inbox
+        self._memory = memory
+        self._poll_s = poll_s
+        self._max_object_bytes = max_object_bytes
+        self._after = int(read_number_by_name(memory).get("after", 0))
+        self._failures: dict[int, int] = {}
+
+    def step(self, now: datetime) -> int:
+        """Asks once for what is new, waiting for it, and takes it item by item.
+
+        An item which fails five times for a reason of its own is set aside, so that it does not
+        keep back those after it.
+
+        Args:
+            now: The time, for the log of what was set aside.
+
+        Returns:
+            How many items were taken.
+
+        Raises:
+            TryLater: The aggregator is away; what has arrived of an object is kept.
+            Refused: The aggregator refuses the request; or `bad_feed`; or why an item failed.
+        """
+        items = self._poll()
+        for item in items:
+            try:
+                self._take(item)
+            except Refused as error:
+                self._set_aside(item, error, now)
+            except OSError as error:
+                raise TryLater(f"Cannot write to the inbox: {error.strerror}.") from error
+        return len(items)
+
+    def _poll(self) -> tuple[FeedItem, ...]:
+        query = {"after": self._after, "wait_s": self._poll_s}
+        answer = self._link.ask("GET", "/v1/feed", query=query, read_s=self._poll_s + _GRACE_S)
+        if answer.status != 200:
+            raise problem(answer.status, answer.body)
+        feed = Feed.parse(answer.body)
+        numbers = [self._after, *(item.number for item in feed.items), _MAX_NUMBER]
+        if any(later <= earlier for earlier, later in pairwise(numbers)):
+            raise Refused("bad_feed", "The aggregator's feed is out of order.")
+        return feed.items
+
+    def _take(self, item: FeedItem) -> None:
+        for wanted in item.objects:
+            self._fetch(wanted)
+        try:
+            content = base64.b64decode(item.document, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise Refused("bad_feed", f"Item {item.number} of the feed is unreadable.") from error
+        self._inbox.put_published(item.number, item.kind, content)
+        self._advance(item.number)
+        log.event(_logger, "item_taken", number=item.number, kind=item.kind)
+
+    def _set_aside(self, item: FeedItem, error: Refused, now: datetime) -> None:
+        self._failures[item.number] = self._failures.get(item.number, 0) + 1
+        if self._failures[item.number] < _TRIES:
+            raise error
+        log.trouble(
+            _logger,
+            "item_set_aside",
+            number=item.number,
+            kind=item.kind,
+            code=error.code,
+            at=str(now),
+        )
+        self._advance(item.number)
+
+    def _advance(self, number: int) -> None:
+        # Last: a kill before this line only fetches the same item once more.
+        write_atomic(self._memory, strict_json.dumps({"after": number}))
+        self._after = number
+        self._failures.pop(number, None)
+
+    def _fetch(self, wanted: ObjectRef) -> None:
+        final = self._inbox.object_path(wanted.sha256)
+        try:
+            os.utime(final)  # the keeper prunes by age, and this one is about to be named again
+        except FileNotFoundError:
+            pass
+        else:
+            return  # it was checked before it got this name
+        if wanted.bytes > self._max_object_bytes:
+            raise Refused("too_large", f"An object of {wanted.bytes} bytes is over the limit.")
+        partial = self._inbox.partial_path(wanted.sha256)
+        with partial.open("ab") as sink:
+            if sink.tell() > wanted.bytes:
+                _restart(sink)
+            if sink.tell() < wanted.bytes:
+                self._download(wanted, sink)
+            sink.flush()
+            os.fsync(sink.fileno())
+        if sha256_file(partial) != wanted.sha256:
+            partial.unlink()
+            raise Refused("wrong_hash", "An object arrived altered; it will be fetched again.")
+        partial.rename(final)
+        fsync_folder(final.parent)
+
+    def _download(self, wanted: ObjectRef, sink: BinaryIO) -> None:
+        have = sink.tell()
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        with self._link.open("GET", f"/v1/repository/{wanted.sha256}", headers=headers) as reply:
+            _prepare(reply, sink, have)
+            for piece in reply.pieces():
+                if sink.tell() + len(piece) > wanted.bytes:
+                    _restart(sink)
+                    raise Refused("too_large", "An object is longer than the feed says.")
+                sink.write(piece)
+        if sink.tell() < wanted.bytes:
+            raise TryLater("An object arrived only in part; the rest will be fetched.")
+
+
+def _prepare(reply: Reply, sink: BinaryIO, have: int) -> None:
+    if reply.status == 206 and reply.headers.get("content-range", "").startswith(f"bytes {have}-"):
+        return
+    _restart(sink)  # the whole is coming, or what we have is of no use
+    if reply.status == 200:
+        return
+    if reply.status in {206, 416}:
+        raise TryLater("The aggregator cannot go on where an object broke off; it starts afresh.")
+    with suppress(TryLater):
+        raise problem(reply.status, reply.read(64 << 10))
+    raise TryLater("The aggregator's refusal of an object broke off.")
+
+
+def _restart(sink: BinaryIO) -> None:
+    sink.seek(0)  # truncating alone leaves the position, and `tell` is what counts here
+    sink.truncate()

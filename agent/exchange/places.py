@@ -1,0 +1,82 @@
+"""Where a silo keeps what its courier needs, and what the enrolment left for it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import Refused, Stop
+from agent.wire import strict_json
+from agent.wire.documents import Enrolment
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders that enrolment fills and the courier works in.
+
+    Attributes:
+        keys: The keeper's own keys; the courier never reads it.
+        courier: The courier's key, resume points, transport log and status.
+        trust: Trust root, roster, catalogue, certificate, and the note of the enrolment.
+        outbox: Sealed envelopes; the courier only reads it.
+        inbox: Signed documents and the objects they name.
+    """
+
+    keys: Path
+    courier: Path
+    trust: Path
+    outbox: Path
+    inbox: Path
+
+    @classmethod
+    def under(cls, state: Path) -> "Places":
+        """Returns the usual places in one state folder."""
+        return cls(*(state / name for name in ("keys", "courier", "trust", "outbox", "inbox")))
+
+    @property
+    def courier_key(self) -> Path:
+        """The key that authenticates requests."""
+        return self.courier / "courier.key"
+
+    @property
+    def ca_file(self) -> Path:
+        """The pinned certificate of the aggregator; absent for plain HTTP on loopback."""
+        return self.trust / "ca.pem"
+
+    @property
+    def enrolment(self) -> Path:
+        """The note that is written last when an enrolment is complete."""
+        return self.trust / "enrolment.json"
+
+
+def read_enrolment(places: Places) -> Enrolment:
+    """Reads the note of a complete enrolment.
+
+    Raises:
+        Stop: There is none yet, or it is damaged.
+    """
+    try:
+        return Enrolment.parse(places.enrolment.read_bytes())
+    except FileNotFoundError as error:
+        raise Stop(
+            f"This silo is not enrolled ({places.enrolment} is missing); "
+            "run `onggi enroll --token TOKEN`."
+        ) from error
+    except (OSError, Refused) as error:
+        raise Stop(
+            f"Cannot read {places.enrolment}; restore it from a backup, or move the trust folder "
+            "away and enrol again with a new token."
+        ) from error
+
+
+def read_number_by_name(path: Path) -> dict[str, float]:
+    """Reads a small JSON object of numbers that this program wrote; absent or damaged is empty.
+
+    Both users of it can lose it without harm: what was done is then done once more, which the
+    other side answers as before.
+    """
+    try:
+        value = strict_json.loads(path.read_bytes())
+    except (OSError, Refused):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    return {name: float(n) for name, n in value.items() if isinstance(n, int | float)}

@@ -1,0 +1,237 @@
+"""Every request that left this host, in a log whose lines are chained by their hashes.
+
+One JSON object a line. `hash` is the SHA-256 of the line without it, and `prev` is the hash of
+the line before, so that no line can be altered, removed or put in without breaking the chain (the
+end can be cut off; `total_up` and the aggregator's own log show that).
+"""
+
+import errno
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from agent.clock import to_text
+from agent.errors import Refused, Stop, TryLater
+from agent.files import fsync_folder, sha256_bytes
+from agent.records import Json
+from agent.wire import strict_json
+
+_GENESIS = "0" * 64
+_MAX_LINE_BYTES = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """One request and what became of it.
+
+    Attributes:
+        method: In capitals.
+        target: Path with query; no query of the protocol carries a secret.
+        status: The HTTP status, or 0 where no answer came.
+        bytes_up: Bytes of the body that was sent, or begun to be sent.
+        bytes_down: Bytes of the answer's body that were read.
+    """
+
+    method: str
+    target: str
+    status: int
+    bytes_up: int
+    bytes_down: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the log adds up to."""
+
+    requests: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+class TransportLog:
+    """Appends trips durably; one process writes it, from any of its threads.
+
+    Args:
+        path: The log's file; it is made where it is missing. A last line that a power cut left
+            unfinished is cut off.
+
+    Raises:
+        Stop: The file cannot be opened, or its last line does not fit its own hash.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._owed = b""
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
+            fsync_folder(path.parent)
+            last = _mend(self._descriptor)
+            self._totals, self._head = _last_state(last)
+        except OSError as error:
+            raise Stop(f"Cannot write the transport log {path}: {error.strerror}.") from error
+        except Refused as error:
+            raise Stop(
+                f"The transport log {path} was altered: its last line does not fit its hash. "
+                "Move it away, keep it as evidence, and start again."
+            ) from error
+
+    def record(self, trip: Trip, now: datetime) -> None:
+        """Appends one trip; it is on the disk when this returns.
+
+        Raises:
+            TryLater: The disk is full or gone; the line is owed, see `settle`.
+            Stop: The log is closed.
+        """
+        with self._lock:
+            self._totals = Totals(
+                self._totals.requests + 1,
+                self._totals.bytes_up + trip.bytes_up,
+                self._totals.bytes_down + trip.bytes_down,
+            )
+            line, self._head = _line(trip, self._totals, self._head, now)
+            self._owed += line
+            self._write_owed()
+
+    def settle(self) -> None:
+        """Writes what is owed; call it before a request, for none leaves unaccounted for.
+
+        Raises:
+            TryLater: The disk is still full or gone.
+            Stop: The log is closed.
+        """
+        with self._lock:
+            self._write_owed()
+
+    def _write_owed(self) -> None:
+        if self._descriptor < 0:
+            raise Stop("The transport log is closed: the courier is stopping.")
+        if not self._owed:
+            return
+        end = os.lseek(self._descriptor, 0, os.SEEK_END)
+        try:
+            _write_all(self._descriptor, self._owed)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, end)  # so that no line follows half a one
+            raise TryLater(
+                f"Cannot write the transport log: {error.strerror}. Free disk space; nothing is "
+                "sent without its account."
+            ) from error
+        self._owed = b""
+
+    @property
+    def totals(self) -> Totals:
+        """What the log adds up to so far."""
+        return self._totals
+
+    def close(self) -> None:
+        """Closes the file; a thread that is late finds it closed, not another file's number."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+
+def _write_all(descriptor: int, line: bytes) -> None:
+    if os.write(descriptor, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(descriptor)
+
+
+def verify(path: Path) -> Totals:
+    """Checks every line of a transport log.
+
+    Returns:
+        What its lines add up to.
+
+    Raises:
+        Refused: `broken_log`: a line is altered, missing or put in; or `torn_log`: the last line
+            is unfinished.
+        OSError: The file cannot be read.
+    """
+    head, totals = _GENESIS, Totals()
+    with path.open("rb") as handle:
+        for number, line in enumerate(handle, start=1):
+            if not line.endswith(b"\n"):
+                raise Refused("torn_log", f"Line {number} is unfinished; the courier will mend it.")
+            try:
+                head, totals = _checked(line, head, totals)
+            except Refused as error:
+                raise Refused("broken_log", f"Line {number} does not follow the one before.") from (
+                    error
+                )
+    return totals
+
+
+def _line(trip: Trip, totals: Totals, previous: str, now: datetime) -> tuple[bytes, str]:
+    content: dict[str, Json] = {
+        "n": totals.requests,
+        "t": to_text(now),
+        "method": trip.method,
+        "target": trip.target,
+        "status": trip.status,
+        "up": trip.bytes_up,
+        "down": trip.bytes_down,
+        "total_up": totals.bytes_up,
+        "total_down": totals.bytes_down,
+        "prev": previous,
+    }
+    head = sha256_bytes(strict_json.dumps(content))
+    return strict_json.dumps({**content, "hash": head}) + b"\n", head
+
+
+def _checked(line: bytes, head: str | None, before: Totals | None) -> tuple[str, Totals]:
+    fields = strict_json.loads(line)
+    if not isinstance(fields, dict):
+        raise Refused("broken_log", "The line is no object.")
+    found = fields.pop("hash", None)
+    if found != sha256_bytes(strict_json.dumps(fields)):
+        raise Refused("broken_log", "The line does not fit its hash.")
+    counts = [_count(fields, name) for name in ("n", "total_up", "total_down", "up", "down")]
+    totals = Totals(*counts[:3])
+    if head is not None and fields.get("prev") != head:
+        raise Refused("broken_log", "The line names another predecessor.")
+    if before is not None and totals != Totals(
+        before.requests + 1, before.bytes_up + counts[3], before.bytes_down + counts[4]
+    ):
+        raise Refused("broken_log", "The line's totals do not add up.")
+    return str(found), totals
+
+
+def _count(fields: dict[str, Json], name: str) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int):
+        raise Refused("broken_log", f"The line has no number {name}.")
+    return value
+
+
+def _last_state(line: bytes) -> tuple[Totals, str]:
+    if not line:
+        return Totals(), _GENESIS
+    head, totals = _checked(line, None, None)
+    return totals, head
+
+
+def _mend(descriptor: int) -> bytes:
+    """Cuts off an unfinished last line and returns the last whole one, or no bytes."""
+    size = os.fstat(descriptor).st_size
+    start = max(0, size - 2 * _MAX_LINE_BYTES)
+    tail = os.pread(descriptor, size - start, start)
+    whole = tail.rfind(b"\n") + 1
+    if whole == 0 and start > 0:
+        raise Refused("broken_log", "No line ends near the end of the log.")
+    if whole < len(tail):
+        os.ftruncate(descriptor, start + whole)
+        os.fsync(descriptor)
+    start_of_last = tail.rfind(b"\n", 0, max(0, whole - 1)) + 1
+    return tail[start_of_last:whole]

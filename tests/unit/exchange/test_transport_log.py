@@ -1,0 +1,130 @@
+"""The transport log: chained, durable, mended after a power cut, never after tampering."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import Refused, Stop, TryLater
+from agent.exchange.transport_log import Totals, TransportLog, Trip, verify
+
+_NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def _filled(path: Path, lines: int = 3) -> bytes:
+    with TransportLog(path) as log:
+        for number in range(lines):
+            log.record(Trip("GET", f"/v1/feed?after={number}", 200, number, 10), _NOW)
+    return path.read_bytes()
+
+
+def _code(path: Path) -> str:
+    with pytest.raises(Refused) as caught:
+        verify(path)
+    return caught.value.code
+
+
+def test_lines_add_up_over_restarts(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    _filled(path)
+    _filled(path)
+    assert verify(path) == Totals(6, 6, 60)
+    with TransportLog(path) as log:
+        assert log.totals == Totals(6, 6, 60)
+
+
+def test_an_empty_log_is_whole(tmp_path: Path) -> None:
+    TransportLog(tmp_path / "log").close()
+    assert verify(tmp_path / "log") == Totals()
+
+
+@pytest.mark.parametrize("tail", [b"{", b'{"n":4,"t":"2026', bytes(4096), b"x" * 20000])
+def test_a_torn_last_line_is_cut_off(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "log"
+    whole = _filled(path)
+    path.write_bytes(whole + tail)
+    assert _code(path) == "torn_log"
+    TransportLog(path).close()
+    assert path.read_bytes() == whole
+    _filled(path, 1)
+    assert verify(path).requests == 4
+
+
+def test_a_log_that_is_only_a_torn_line_starts_afresh(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b'{"n":1')
+    _filled(path, 1)
+    assert verify(path).requests == 1
+
+
+@pytest.mark.parametrize("tail", [b"{}\n", b"[]\n", b"junk\n", b"x" * 50000])
+def test_an_altered_end_stops_the_courier(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(_filled(path) + tail)
+    with pytest.raises(Stop, match="altered"):
+        TransportLog(path)
+
+
+def test_a_line_removed_moved_or_rewritten_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    one, two, three = _filled(path).splitlines(keepends=True)
+    for lines in ((one, three), (two, three), (two, one, three), (one, two, two, three)):
+        path.write_bytes(b"".join(lines))
+        assert _code(path) == "broken_log"
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_any_altered_byte_is_found(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "log"
+    content = bytearray(_filled(path))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    assert _code(path) in {"broken_log", "torn_log"}
+
+
+def test_false_totals_under_a_true_hash_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    _filled(path, 1)
+    fields = json.loads(path.read_bytes())
+    assert fields["total_up"] == 0
+    other = tmp_path / "other"
+    with TransportLog(other) as log:
+        log.record(Trip("GET", "/", 200, 5, 5), _NOW)
+    second = _filled(path, 1).splitlines(keepends=True)[1]
+    path.write_bytes(other.read_bytes() + second)
+    assert _code(path) == "broken_log"
+
+
+def test_without_a_log_nothing_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match="Cannot write the transport log"):
+        TransportLog(tmp_path / "nowhere" / "log")
+    log = TransportLog(tmp_path / "log")
+    log.close()
+    log.close()
+    with pytest.raises(Stop, match="closed"):
+        log.record(Trip("GET", "/", 200, 0, 0), _NOW)
+    with pytest.raises(Stop, match="closed"):
+        log.settle()
+
+
+def test_a_line_that_found_the_disk_full_is_owed_until_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with TransportLog(path) as log:
+        log.record(Trip("GET", "/one", 200, 1, 0), _NOW)
+        full, log._descriptor = log._descriptor, os.open("/dev/full", os.O_RDWR)
+        with pytest.raises(TryLater, match="Free disk space"):
+            log.record(Trip("GET", "/two", 200, 2, 0), _NOW)
+        with pytest.raises(TryLater, match="Free disk space"):
+            log.settle()
+        os.close(log._descriptor)
+        log._descriptor = full
+        log.settle()
+        log.record(Trip("GET", "/three", 200, 3, 0), _NOW)
+    assert verify(path) == Totals(3, 6, 0)
