@@ -1,0 +1,1 @@
+"""The reference aggregator: plans, rounds, receipts and releases for a consortium of silos."""

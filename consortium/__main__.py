@@ -1,0 +1,5 @@
+"""`python -m consortium` is `onggi-aggregator`."""
+
+from consortium.cli import main
+
+main()

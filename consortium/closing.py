@@ -1,0 +1,96 @@
+"""From a closed round's envelopes to new weights on disk; nothing here changes a row."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from agent.errors import Refused
+from agent.keys import SealingIdentity
+from agent.wire.documents import ObjectRef, Plan, Roster, RoundManifest
+from agent.wire.envelope import Header, verify_header
+from agent.wire.network import expected_shapes
+from agent.wire.update import Weights, decode, encode
+from consortium.aggregate import Aggregate, aggregate, step
+from consortium.folder import Folder
+from consortium.objects import get_object, put_object
+from consortium.tables import EnvelopeRow
+
+
+@dataclass(frozen=True, slots=True)
+class AtRest:
+    """A held envelope; its header is verified again, against the roster of today."""
+
+    envelope_id: str
+    header_bytes: bytes
+    roster: Roster
+    path: Path
+
+    @property
+    def header(self) -> Header:
+        """The verified header.
+
+        Raises:
+            Refused: A code of `verify_header`, e.g. `revoked` since it came.
+        """
+        return verify_header(self.header_bytes, self.roster)
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Opens the blob.
+
+        Raises:
+            Refused: `lost_blob`.
+        """
+        try:
+            handle = self.path.open("rb")
+        except OSError as error:
+            raise Refused("lost_blob", "The aggregator lost this update's blob.") from error
+        with handle:
+            yield handle
+
+
+@dataclass(frozen=True, slots=True)
+class NewWeights:
+    """A round's result, durable; `momentum_sha256` is None where the recipe has none."""
+
+    weights: ObjectRef
+    momentum_sha256: str | None
+
+
+def sum_up(
+    rows: Sequence[EnvelopeRow], trusted: Roster, blobs: Path, key: SealingIdentity, plan: Plan
+) -> Aggregate:
+    """Opens and averages a round's envelopes, in the silos' order."""
+    shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
+    envelopes = (
+        AtRest(row.envelope_id, row.header, trusted, blobs / row.envelope_id) for row in rows
+    )
+    return aggregate(envelopes, key, shapes)
+
+
+def move(
+    folder: Folder, plan: Plan, manifest: RoundManifest, delta: Weights, momentum: str | None
+) -> NewWeights:
+    """Moves a round's base by the mean delta and makes the result durable.
+
+    Args:
+        folder: Where weights and momenta are.
+        plan: The plan.
+        manifest: The round.
+        delta: The mean delta.
+        momentum: Hash of the plan's momentum so far, or None.
+
+    Raises:
+        Refused: `unknown_object` or `damaged_object`: the disk lost the base.
+        OSError: The disk is full.
+    """
+    shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
+    base = decode(get_object(folder.objects, manifest.base_sha256), shapes)
+    before = decode(get_object(folder.momenta, momentum), shapes) if momentum else {}
+    weights, velocity = step(base, delta, before, plan.recipe.server_momentum)
+    reference = put_object(folder.objects, encode(weights))
+    if plan.recipe.server_momentum == 0:
+        return NewWeights(reference, None)
+    return NewWeights(reference, put_object(folder.momenta, encode(velocity)).sha256)

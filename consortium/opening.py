@@ -1,0 +1,63 @@
+"""Opens a round: a fresh sealing key on disk, then the manifest that names it in the feed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from agent.clock import from_text
+from agent.files import sha256_bytes
+from agent.keys import new_sealing
+from agent.wire.documents import ObjectRef, Plan
+from agent.wire.signed import Signer
+from consortium.publish import publish_round
+from consortium.rounds import Attempt, make_manifest, round_id
+from consortium.tables import PlanRow
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A plan and the hash of its signed payload."""
+
+    plan: Plan
+    sha256: str
+
+    @classmethod
+    def of(cls, row: PlanRow) -> "Running":
+        """Reads a plan from its row."""
+        return cls(Plan.parse(row.payload), sha256_bytes(row.payload))
+
+
+def key_path(folder: Path, identifier: str) -> Path:
+    """Returns where a round's sealing key is."""
+    return folder / f"{identifier}.key"
+
+
+class Opener:
+    """Opens rounds.
+
+    Args:
+        round_keys: Folder of the sealing keys.
+        aggregator: The key that signs rounds.
+    """
+
+    def __init__(self, round_keys: Path, aggregator: Signer) -> None:
+        self._round_keys = round_keys
+        self._aggregator = aggregator
+
+    def open(
+        self, session: Session, running: Running, attempt: Attempt, base: ObjectRef, now: datetime
+    ) -> None:
+        """Opens an attempt in the caller's transaction, or ends the plan when its time is over."""
+        plan = running.plan
+        if now >= from_text(plan.expires):
+            session.get_one(PlanRow, plan.plan_id).state = "expired"
+            return
+        path = key_path(self._round_keys, round_id(plan.plan_id, attempt))
+        # Left by a kill before the commit: no manifest names it, so nothing was sealed for it.
+        path.unlink(missing_ok=True)
+        key = new_sealing("round")
+        key.save(path)
+        manifest = make_manifest(plan, running.sha256, attempt, base, key.public_hex, now)
+        publish_round(session, manifest, self._aggregator)

@@ -1,0 +1,255 @@
+"""A consortium on disk with silos that seal real envelopes, at a time that tests set."""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from agent.clock import to_text
+from agent.files import sha256_bytes
+from agent.keys import SealingIdentity, SigningIdentity, new_sealing, new_signing
+from agent.wire.documents import (
+    EnrolmentRequest,
+    FeatureSpec,
+    NetworkSpec,
+    Plan,
+    Privacy,
+    Recipe,
+    RoundManifest,
+    Scaling,
+    UpdateCore,
+)
+from agent.wire.envelope import seal
+from agent.wire.network import expected_shapes
+from agent.wire.signed import key_id, sign
+from agent.wire.update import Weights, group_of, pack
+from consortium.answers import Answer, Registrar
+from consortium.engine import Engine
+from consortium.enrol import Enrolment, issue_token, make_token
+from consortium.envelopes import Desk
+from consortium.folder import Folder, Settings, Signers, load_signers
+from consortium.founding import found, root_sha256
+from consortium.plans import Draft, sign_plan
+from consortium.store import Store, latest_round
+from consortium.tables import EnvelopeRow
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+REFERENCE = "ab" * 32
+FEATURES = FeatureSpec(
+    version="onggi-fast-1",
+    radius=2,
+    hash_size=256,
+    descriptors=(Scaling(name="exactmw", centre=370.0, spread=110.0),),
+    clip=5.0,
+)
+NETWORK = NetworkSpec(hidden=(8,), dropout=0.0, seed=7)
+
+
+@dataclass
+class Silo:
+    """A silo's keys."""
+
+    name: str
+    sign: SigningIdentity = field(default_factory=lambda: new_signing("sign"))
+    seal: SealingIdentity = field(default_factory=lambda: new_sealing("seal"))
+    courier: SigningIdentity = field(default_factory=lambda: new_signing("courier"))
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed envelope."""
+
+    envelope_id: str
+    header: bytes
+    blob: bytes
+
+
+class House:
+    """One aggregator, its silos, and the time."""
+
+    def __init__(self, root: Path) -> None:
+        self.now = START
+        self.settings = Settings(consortium="demo", host="127.0.0.1", port=8443, tls=False)
+        self.folder = Folder(root)
+        found(root, self.settings, self.now)
+        self.signers: Signers = load_signers(self.folder)
+        self.silos: dict[str, Silo] = {}
+        self.start()
+
+    def start(self) -> None:
+        registrar = Registrar("demo", self.signers.aggregator)
+        self.store = Store(self.folder.database)
+        self.desk = Desk(self.store, self.folder.blobs, "demo", registrar)
+        self.engine = Engine(self.store, self.folder, self.signers, registrar)
+        root = self.folder.trust_root.read_bytes()
+        self.enrolment = Enrolment(self.store, self.settings, root, self.signers.offline)
+
+    def restart(self) -> None:
+        """What a kill leaves: the disk, and nothing else."""
+        self.store.close()
+        self.start()
+
+    def later(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def tick(self) -> bool:
+        return self.engine.tick(self.now)
+
+    def settle(self) -> None:
+        while self.tick():
+            self.restart()
+
+    def token(self, name: str, hours: float = 1.0) -> str:
+        expires = self.now + timedelta(hours=hours)
+        token = make_token(name, self.settings, root_sha256(self.folder), "", expires)
+        with self.store.writing() as session:
+            issue_token(session, token, "", self.now)
+        return token.nonce
+
+    def request(self, silo: Silo, nonce: str, reference: str = REFERENCE) -> bytes:
+        request = EnrolmentRequest(
+            silo=silo.name,
+            legal_entity="Company",
+            nonce=nonce,
+            sign_key=silo.sign.public_hex,
+            seal_key=silo.seal.public_hex,
+            courier_key=silo.courier.public_hex,
+            reference_sha256=reference,
+            agent_version="0",
+            created=to_text(self.now),
+        )
+        return sign("enrolment", request.to_bytes(), silo.sign)
+
+    def resign(self, payload: bytes, signer: SigningIdentity) -> bytes:
+        return sign("enrolment", payload, signer)
+
+    def enrol(self, *names: str) -> None:
+        for name in names:
+            silo = Silo(name)
+            self.enrolment.enrol(self.request(silo, self.token(name)), self.now)
+            self.silos[name] = silo
+
+    def plan(
+        self, rounds: int = 2, quorum: int = 2, release_every: int = 1, momentum: float = 0.0
+    ) -> Plan:
+        recipe = Recipe(
+            rounds=rounds,
+            local_epochs=1,
+            batch_size=8,
+            learning_rate=0.01,
+            weight_decay=0.0,
+            weighting="n",
+            server_momentum=momentum,
+            release_every=release_every,
+            finetune_epochs=0,
+        )
+        draft = Draft(
+            plan_id="p1",
+            endpoints=("logd", "solubility"),
+            features=FEATURES,
+            network=NETWORK,
+            recipe=recipe,
+            quorum=quorum,
+            round_deadline_s=100.0,
+        )
+        with self.store.writing() as session:
+            return sign_plan(session, draft, self.settings, self.signers.offline, self.now)
+
+    def round(self) -> RoundManifest:
+        with self.store.reading() as session:
+            row = latest_round(session, "p1")
+        assert row is not None
+        return RoundManifest.parse(row.payload)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return expected_shapes(NETWORK, FEATURES, ("logd", "solubility"))
+
+    def delta(self, value: float, groups: tuple[str, ...] = ("trunk", "head.logd")) -> Weights:
+        return {
+            name: np.full(shape, value, dtype=np.float32)
+            for name, shape in self.shapes().items()
+            if group_of(name) in groups
+        }
+
+    def seal(
+        self,
+        name: str,
+        payload: bytes | None = None,
+        signer: SigningIdentity | None = None,
+        sealed_for: str | None = None,
+        changes: Mapping[str, object] | None = None,
+    ) -> Sealed:
+        """Seals an update for the round in progress; `changes` alter the core."""
+        manifest = self.round()
+        core = UpdateCore(
+            consortium="demo",
+            silo=name,
+            sequence=1,
+            roster_version=1,
+            roster_sha256="00" * 32,
+            plan_id=manifest.plan_id,
+            round_id=manifest.round_id,
+            attempt=manifest.attempt,
+            base_sha256=manifest.base_sha256,
+            feature_sha256=sha256_bytes(FEATURES.to_bytes()),
+            reference_sha256=REFERENCE,
+            agent_version="0",
+            created=to_text(self.now),
+            expires=to_text(self.now + timedelta(days=1)),
+            recipient=key_id(manifest.seal_key),
+            commitment="00" * 32,
+            privacy=Privacy(),
+            egress_head="00" * 32,
+        ).model_copy(update=changes or {})
+        if payload is None:
+            payload = self.update(1.0, 1.0)
+        sink = io.BytesIO()
+        header = seal(
+            payload, core, sealed_for or manifest.seal_key, signer or self.silos[name].sign, sink
+        )
+        return Sealed(sha256_bytes(header), header, sink.getvalue())
+
+    def update(self, value: float, weight: float) -> bytes:
+        return pack(self.delta(value), {"trunk": weight, "head.logd": weight})
+
+    def deliver(self, name: str, sealed: Sealed) -> Answer:
+        answer = self.desk.put_header(sealed.envelope_id, name, sealed.header, self.now)
+        if isinstance(answer, Answer):
+            return answer
+        whole = self.desk.put_piece(
+            sealed.envelope_id, name, answer.offset, sealed.blob[answer.offset :], self.now
+        )
+        assert isinstance(whole, Answer)
+        return whole
+
+    def states(self) -> dict[str, str]:
+        """Envelope states by silo and round."""
+        with self.store.reading() as session:
+            rows = session.scalars(select(EnvelopeRow)).all()
+        return {f"{row.silo} {row.round_id}": row.state for row in rows}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path / "aggregator")
+    yield house
+    house.store.close()
+
+
+@pytest.fixture
+def new_silo() -> Callable[[str], Silo]:
+    return Silo
+
+
+@pytest.fixture
+def running(house: House) -> House:
+    """Three silos, and the first round of a plan open."""
+    house.enrol("a", "b", "c")
+    house.plan()
+    house.tick()
+    return house

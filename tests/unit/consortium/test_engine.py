@@ -1,0 +1,320 @@
+"""Rounds from opening to release, with a kill between any two steps."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from agent.files import sha256_bytes
+from agent.wire.documents import Plan, ReleaseManifest
+from agent.wire.signed import parse
+from agent.wire.trusted import Trusted
+from agent.wire.update import Weights, decode
+from consortium import closing as closing_module
+from consortium import engine as engine_module
+from consortium.feed import read_feed
+from consortium.founding import root_sha256
+from consortium.objects import get_object
+from consortium.publish import publish_roster
+from consortium.status import describe, read_status
+from consortium.tables import AnswerRow, MemberRow, PublishedRow, RoundRow
+
+if TYPE_CHECKING:
+    from tests.unit.consortium.conftest import House
+
+
+def _weights(house: "House", sha256: str) -> Weights:
+    return decode(get_object(house.folder.objects, sha256), house.shapes())
+
+
+def _rounds(house: "House") -> list[tuple[int, int, str]]:
+    with house.store.reading() as session:
+        rows = session.scalars(select(RoundRow).order_by(RoundRow.number, RoundRow.attempt)).all()
+        return [(row.number, row.attempt, row.state) for row in rows]
+
+
+def _releases(house: "House") -> list[ReleaseManifest]:
+    with house.store.reading() as session:
+        rows = session.scalars(select(PublishedRow).where(PublishedRow.kind == "release")).all()
+    return [ReleaseManifest.parse(parse(row.document).payload) for row in rows]
+
+
+def test_a_round_closes_early_and_averages_by_weight(running: "House") -> None:
+    base = _weights(running, running.round().base_sha256)
+    for name, value, weight in (("a", 1.0, 1.0), ("b", 3.0, 3.0), ("c", -1.0, 4.0)):
+        running.deliver(name, running.seal(name, running.update(value, weight)))
+    running.settle()
+    assert _rounds(running) == [(1, 1, "aggregated"), (2, 1, "collecting")]
+    new = _weights(running, running.round().base_sha256)
+    mean = (1.0 * 1 + 3.0 * 3 - 1.0 * 4) / 8
+    for name, before in base.items():
+        moved = 0.0 if name.startswith("head.solubility") else mean
+        np.testing.assert_allclose(new[name], before + np.float32(moved), atol=1e-6)
+    assert _releases(running)[0].contributors == 3
+
+
+def test_a_silo_believes_everything_that_is_published(running: "House") -> None:
+    for name in "abc":
+        running.deliver(name, running.seal(name))
+    running.settle()
+    trusted = Trusted(
+        running.folder.trust_root.read_bytes(), root_sha256(running.folder), running.now
+    )
+    with running.store.reading() as session:
+        rows = session.scalars(select(PublishedRow).order_by(PublishedRow.number)).all()
+    for row in rows:
+        match row.kind:
+            case "roster":
+                trusted.take_roster(row.document, running.now)
+            case "catalogue":
+                trusted.take_catalogue(row.document)
+            case "plan":
+                trusted.take_plan(row.document, running.now)
+            case "round":
+                trusted.take_round(row.document, running.now)
+            case _:
+                trusted.take_release(row.document, running.now)
+    kinds = [row.kind for row in rows]
+    assert kinds == ["catalogue", *["roster"] * 4, "plan", "round", "release", "round"]
+
+
+def test_waits_for_the_deadline_then_goes_on_with_the_quorum(running: "House") -> None:
+    for name in "ab":
+        running.deliver(name, running.seal(name))
+    assert not running.tick()
+    running.later(99.9)
+    assert not running.tick()
+    running.later(0.2)
+    running.settle()
+    assert _rounds(running) == [(1, 1, "aggregated"), (2, 1, "collecting")]
+    assert _releases(running)[0].contributors == 2
+
+
+def test_below_the_quorum_the_round_starts_anew_with_another_key(running: "House") -> None:
+    first = running.round()
+    running.deliver("a", running.seal("a"))
+    running.later(101)
+    running.settle()
+    again = running.round()
+    assert _rounds(running) == [(1, 1, "aborted"), (1, 2, "collecting")]
+    assert again.round_id != first.round_id
+    assert again.seal_key != first.seal_key
+    assert again.base_sha256 == first.base_sha256
+    assert running.states() == {f"a {first.round_id}": "discarded"}
+    assert [path.name for path in running.folder.round_keys.iterdir()] == [f"{again.round_id}.key"]
+    assert list(running.folder.blobs.iterdir()) == []
+
+
+def test_a_whole_plan_ends_with_its_last_release(running: "House") -> None:
+    for _ in range(2):
+        for name in "abc":
+            running.deliver(name, running.seal(name))
+        running.settle()
+    assert _rounds(running) == [(1, 1, "aggregated"), (2, 1, "aggregated")]
+    assert [release.version for release in _releases(running)] == [1, 2]
+    assert list(running.folder.round_keys.iterdir()) == []
+    assert list(running.folder.blobs.iterdir()) == []
+    with running.store.reading() as session:
+        status = read_status(session, "demo")
+    assert status["plans"] == [{"plan_id": "p1", "state": "finished"}]
+    assert "release release-2 p1.r2.a1" in describe(status)
+    running.later(1e6)
+    assert not running.tick()
+
+
+def test_releases_come_as_often_as_the_recipe_says_and_at_the_end(house: "House") -> None:
+    house.enrol("a", "b")
+    house.plan(rounds=3, release_every=2)
+    house.settle()
+    for _ in range(3):
+        for name in "ab":
+            house.deliver(name, house.seal(name))
+        house.settle()
+    assert [release.round_id for release in _releases(house)] == ["p1.r2.a1", "p1.r3.a1"]
+
+
+def test_momentum_carries_over(house: "House") -> None:
+    house.enrol("a", "b")
+    house.plan(rounds=3, momentum=0.5)
+    house.settle()
+    start = _weights(house, house.round().base_sha256)
+    for _ in range(2):
+        for name in "ab":
+            house.deliver(name, house.seal(name))
+        house.settle()
+    end = _weights(house, house.round().base_sha256)
+    np.testing.assert_allclose(end["trunk.dense.bias"], start["trunk.dense.bias"] + 2.5, atol=1e-6)
+    np.testing.assert_array_equal(end["head.solubility.bias"], start["head.solubility.bias"])
+    assert len(list(house.folder.momenta.iterdir())) == 1
+
+
+@pytest.mark.parametrize("fault", ["garbage", "nan", "weight", "huge", "other_key"])
+def test_a_bad_update_is_refused_and_the_others_go_on(running: "House", fault: str) -> None:
+    delta = running.delta(1.0)
+    payload = running.update(1.0, 1.0)
+    recipient = None
+    if fault == "garbage":
+        payload = b"no tensors"
+    elif fault == "nan":
+        payload = running.update(float("nan"), 1.0)
+    elif fault == "weight":
+        payload = running.update(1.0, 0.0)
+    elif fault == "huge":
+        payload = running.update(1e30, 1.0)
+    else:
+        recipient = running.silos["c"].seal.public_hex
+    bad = running.seal("a", payload, sealed_for=recipient)
+    assert running.deliver("a", bad).kind == "receipt"
+    for name in "bc":
+        running.deliver(name, running.seal(name, running.update(2.0, 1.0)))
+    base = _weights(running, running.round().base_sha256)
+    running.settle()
+    assert running.states()["a p1.r1.a1"] == "refused"
+    new = _weights(running, running.round().base_sha256)
+    for name in delta:
+        np.testing.assert_allclose(new[name], base[name] + 2.0, atol=1e-6)
+    with running.store.reading() as session:
+        codes = session.scalars(
+            select(AnswerRow.code).where(AnswerRow.envelope_id == bad.envelope_id)
+        ).all()
+        status = read_status(session, "demo")
+    assert sorted(codes) == ["", "bad_update"]
+    assert "bad_update" in str(status["rounds"])
+
+
+def test_too_many_bad_updates_start_the_round_anew(running: "House") -> None:
+    for name in "ab":
+        running.deliver(name, running.seal(name, b"no tensors"))
+    running.deliver("c", running.seal("c"))
+    running.settle()
+    assert _rounds(running) == [(1, 1, "aborted"), (1, 2, "collecting")]
+    assert sorted(running.states().values()) == ["discarded", "refused", "refused"]
+
+
+def test_an_envelope_that_is_still_arriving_is_not_waited_for(running: "House") -> None:
+    late = running.seal("c")
+    running.desk.put_header(late.envelope_id, "c", late.header, running.now)
+    running.desk.put_piece(late.envelope_id, "c", 0, late.blob[:100], running.now)
+    for name in "ab":
+        running.deliver(name, running.seal(name))
+    running.later(101)
+    running.settle()
+    answer = running.desk.put_piece(late.envelope_id, "c", 100, late.blob[100:], running.now)
+    assert getattr(answer, "code", None) == "round_closed"
+    assert list(running.folder.blobs.iterdir()) == []
+    assert _releases(running)[0].contributors == 2
+
+
+def test_a_revoked_silo_is_left_out_of_the_sum(running: "House") -> None:
+    for name in "abc":
+        running.deliver(name, running.seal(name))
+    with running.store.writing() as session:
+        session.get_one(MemberRow, "b").revoked = True
+        publish_roster(session, "demo", running.signers.offline, running.now)
+    running.settle()
+    assert running.states()["b p1.r1.a1"] == "refused"
+    assert _releases(running)[0].contributors == 2
+
+
+@pytest.mark.parametrize("where", ["put_object", "move", "publish_release", "_count", "_change"])
+def test_a_kill_inside_a_step_counts_nothing_twice(
+    running: "House", monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    for name in "abc":
+        running.deliver(name, running.seal(name))
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_args: object) -> None:
+        raise Killed
+
+    module: object = engine_module
+    if where == "put_object":
+        module = closing_module
+    running.tick()  # closes the round
+    with monkeypatch.context() as patch:
+        patch.setattr(module, where, killed)
+        with pytest.raises(Killed):
+            running.tick()
+    running.restart()
+    running.settle()
+    assert _rounds(running) == [(1, 1, "aggregated"), (2, 1, "collecting")]
+    assert [release.version for release in _releases(running)] == [1]
+    assert set(running.states().values()) == {"counted"}
+    keys = [path.name for path in running.folder.round_keys.iterdir()]
+    assert keys == ["p1.r2.a1.key"]
+
+
+def test_a_lost_round_key_starts_the_round_anew(running: "House") -> None:
+    for name in "abc":
+        running.deliver(name, running.seal(name))
+    running.tick()
+    (running.folder.round_keys / "p1.r1.a1.key").unlink()
+    running.settle()
+    assert _rounds(running) == [(1, 1, "aborted"), (1, 2, "collecting")]
+
+
+def test_a_lost_blob_is_a_bad_update(running: "House") -> None:
+    for name in "abc":
+        running.deliver(name, running.seal(name))
+    running.tick()
+    next(running.folder.blobs.iterdir()).unlink()
+    running.settle()
+    assert sorted(running.states().values()) == ["counted", "counted", "refused"]
+
+
+def test_a_lost_base_stops_its_plan_only(running: "House") -> None:
+    for name in "abc":
+        running.deliver(name, running.seal(name))
+    running.tick()
+    base = running.folder.objects / running.round().base_sha256
+    content = base.read_bytes()
+    base.unlink()
+    assert not running.tick()
+    base.write_bytes(content)
+    running.settle()
+    assert _rounds(running)[0] == (1, 1, "aggregated")
+
+
+def test_an_expired_plan_opens_no_more_rounds(running: "House") -> None:
+    running.later(91 * 86400)
+    running.settle()
+    assert _rounds(running) == [(1, 1, "aborted")]
+    with running.store.reading() as session:
+        assert read_status(session, "demo")["plans"] == [{"plan_id": "p1", "state": "expired"}]
+
+
+def test_the_round_key_is_readable_by_its_owner_only(running: "House") -> None:
+    path = running.folder.round_keys / f"{running.round().round_id}.key"
+    assert path.stat().st_mode & 0o777 == 0o400
+
+
+def test_only_open_rounds_show_in_the_feed_and_only_to_participants(running: "House") -> None:
+    with running.store.reading() as session:
+        assert [item.kind for item in read_feed(session, "a", 0).items][-1] == "round"
+        assert "round" not in {item.kind for item in read_feed(session, "stranger", 0).items}
+    for name in "abc":
+        running.deliver(name, running.seal(name))
+    running.settle()
+    with running.store.reading() as session:
+        feed = read_feed(session, "a", 0)
+        assert [item.kind for item in feed.items][-3:] == ["plan", "release", "round"]
+        assert read_feed(session, "a", feed.last).items == ()
+        hidden = read_feed(session, "stranger", feed.last - 1)
+        assert (hidden.items, hidden.last) == ((), feed.last)
+
+
+def test_a_new_silo_sees_the_newest_roster_only(running: "House") -> None:
+    with running.store.reading() as session:
+        kinds = [item.kind for item in read_feed(session, "c", 0).items]
+    assert kinds == ["catalogue", "roster", "plan", "round"]
+
+
+def test_plans_are_stored_as_signed(running: "House") -> None:
+    with running.store.reading() as session:
+        row = session.scalars(select(PublishedRow).where(PublishedRow.kind == "plan")).one()
+    payload = parse(row.document).payload
+    assert Plan.parse(payload).participants == ("a", "b", "c")
+    assert running.round().plan_sha256 == sha256_bytes(payload)

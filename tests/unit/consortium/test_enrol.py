@@ -1,0 +1,111 @@
+"""Tokens: good once, for one set of keys, and never burnt by a lost answer."""
+
+import base64
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.errors import Refused
+from agent.wire.documents import EnrolmentResponse
+from agent.wire.signed import parse
+from agent.wire.trusted import Trusted
+from consortium.founding import root_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.consortium.conftest import House, Silo
+
+    MakeSilo = Callable[[str], Silo]
+
+
+def _members(house: "House", answer: bytes) -> list[str]:
+    response = EnrolmentResponse.parse(answer)
+    root = base64.b64decode(response.root)
+    trusted = Trusted(root, root_sha256(house.folder), house.now)
+    trusted.take_catalogue(base64.b64decode(response.catalogue))
+    roster = trusted.take_roster(base64.b64decode(response.roster), house.now)
+    return [member.silo for member in roster.members]
+
+
+def _refusal(house: "House", request: bytes) -> str:
+    with pytest.raises(Refused) as caught:
+        house.enrolment.enrol(request, house.now)
+    return caught.value.code
+
+
+def test_the_answer_is_believed_by_the_silo(house: "House", new_silo: "MakeSilo") -> None:
+    house.enrol("a")
+    silo = new_silo("b")
+    answer = house.enrolment.enrol(house.request(silo, house.token("b")), house.now)
+    assert _members(house, answer) == ["a", "b"]
+
+
+def test_a_lost_answer_is_given_again(house: "House", new_silo: "MakeSilo") -> None:
+    silo, nonce = new_silo("a"), house.token("a")
+    first = house.enrolment.enrol(house.request(silo, nonce), house.now)
+    house.restart()
+    house.enrol("b")
+    house.later(1e5)  # past the token's own end
+    assert house.enrolment.enrol(house.request(silo, nonce), house.now) == first
+
+
+def test_other_keys_cannot_use_it_again(house: "House", new_silo: "MakeSilo") -> None:
+    nonce = house.token("a")
+    house.enrolment.enrol(house.request(new_silo("a"), nonce), house.now)
+    assert _refusal(house, house.request(new_silo("a"), nonce)) == "token_used"
+
+
+def test_an_expired_token_is_refused(house: "House", new_silo: "MakeSilo") -> None:
+    nonce = house.token("a", hours=1)
+    house.later(3601)
+    assert _refusal(house, house.request(new_silo("a"), nonce)) == "token_expired"
+
+
+def test_an_unknown_token_is_refused(house: "House", new_silo: "MakeSilo") -> None:
+    assert _refusal(house, house.request(new_silo("a"), "00" * 32)) == "unknown_token"
+
+
+def test_another_silos_token_is_refused(house: "House", new_silo: "MakeSilo") -> None:
+    assert _refusal(house, house.request(new_silo("b"), house.token("a"))) == "unknown_token"
+
+
+def test_another_reference_set_is_told_and_may_come_back(
+    house: "House", new_silo: "MakeSilo"
+) -> None:
+    house.enrol("a")
+    silo, nonce = new_silo("b"), house.token("b")
+    assert _refusal(house, house.request(silo, nonce, "cd" * 32)) == "wrong_reference"
+    assert _members(house, house.enrolment.enrol(house.request(silo, nonce), house.now))
+
+
+def test_the_signing_key_must_be_possessed(house: "House", new_silo: "MakeSilo") -> None:
+    silo, thief = new_silo("a"), new_silo("a")
+    payload = parse(house.request(silo, house.token("a"))).payload
+    assert _refusal(house, house.resign(payload, thief.sign)) == "unknown_signer"
+    longer = house.resign(payload + b" ", silo.sign)
+    signature = parse(longer).signatures[0][1]
+    forged = house.resign(payload, silo.sign)
+    swapped = forged.replace(
+        base64.b64encode(parse(forged).signatures[0][1]), base64.b64encode(signature)
+    )
+    assert _refusal(house, swapped) == "bad_signature"
+
+
+def test_keys_that_are_in_use_are_refused(house: "House", new_silo: "MakeSilo") -> None:
+    house.enrol("a")
+    silo = new_silo("b")
+    silo.courier = house.silos["a"].courier
+    assert _refusal(house, house.request(silo, house.token("b"))) == "already_enrolled"
+
+
+def test_one_key_for_two_purposes_is_refused(house: "House", new_silo: "MakeSilo") -> None:
+    silo = new_silo("b")
+    silo.courier = silo.sign
+    assert _refusal(house, house.request(silo, house.token("b"))) == "already_enrolled"
+
+
+def test_a_member_gets_no_second_token(house: "House") -> None:
+    house.enrol("a")
+    with pytest.raises(Refused, match="already_enrolled"):
+        house.token("a")
