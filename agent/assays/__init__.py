@@ -1,0 +1,1 @@
+"""From readings to training data: structures, units, endpoints, curation, snapshots."""

@@ -1,0 +1,138 @@
+"""What is the same compound: ChEMBL's structure pipeline, then RDKit's registration hash.
+
+Identity is the full standardization, done once a structure; features start from a lighter one
+(docs/architecture.md). Sources: Bento et al., J. Cheminf. 2020, 12:51 (the pipeline);
+RDKit's `RegistrationHash` with its tautomer layer in place of canonical tautomers.
+"""
+
+from functools import lru_cache
+
+from chembl_structure_pipeline import standardizer
+from chembl_structure_pipeline.exclude_flag import exclude_flag
+from rdkit import Chem, rdBase
+from rdkit.Chem import RegistrationHash, rdMolDescriptors, rdMolHash
+from rdkit.Chem.RegistrationHash import HashLayer
+
+from agent.files import sha256_bytes
+from agent.records import Compound, InvalidStructure, Structure
+
+MAX_SMILES_CHARS = 5_000
+MAX_MOLBLOCK_CHARS = 200_000
+MAX_HEAVY_ATOMS = 250
+
+_CACHED_STRUCTURES = 50_000
+_CARBON = 6
+_WEIGHT = rdMolDescriptors.Properties(["amw"])  # average molecular weight
+_SAME_LAYERS = (HashLayer.FORMULA, HashLayer.TAUTOMER_HASH)
+_FLAT_LAYERS = (HashLayer.FORMULA, HashLayer.NO_STEREO_TAUTOMER_HASH)
+
+
+class _Rejected(Exception):
+    def __init__(self, step: str, cause: str) -> None:
+        super().__init__(cause)
+        self.invalid = InvalidStructure(step, cause)
+
+
+def identify(structure: str, structure_format: Structure) -> Compound | InvalidStructure:
+    """Finds out which compound a structure is.
+
+    Args:
+        structure: SMILES or a molblock, as given.
+        structure_format: Which of the two.
+
+    Returns:
+        The parent (salts, solvents, charges and isotopes stripped) with its keys, or the step
+        that refused the structure: `missing`, `length`, `parse`, `query`, `size`, `metal`,
+        `standardize`, `carbon` or `mixture`.
+    """
+    # A molblock's first lines are blank by right; a SMILES has nothing to say with blanks.
+    text = structure.strip() if structure_format == "smiles" else structure
+    return _identify(text, structure_format)
+
+
+@lru_cache(maxsize=_CACHED_STRUCTURES)
+def _identify(structure: str, structure_format: Structure) -> Compound | InvalidStructure:
+    try:
+        with rdBase.BlockLogs():  # RDKit would print structures to stderr
+            return _compound(_parent(_parse(structure, structure_format)))
+    except _Rejected as rejected:
+        return rejected.invalid
+    except (ValueError, RuntimeError):  # how RDKit's C++ reports chemistry and invariants
+        return InvalidStructure("standardize", "The structure cannot be standardized.")
+
+
+def _parse(structure: str, structure_format: Structure) -> Chem.Mol:
+    if not structure.strip():
+        raise _Rejected("missing", "There is no structure.")
+    limit = MAX_SMILES_CHARS if structure_format == "smiles" else MAX_MOLBLOCK_CHARS
+    if len(structure) > limit:
+        raise _Rejected("length", f"The structure has over {limit} characters.")
+    read = Chem.MolFromSmiles if structure_format == "smiles" else Chem.MolFromMolBlock
+    molecule: Chem.Mol | None = read(structure)
+    if molecule is None or not molecule.GetNumAtoms():
+        raise _Rejected("parse", f"RDKit cannot read the {structure_format}.")
+    return molecule
+
+
+def _parent(molecule: Chem.Mol) -> Chem.Mol:
+    if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
+        raise _Rejected("query", "The structure has wildcard atoms, as in a polymer or a query.")
+    if molecule.GetNumHeavyAtoms() > MAX_HEAVY_ATOMS:
+        raise _Rejected("size", f"The structure has over {MAX_HEAVY_ATOMS} heavy atoms.")
+    if exclude_flag(molecule, includeRDKitSanitization=False):
+        raise _Rejected("metal", "The structure holds a metal or a boron cluster.")
+    parent = _strip(standardizer.standardize_mol(molecule))
+    if not any(atom.GetAtomicNum() == _CARBON for atom in parent.GetAtoms()):
+        raise _Rejected("carbon", "The structure has no carbon.")
+    if len(Chem.GetMolFrags(parent)) > 1:
+        raise _Rejected("mixture", "More than one compound is left without salts and solvents.")
+    Chem.SanitizeMol(parent)
+    return parent
+
+
+def _strip(molecule: Chem.Mol) -> Chem.Mol:
+    if len(Chem.GetMolFrags(molecule)) > 1:
+        parent: Chem.Mol = standardizer.get_parent_mol(molecule)[0]
+        return parent
+    # `get_parent_mol` reads its salt list from disk at each call (3.7 ms); a single fragment is
+    # its own parent whatever the list says, which leaves isotopes and charge (0.3 ms).
+    neutral: Chem.Mol = standardizer.uncharge_mol(standardizer.get_isotope_parent_mol(molecule))
+    return neutral
+
+
+def _compound(parent: Chem.Mol) -> Compound:
+    # The second tautomer hash joins keto and enol too, which the first keeps apart.
+    layers = RegistrationHash.GetMolLayers(parent, enable_tautomer_hash_v2=True)
+    return Compound(
+        key=_digest(layers, _SAME_LAYERS),
+        flat_key=_digest(layers, _FLAT_LAYERS),
+        smiles=Chem.MolToSmiles(parent),
+        weight_g_mol=float(_WEIGHT.ComputeProperties(parent)[0]),
+    )
+
+
+def _digest(layers: dict[HashLayer, str], names: tuple[HashLayer, ...]) -> str:
+    return sha256_bytes("\n".join(layers[name] for name in names).encode())
+
+
+@lru_cache(maxsize=_CACHED_STRUCTURES)
+def scaffold(smiles: str) -> str:
+    """Returns the Bemis-Murcko scaffold of a standardized parent, or an empty text without rings.
+
+    It is taken from the element graph (every bond single), because tautomers of one compound have
+    different double bonds, and must share a fold. Source: Bemis and Murcko, J. Med. Chem. 1996,
+    39, 2887.
+
+    Args:
+        smiles: `Compound.smiles`.
+    """
+    with rdBase.BlockLogs():
+        graph = rdMolHash.MolHash(Chem.MolFromSmiles(smiles), rdMolHash.HashFunction.ElementGraph)
+        flat = Chem.MolFromSmiles(graph, sanitize=False)
+        Chem.FastFindRings(flat)
+        core = Chem.MurckoDecompose(flat)
+        for atom in core.GetAtoms():  # hydrogens and charges move with tautomers too
+            atom.SetFormalCharge(0)
+            atom.SetNumExplicitHs(0)
+            atom.SetNoImplicit(True)
+        return str(Chem.MolToSmiles(core))

@@ -1,0 +1,1 @@
+"""Where measurements come from: files and databases, read as they are, nothing interpreted."""

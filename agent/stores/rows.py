@@ -1,0 +1,233 @@
+"""A table's rows through a profile: every cell that may hold a measurement becomes one item."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from agent.errors import Refused
+from agent.records import Assay, Blank, Place, Reading, SetAside, Structure
+from agent.stores.profile import AssayColumn, Columns, Profile
+
+Item = Reading | SetAside | Blank
+
+_DIRECTIONS = re.compile(r"^\[([^,\]]*),([^,\]]*)\]$")
+# Quirks of the standard format's headers that occur in the field.
+_HEADER_QUIRKS = (
+    (re.compile(r"[\s_*]+"), ""),
+    (re.compile(r"^measurment"), "measurement"),
+    (re.compile(r"^testspecies$"), "testsubject"),
+)
+_DIRECTION_HEADERS = ("Measurement_Value(AtoB)", "Measurement_Value(BtoA)")
+
+
+class Row(NamedTuple):
+    """One row: its number as a person sees it, and its cells by exact header, stripped.
+
+    `fault` is a code and a sentence where the row as such cannot be read.
+    """
+
+    number: int
+    cells: Mapping[str, str]
+    fault: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A header and rows, wherever they come from.
+
+    Attributes:
+        header: The columns' names as written.
+        rows: The rows, in order.
+        sheet: The workbook's sheet, or an empty text.
+        molblock_column: Where an SDF keeps the structure when the profile names no column.
+        title_column: Where an SDF keeps the compound's number when the profile names none.
+    """
+
+    header: Sequence[str]
+    rows: Iterable[Row]
+    sheet: str = ""
+    molblock_column: str = ""
+    title_column: str = ""
+
+
+def normalized_header(name: str) -> str:
+    """Returns a header without case, blanks, underscores, stars and the known misspellings."""
+    text = name.strip().lower()
+    for pattern, replacement in _HEADER_QUIRKS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def readings(table: Table, profile: Profile, *, lax_columns: bool = False) -> Iterator[Item]:
+    """Applies a profile to a table.
+
+    Args:
+        table: What was read.
+        profile: What its columns mean.
+        lax_columns: Whether a column other than structure and value may be missing (the
+            standard format, and SDF, whose records bring only the properties they have).
+
+    Yields:
+        One item a measurement: a row in long form, a row's assay column in wide form.
+
+    Raises:
+        Refused: `missing_column` or `ambiguous_column`.
+    """
+    found = _bind(table, profile, lax_columns)
+    translate = _long if profile.shape == "long" else _wide
+    for row in table.rows:
+        if row.fault is not None:
+            yield from _faulty(row, table, profile)
+        elif any(row.cells.values()):
+            yield from translate(row, table, profile, found)
+        else:
+            yield from (Blank(place) for place in _places(row, table, profile))
+
+
+def _bind(table: Table, profile: Profile, lax: bool) -> dict[str, str]:
+    """Finds, for each column that the profile names, the header as the file writes it."""
+    wanted = [name for name in profile.columns.model_dump().values() if name]
+    wanted += [entry.column for entry in profile.assay]
+    wanted += [entry.qualifier_column for entry in profile.assay if entry.qualifier_column]
+    found: dict[str, str] = {}
+    for name in wanted:
+        header = _find(name, table.header)
+        if header is not None:
+            found[name] = header
+    needed = (profile.columns.structure, profile.columns.value) if lax else wanted
+    missing = [name for name in needed if name and name not in found]
+    if missing:
+        where = f"sheet {table.sheet!r}" if table.sheet else "file"
+        raise Refused(
+            "missing_column",
+            f"The {where} has no column {', '.join(map(repr, missing))}; "
+            "correct the header or the store's profile.",
+        )
+    return found
+
+
+def _find(name: str, header: Sequence[str]) -> str | None:
+    exact = [column for column in header if column == name]
+    if len(exact) > 1:
+        raise Refused("ambiguous_column", f"Two columns are named {name!r}; rename one of them.")
+    if exact:
+        return name
+    wanted = normalized_header(name)
+    alike = [column for column in header if normalized_header(column) == wanted]
+    if len(alike) > 1:
+        raise Refused("ambiguous_column", f"{len(alike)} columns could be {name!r}; rename them.")
+    return alike[0] if alike else None
+
+
+def _places(row: Row, table: Table, profile: Profile) -> list[Place]:
+    if profile.shape == "long":
+        return [Place(row.number, table.sheet)]
+    return [Place(row.number, table.sheet, entry.column) for entry in profile.assay]
+
+
+def _faulty(row: Row, table: Table, profile: Profile) -> Iterator[SetAside]:
+    code, reason = row.fault or ("unreadable_row", "The row cannot be read.")
+    yield from (SetAside(place, code, reason) for place in _places(row, table, profile))
+
+
+def _cell(row: Row, found: Mapping[str, str], name: str | None) -> str:
+    return row.cells.get(found.get(name, ""), "") if name else ""
+
+
+def _structure(
+    row: Row, table: Table, profile: Profile, found: Mapping[str, str]
+) -> tuple[str, Structure]:
+    if profile.columns.structure is None and table.molblock_column:
+        return row.cells.get(table.molblock_column, ""), "molblock"
+    return _cell(row, found, profile.columns.structure), profile.structure_format
+
+
+def _compound(row: Row, table: Table, columns: Columns, found: Mapping[str, str]) -> str:
+    if columns.compound is None and table.title_column:
+        return row.cells.get(table.title_column, "")
+    return _cell(row, found, columns.compound)
+
+
+def _long(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) -> Iterator[Item]:
+    columns = profile.columns
+    place = Place(row.number, table.sheet)
+    value, qualifier = _cell(row, found, columns.value), _cell(row, found, columns.qualifier)
+    directions = _directions(row, value)
+    if directions is not None:
+        yield from _directional(directions, place)
+        return
+    unit = _cell(row, found, columns.unit)
+    # A word such as "Positive" may stand in the relation or even the unit column.
+    if not (value or qualifier or unit):
+        yield Blank(place)
+        return
+    structure, structure_format = _structure(row, table, profile, found)
+    words = (columns.test, columns.test_type, columns.subject, columns.readout, columns.condition)
+    yield Reading(
+        compound_id=_compound(row, table, columns, found),
+        structure=structure,
+        structure_format=structure_format,
+        assay=Assay(*(_cell(row, found, name) for name in words)),
+        endpoint="",
+        qualifier=qualifier,
+        value=value,
+        unit=unit,
+        date=_cell(row, found, columns.date),
+        measurement_id=_cell(row, found, columns.measurement_id),
+        place=place,
+    )
+
+
+def _directions(row: Row, value: str) -> tuple[str, ...] | None:
+    """Returns the two directions of a permeability row, or `None` where it has none."""
+    listed = _DIRECTIONS.match(value)
+    if listed:
+        return tuple(part.strip() for part in listed.groups())
+    if value:
+        return None
+    apart = tuple(row.cells.get(name, "") for name in _DIRECTION_HEADERS)
+    return apart if any(apart) else None
+
+
+def _directional(directions: tuple[str, ...], place: Place) -> Iterator[Item]:
+    given = [part for part in directions if part]
+    if not given:
+        yield Blank(place)
+    for _ in given:
+        yield SetAside(
+            place,
+            "directional_value",
+            "Permeability given by direction (A to B, B to A) is not read yet; "
+            "give each direction its own row.",
+        )
+
+
+def _wide(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) -> Iterator[Item]:
+    for entry in profile.assay:
+        place = Place(row.number, table.sheet, entry.column)
+        if _cell(row, found, entry.column):
+            yield _wide_reading(row, table, profile, found, entry)
+        else:
+            yield Blank(place)
+
+
+def _wide_reading(
+    row: Row, table: Table, profile: Profile, found: Mapping[str, str], entry: AssayColumn
+) -> Reading:
+    structure, structure_format = _structure(row, table, profile, found)
+    number = _cell(row, found, profile.columns.measurement_id)
+    return Reading(
+        compound_id=_compound(row, table, profile.columns, found),
+        structure=structure,
+        structure_format=structure_format,
+        assay=Assay(test=entry.column),
+        endpoint=entry.endpoint,
+        qualifier=_cell(row, found, entry.qualifier_column),
+        value=_cell(row, found, entry.column),
+        unit=entry.unit,
+        date=_cell(row, found, profile.columns.date),
+        # A wide row's number covers many measurements, so the column makes it one's own.
+        measurement_id=f"{number}#{entry.column}" if number else "",
+        place=Place(row.number, table.sheet, entry.column),
+    )

@@ -1,0 +1,116 @@
+"""CSV and TSV, streamed, with everything as text.
+
+The standard library's reader is used rather than Polars: it names the row of each fault and lets
+one ragged row be set aside, where Polars refuses the file (or cuts the row without a word).
+"""
+
+import codecs
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from agent.errors import Refused
+from agent.stores.rows import Row, Table
+
+_ENCODINGS = ("utf-8-sig", "cp949")
+_SEPARATORS = (",", ";", "\t")
+_CHUNK_BYTES = 1 << 20
+_SNIFF_CHARS = 1 << 16
+_MAX_COLUMNS = 16_384  # Excel's own limit
+
+
+def read_table(path: Path) -> Iterator[Table]:
+    """Reads one CSV or TSV file (comma, semicolon or tab; UTF-8 with or without BOM, CP949).
+
+    Yields:
+        The one table; its rows are read while the caller iterates.
+
+    Raises:
+        Refused: `empty_file`, `unreadable_file` or `unknown_encoding`; also while iterating.
+    """
+    encoding = _encoding(path)
+    try:
+        with path.open(encoding=encoding, newline="") as handle:
+            yield _table(handle)
+    except OSError as error:
+        raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
+
+
+def _encoding(path: Path) -> str:
+    """Returns the first encoding in which the whole file decodes."""
+    possible = {name: codecs.getincrementaldecoder(name)() for name in _ENCODINGS}
+    try:
+        with path.open("rb") as handle:
+            while True:
+                chunk = handle.read(_CHUNK_BYTES)
+                _drop_impossible(possible, chunk)
+                if not chunk:
+                    break
+    except OSError as error:
+        raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
+    if not possible:
+        raise Refused("unknown_encoding", "The file is neither UTF-8 nor CP949; save it as UTF-8.")
+    return next(iter(possible))
+
+
+def _drop_impossible(possible: dict[str, codecs.IncrementalDecoder], chunk: bytes) -> None:
+    if b"\0" in chunk:
+        raise Refused("unreadable_file", "The file holds NUL bytes, so it is no CSV or TSV text.")
+    for name, decoder in list(possible.items()):
+        try:
+            decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError:
+            del possible[name]
+
+
+def _table(handle: TextIO) -> Table:
+    head = handle.read(_SNIFF_CHARS)
+    if not head.strip():
+        raise Refused("empty_file", "The file is empty; export it again.")
+    handle.seek(0)
+    # strict: an unclosed quote is a fault, not a cell that swallows the rest of the file.
+    records = csv.reader(handle, delimiter=_separator(head), strict=True)
+    numbered = enumerate(_checked(records), start=1)
+    for _, cells in numbered:
+        if any(cell.strip() for cell in cells):
+            header = _header(cells)
+            return Table(header, _rows(numbered, header))
+    raise Refused("empty_file", "The file has no header; export it again.")
+
+
+def _separator(head: str) -> str:
+    first = next(line for line in head.splitlines() if line.strip())
+    return max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+
+
+def _checked(records: Iterator[list[str]]) -> Iterator[list[str]]:
+    row = 0
+    try:
+        for record in records:
+            row += 1
+            yield record
+    except csv.Error as error:
+        raise Refused(
+            "unreadable_file",
+            f"Row {row + 1} cannot be read ({error}); mend its quotes and export again.",
+        ) from error
+
+
+def _header(cells: list[str]) -> list[str]:
+    while cells and not cells[-1].strip():
+        cells.pop()
+    if len(cells) > _MAX_COLUMNS:
+        raise Refused("too_many_columns", f"The file has over {_MAX_COLUMNS} columns.")
+    return [cell.strip() for cell in cells]
+
+
+def _rows(numbered: Iterator[tuple[int, list[str]]], header: list[str]) -> Iterator[Row]:
+    width = len(header)
+    for number, record in numbered:
+        cells = dict(zip(header, (cell.strip() for cell in record), strict=False))
+        if any(cell.strip() for cell in record[width:]):
+            reason = "The row has more cells than the header; quote the cell with the separator."
+            yield Row(number, cells, ("too_many_cells", reason))
+        else:
+            yield Row(number, cells)
