@@ -1,0 +1,87 @@
+"""The light standardization that features start from: largest fragment, then neutralized.
+
+Identity uses another, full one (`agent.assays`). This one costs about as much as parsing the
+SMILES and runs unchanged in training, scoring and serving (docs/architecture.md).
+"""
+
+from rdkit import Chem, rdBase
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+from agent.records import InvalidStructure, Structure
+
+# RDKit quotes the structure in its complaints; a structure must never reach a log.
+rdBase.DisableLog("rdApp.*")
+
+MAX_SMILES_CHARS = 5_000  # an 80 kB SMILES of many fragments held RDKit for 27 s
+MAX_MOLBLOCK_CHARS = 100_000  # 250 atoms and their bonds in V3000 stay well below
+MAX_HEAVY_ATOMS = 250
+
+_FRAGMENTS = rdMolStandardize.LargestFragmentChooser()
+_UNCHARGER = rdMolStandardize.Uncharger()
+
+
+def light_mol(structure: str, fmt: Structure) -> Chem.Mol | InvalidStructure:
+    """Parses a structure and standardizes it lightly.
+
+    Args:
+        structure: A SMILES or a mol block.
+        fmt: Which of the two it is.
+
+    Returns:
+        The sanitized, neutralized largest fragment, or the step that refused the structure
+        (`length`, `parse`, `size` or `standardize`) and why.
+    """
+    refused = _too_long(structure, fmt) or _too_many_atoms_early(structure, fmt)
+    if refused is not None:
+        return refused
+    mol = _parse(structure, fmt)
+    if mol is None:
+        return InvalidStructure("parse", "RDKit cannot read it; check atoms, valences and rings.")
+    return _wrong_size(mol.GetNumHeavyAtoms()) or _standardize(mol)
+
+
+def _too_long(structure: str, fmt: Structure) -> InvalidStructure | None:
+    limit = MAX_SMILES_CHARS if fmt == "smiles" else MAX_MOLBLOCK_CHARS
+    if len(structure) > limit:
+        return InvalidStructure("length", f"It has over {limit:,} characters; give one molecule.")
+    # The C++ parser stops at a NUL and would read the front of the text as the whole.
+    if "\0" in structure:
+        return InvalidStructure("parse", "It contains a NUL character.")
+    return None
+
+
+def _too_many_atoms_early(structure: str, fmt: Structure) -> InvalidStructure | None:
+    # A SMILES has at least one character an atom, so only a long one needs the second parse,
+    # which leaves out ring perception: the step whose cost explodes.
+    if fmt != "smiles" or len(structure) <= MAX_HEAVY_ATOMS:
+        return None
+    mol = _parse(structure, fmt, sanitize=False)
+    if mol is None or mol.GetNumHeavyAtoms() <= MAX_HEAVY_ATOMS:
+        return None
+    return _wrong_size(mol.GetNumHeavyAtoms())
+
+
+def _parse(structure: str, fmt: Structure, sanitize: bool = True) -> Chem.Mol | None:
+    try:
+        if fmt == "smiles":
+            return Chem.MolFromSmiles(structure.strip(), sanitize=sanitize)
+        return Chem.MolFromMolBlock(structure, sanitize=sanitize)
+    except (ValueError, RuntimeError):  # a lone surrogate; RDKit's own invariants
+        return None
+
+
+def _wrong_size(heavy_atoms: int) -> InvalidStructure | None:
+    if heavy_atoms == 0:
+        return InvalidStructure("size", "It has no heavy atom.")
+    if heavy_atoms > MAX_HEAVY_ATOMS:
+        return InvalidStructure(
+            "size", f"It has {heavy_atoms} heavy atoms; the limit is {MAX_HEAVY_ATOMS}."
+        )
+    return None
+
+
+def _standardize(mol: Chem.Mol) -> Chem.Mol | InvalidStructure:
+    try:
+        return _UNCHARGER.uncharge(_FRAGMENTS.choose(mol))
+    except (ValueError, RuntimeError):
+        return InvalidStructure("standardize", "RDKit cannot take its charges and salts apart.")

@@ -1,0 +1,1 @@
+"""Network, training, scoring and export; the only package that knows torch."""
