@@ -1,0 +1,113 @@
+"""The account of attempts to load a release: counted on disk before each, so a crash counts too.
+
+Predict is its one writer; the keeper reads it and makes of a trial an active release or one that
+is rolled back. It stands here because both need it and neither may import the other.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from agent.files import write_atomic
+from agent.records import Json
+
+MAX_ATTEMPTS = 3
+FILE = "attempts.json"
+_KEPT_GOOD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What happened to one release so far.
+
+    Attributes:
+        begun: Attempts since it last loaded; each is on disk before it begins.
+        loaded: Whether it ever loaded and answered its warm-up.
+        reason: A sentence from the last failure; empty after a success or a crash.
+    """
+
+    begun: int = 0
+    loaded: bool = False
+    reason: str = ""
+
+
+class Attempts:
+    """Reads and writes the account in a folder; nothing is held in memory.
+
+    Args:
+        folder: Predict's own state folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+
+    def begin(self, release_id: str) -> None:
+        """Counts an attempt durably; call it before loading.
+
+        Raises:
+            OSError: It cannot be counted, so the load must not begin.
+        """
+        account = self.account(release_id)
+        self._write(release_id, replace(account, begun=account.begun + 1, reason=""))
+
+    def succeeded(self, release_id: str) -> None:
+        """Notes that it loaded and answered; its count starts anew.
+
+        Raises:
+            OSError: The disk is full or the folder is not writable.
+        """
+        self._write(release_id, Account(begun=0, loaded=True))
+
+    def failed(self, release_id: str, reason: str) -> None:
+        """Notes why the attempt that `begin` counted failed.
+
+        Raises:
+            OSError: The disk is full or the folder is not writable.
+        """
+        self._write(release_id, replace(self.account(release_id), reason=reason))
+
+    def exhausted(self, release_id: str) -> bool:
+        """Tells whether it had its attempts since it last loaded, if it ever did."""
+        return self.account(release_id).begun >= MAX_ATTEMPTS
+
+    def account(self, release_id: str) -> Account:
+        """Returns what is known of the release; an empty account if nothing is."""
+        return self._read()[0].get(release_id, Account())
+
+    def fallback(self, besides: str) -> str | None:
+        """Returns the newest release that loaded once and may be tried, other than `besides`."""
+        accounts, good = self._read()
+        for release_id in reversed(good):
+            tries = accounts.get(release_id, Account()).begun
+            if release_id != besides and tries < MAX_ATTEMPTS:
+                return release_id
+        return None
+
+    def _read(self) -> tuple[dict[str, Account], list[str]]:
+        # A file that is missing or damaged counts nothing: three more attempts are harmless.
+        try:
+            content: Json = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}, []
+        fields = content if isinstance(content, dict) else {}
+        releases, good = fields.get("releases"), fields.get("good")
+        entries = releases.items() if isinstance(releases, dict) else ()
+        accounts = {name: _account(entry) for name, entry in entries}
+        return accounts, [str(name) for name in good] if isinstance(good, list) else []
+
+    def _write(self, release_id: str, account: Account) -> None:
+        accounts, good = self._read()
+        accounts[release_id] = account
+        if account.loaded and account.begun == 0:
+            good = [*(name for name in good if name != release_id), release_id][-_KEPT_GOOD:]
+        releases = {name: asdict(entry) for name, entry in accounts.items()}
+        content = json.dumps({"releases": releases, "good": good}, indent=1)
+        write_atomic(self._path, content.encode())
+
+
+def _account(entry: Json) -> Account:
+    match entry:
+        case {"begun": int(begun), "loaded": bool(loaded), "reason": str(reason)}:
+            return Account(begun, loaded, reason)
+        case _:
+            return Account()

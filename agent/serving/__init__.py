@@ -1,0 +1,1 @@
+"""Predict: the chemists' endpoint; it reads releases and knows no key and no measurement."""

@@ -1,0 +1,175 @@
+"""What `/v1/predict` takes and gives, read and written by hand where the default is slow."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Self
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agent.records import InvalidStructure, Json, Structure
+from agent.serving.predictor import Answer
+from agent.serving.problems import Problem
+
+MAX_STRUCTURES = 10_000
+MAX_BODY_BYTES = 32 << 20
+_MAX_COMMAS = 1_000_000  # 32 MB of "1,1,1" would fill half a gigabyte before it is refused
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+class StructureIn(BaseModel):
+    """One structure; the id comes back beside its answer."""
+
+    model_config = _STRICT
+
+    id: Annotated[str, Field(max_length=200)] | None = None
+    smiles: str | None = None
+    molblock: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.smiles is None) == (self.molblock is None):
+            raise ValueError("give either smiles or molblock")
+        return self
+
+
+class PredictRequest(BaseModel):
+    """One SMILES, a list of them, or a list of structures."""
+
+    model_config = _STRICT
+
+    smiles: str | Annotated[list[str], Field(fail_fast=True)] | None = None
+    structures: Annotated[list[StructureIn], Field(fail_fast=True)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.smiles is None) == (self.structures is None):
+            raise ValueError("give either smiles or structures")
+        return self
+
+
+class Prediction(BaseModel):
+    """One endpoint's prediction; `value` is in `unit`, or a probability for a class."""
+
+    value: float
+    model_value: float
+    unit: str
+
+
+class Fault(BaseModel):
+    """Which step refused the structure, and why."""
+
+    step: str
+    cause: str
+
+
+class Result(BaseModel):
+    """One structure's answer: predictions by endpoint, or an error."""
+
+    id: str | None = None
+    smiles: str | None = None
+    predictions: dict[str, Prediction] | None = None
+    error: Fault | None = None
+
+
+class PredictResponse(BaseModel):
+    """Answers in the order of the structures, all of them by one release."""
+
+    release: str
+    version: int
+    results: list[Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One structure of a request, whichever way it was given."""
+
+    structure: str
+    fmt: Structure
+    id: str | None = None
+
+
+def request_schema() -> dict[str, Json]:
+    """Returns the request's JSON schema in one piece, for OpenAPI."""
+    schema: dict[str, Json] = PredictRequest.model_json_schema()
+    # OpenAPI looks references up in the document, where these definitions are not.
+    schema.pop("$defs")
+    schema["properties"] = {
+        "smiles": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        "structures": {"type": "array", "items": StructureIn.model_json_schema()},
+    }
+    return schema
+
+
+async def read_body(request: Request) -> bytes:
+    """Reads the body, and no more of it than is allowed.
+
+    Raises:
+        Problem: 413 `body_too_large`.
+    """
+    content = bytearray()
+    async for piece in request.stream():
+        content += piece
+        if len(content) > MAX_BODY_BYTES:
+            limit = f"The body has over {MAX_BODY_BYTES} bytes; send fewer structures at once."
+            raise Problem(413, "body_too_large", limit)
+    return bytes(content)
+
+
+def parse(content: bytes) -> list[Asked]:
+    """Reads a prediction request.
+
+    Raises:
+        Problem: 422 `malformed`, or 413 `too_many_structures`.
+    """
+    if content.count(b",") > _MAX_COMMAS:
+        raise Problem(413, "too_many_structures", "The body has too many parts; send less at once.")
+    try:
+        body = PredictRequest.model_validate_json(content)
+    except ValidationError as error:
+        raise Problem(422, "malformed", _sentence(error)) from None
+    asked = _asked(body)
+    if len(asked) > MAX_STRUCTURES:
+        limit = f"{len(asked)} structures are too many; send {MAX_STRUCTURES} at once at most."
+        raise Problem(413, "too_many_structures", limit)
+    return asked
+
+
+def _asked(body: PredictRequest) -> list[Asked]:
+    if body.structures is not None:
+        return [_one(entry) for entry in body.structures]
+    smiles = [body.smiles] if isinstance(body.smiles, str) else body.smiles or []
+    return [Asked(text, "smiles") for text in smiles]
+
+
+def _one(entry: StructureIn) -> Asked:
+    if entry.molblock is not None:
+        return Asked(entry.molblock, "molblock", entry.id)
+    return Asked(entry.smiles or "", "smiles", entry.id)
+
+
+def _sentence(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in fault["loc"]) or "its top"
+    # pydantic quotes nothing of a JSON text but the place where it breaks off.
+    return f"The body is malformed at {where}: {fault['msg']}. See /openapi.json for its shape."
+
+
+def render(release: str, version: int, asked: Sequence[Asked], answers: Sequence[Answer]) -> bytes:
+    """Writes the answers as JSON; equal answers give equal bytes."""
+    results = [_result(one, answer) for one, answer in zip(asked, answers, strict=True)]
+    document = {"release": release, "version": version, "results": results}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _result(one: Asked, answer: Answer) -> dict[str, object]:
+    result: dict[str, object] = {} if one.id is None else {"id": one.id}
+    if one.fmt == "smiles":
+        result["smiles"] = one.structure
+    if isinstance(answer, InvalidStructure):
+        result["error"] = {"step": answer.step, "cause": answer.cause}
+    else:
+        result["predictions"] = {task: asdict(estimate) for task, estimate in answer.items()}
+    return result

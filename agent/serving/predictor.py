@@ -1,0 +1,168 @@
+"""One release, loaded: structures in, an answer for each in its place.
+
+The graph always runs on blocks of the same number of rows, so that a structure's numbers do not
+depend on what else was asked: a matrix product may choose another kernel for another shape.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from agent.errors import Refused
+from agent.features.fast import Featurizer
+from agent.features.light import light_mol
+from agent.features.rows import Features
+from agent.records import InvalidStructure, Structure
+from agent.releases.card import ModelCard, TaskCard, read_card
+from agent.releases.folder import MODEL
+from agent.serving.native import rounded, to_native
+
+MAX_BATCH = 1024  # molecules featurized at once; bounds the memory of one call
+_BLOCK = 16  # rows of a run: as fast a row as larger blocks, and 0.1 ms for a single one
+_INPUTS = ("counts", "descriptors")
+_OUTPUT = "predictions"
+_ORT_ERRORS_ONLY = 3
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One endpoint's prediction.
+
+    Attributes:
+        value: In `unit`; the probability of the positive class for a classification.
+        model_value: On the model's scale.
+        unit: The endpoint's canonical unit; empty for a class.
+    """
+
+    value: float
+    model_value: float
+    unit: str
+
+
+Answer = dict[str, Estimate] | InvalidStructure
+
+
+class Predictor:
+    """A release that can answer; safe to call from several threads."""
+
+    def __init__(self, card: ModelCard, session: ort.InferenceSession) -> None:
+        """Binds a checked graph to its card.
+
+        Raises:
+            Refused: `wrong_graph`: it is not the graph that the card describes; or as
+                `Featurizer`.
+        """
+        self.card = card
+        self._session = session
+        self._featurizer = Featurizer(card.features)
+        _check_graph(session, card)
+
+    @classmethod
+    def load(cls, folder: Path, threads: int) -> "Predictor":
+        """Loads the release in the folder.
+
+        Args:
+            folder: A release's folder, which has its card and its graph.
+            threads: How many threads one run of the graph may use.
+
+        Raises:
+            Refused: `unloadable_model`, `wrong_graph`, `wrong_card`, or a code of `read_card`.
+        """
+        card = read_card(folder)
+        if card.release_id != folder.name:
+            raise Refused("wrong_card", "The card in the folder is that of another release.")
+        return cls(card, _session(folder / MODEL, threads))
+
+    def predict(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
+        """Predicts every endpoint of every structure.
+
+        Args:
+            structures: Texts and how to read each.
+
+        Returns:
+            One answer a structure, in order; a structure that cannot be used keeps its place and
+            its reason.
+        """
+        answers: list[Answer] = []
+        for start in range(0, len(structures), MAX_BATCH):
+            answers.extend(self._predict_batch(structures[start : start + MAX_BATCH]))
+        return answers
+
+    def _predict_batch(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
+        made = [light_mol(text, fmt) for text, fmt in structures]
+        good = [mol for mol in made if not isinstance(mol, InvalidStructure)]
+        rows = iter(self._run(self._featurizer.featurize(good)).tolist() if good else ())
+        return [
+            mol if isinstance(mol, InvalidStructure) else _answer(next(rows), self.card.tasks)
+            for mol in made
+        ]
+
+    def _run(self, features: Features) -> Floats:
+        blocks = [
+            self._session.run([_OUTPUT], dict(zip(_INPUTS, block, strict=True)))[0]
+            for block in _blocks(features, self.card.features.hash_size)
+        ]
+        return np.concatenate(blocks)[: len(features)]
+
+
+def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats]]:
+    last = len(features) - 1
+    for start in range(0, len(features), _BLOCK):
+        # The last block is filled up with its last row, again and again.
+        block = features.take(np.minimum(np.arange(start, start + _BLOCK), last))
+        yield block.dense_counts(hash_size), block.dense
+
+
+def _answer(row: list[float], tasks: Sequence[TaskCard]) -> Answer:
+    answer: dict[str, Estimate] = {}
+    for task, model_value in zip(tasks, row, strict=True):
+        value = to_native(model_value, task.transform)
+        if not (math.isfinite(value) and math.isfinite(model_value)):
+            return InvalidStructure("predict", f"{task.task} came out as no finite number.")
+        answer[task.task] = Estimate(rounded(value), rounded(model_value), task.unit)
+    return answer
+
+
+def _session(model: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ORT_ERRORS_ONLY
+    # The arena and a spinning pool would hold memory and a core between requests.
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    # onnxruntime's errors share no base below Exception.
+    except Exception as error:
+        raise Refused("unloadable_model", f"onnxruntime cannot load {model.name}.") from error
+
+
+def _check_graph(session: ort.InferenceSession, card: ModelCard) -> None:
+    inputs = {entry.name: entry.shape[-1] for entry in session.get_inputs()}
+    outputs = {entry.name: entry.shape[-1] for entry in session.get_outputs()}
+    widths = (card.features.hash_size, len(card.features.descriptors))
+    said: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    fits = {
+        "inputs": inputs == dict(zip(_INPUTS, widths, strict=True)),
+        "output": outputs == {_OUTPUT: len(card.tasks)},
+        "tasks": _columns(said) == [(task.task, task.kind) for task in card.tasks],
+        "features": said.get("onggi.features") == card.features.to_bytes().decode(),
+    }
+    if wrong := [part for part, fine in fits.items() if not fine]:
+        raise Refused("wrong_graph", f"The graph's {wrong[0]} do not fit the card; build it again.")
+
+
+def _columns(said: dict[str, str]) -> list[tuple[str, str]]:
+    try:
+        return [(str(c["name"]), str(c["kind"])) for c in json.loads(said["onggi.tasks"])]
+    except (KeyError, TypeError, ValueError):
+        return []

@@ -1,0 +1,143 @@
+"""The process: one thread answers HTTP, the main one follows `releases/active`."""
+
+import json
+import logging
+import os
+import socket
+import threading
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+
+from agent import clock, log
+from agent.errors import Stop, TryLater
+from agent.files import write_atomic
+from agent.releases.attempts import Attempts
+from agent.serving.app import create_app
+from agent.serving.predictor import Predictor
+from agent.serving.swap import Models, Serving
+
+STATUS = "status.json"
+_LOGGER = logging.getLogger(__name__)
+_POLL_S = 0.5
+_HEARTBEAT_S = 10.0
+_BACKLOG = 1024
+_GRACE_S = 20  # for calls in flight when the process is told to stop
+
+
+def serve(
+    releases: Path, state: Path, host: str, port: int, threads: int, stop: threading.Event
+) -> None:
+    """Serves predictions until `stop` is set, and finishes the calls in flight.
+
+    Whoever calls it sets `stop` from its own signal handler; none is installed here.
+
+    Args:
+        releases: The folder of all releases; it may be empty, or not there yet.
+        state: Predict's own folder: the account of attempts and `status.json`.
+        host: Address to listen on.
+        port: Port, or 0 for a free one, which `status.json` names.
+        threads: How many cores predictions may use.
+        stop: Set it to end.
+
+    Raises:
+        Stop: The address cannot be listened on, or the state folder not be written at the start.
+        TryLater: The HTTP thread ended by itself.
+    """
+    listener = _listen(host, port)
+    status = _Status(state, host, listener.getsockname()[1])
+    models = Models(releases, Attempts(state), partial(Predictor.load, threads=threads))
+    server = uvicorn.Server(_config(models, threads))
+    # Outside the main thread uvicorn leaves signals alone.
+    thread = threading.Thread(target=server.run, args=([listener],), name="http", daemon=True)
+    with listener:
+        _write_first(status, models.serving())
+        thread.start()
+        try:
+            _follow(models, status, thread, stop)
+        finally:
+            server.should_exit = True
+            thread.join(_GRACE_S + 1)
+
+
+def _write_first(status: "_Status", serving: Serving) -> None:
+    try:
+        status.write(serving, clock.monotonic_s())
+    except OSError as error:
+        raise Stop(
+            f"Predict cannot write its state folder ({error.strerror}); "
+            "check that it exists, its owner, and that the disk is not full."
+        ) from error
+
+
+def _follow(
+    models: Models, status: "_Status", http: threading.Thread, stop: threading.Event
+) -> None:
+    while not stop.wait(_POLL_S if models.current() else _POLL_S / 5):
+        now_s = clock.monotonic_s()
+        try:
+            models.step(now_s)
+            status.write(models.serving(), now_s)
+        except OSError as error:
+            # A disk that filled up stops no chemist: what is loaded goes on answering.
+            log.event(_LOGGER, "state_not_written", errno=error.errno)
+        if not http.is_alive():
+            raise TryLater("The HTTP thread ended by itself; its log lines say why.")
+
+
+class _Status:
+    """Writes `status.json` when something changed, and now and then as a sign of life."""
+
+    def __init__(self, state: Path, host: str, port: int) -> None:
+        self._path = state / STATUS
+        self._address = {"host": host, "port": port, "pid": os.getpid()}
+        self._last: Serving | None = None
+        self._due_s = 0.0
+
+    def write(self, serving: Serving, now_s: float) -> None:
+        """Writes it if it is due.
+
+        Raises:
+            OSError: The disk is full or the folder is not writable.
+        """
+        if serving == self._last and now_s < self._due_s:
+            return
+        if self._last is not None and serving.problem != self._last.problem and serving.problem:
+            log.event(_LOGGER, "not_as_wanted", problem=serving.problem)
+        document = {
+            "time": clock.to_text(clock.now()),
+            **self._address,
+            "ready": serving.release is not None,
+            **asdict(serving),
+        }
+        write_atomic(self._path, json.dumps(document, indent=1).encode())
+        self._last, self._due_s = serving, now_s + _HEARTBEAT_S
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        # Accepted connections inherit it. asyncio sets it only where the socket names its protocol,
+        # which this one does not: each answer on a kept connection would wait 40 ms for an ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError as error:
+        raise Stop(
+            f"Predict cannot listen on {host} port {port} ({error.strerror}); "
+            "choose another address or end the process that holds it."
+        ) from error
+    return listener
+
+
+def _config(models: Models, threads: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(models, threads),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=_GRACE_S,
+    )

@@ -1,0 +1,186 @@
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from agent.releases.attempts import Attempts
+from agent.releases.card import ModelCard
+from agent.releases.folder import activate
+from agent.serving import bodies
+from agent.serving.app import create_app
+from agent.serving.predictor import Predictor
+from agent.serving.swap import Models
+
+Build = Callable[..., ModelCard]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.content)
+        return document
+
+
+class Endpoint:
+    def __init__(self, models: Models, port: int) -> None:
+        self.models = models
+        self.port = port
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
+        connection = HTTPConnection("127.0.0.1", self.port)
+        try:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, headers, response.read())
+        finally:
+            connection.close()
+
+    def predict(self, body: object) -> Answer:
+        return self.ask("POST", "/v1/predict", json.dumps(body).encode())
+
+
+@pytest.fixture
+def empty(releases: Path, tmp_path: Path) -> Iterator[Endpoint]:
+    """An endpoint over a real socket, without a release."""
+    models = Models(releases, Attempts(tmp_path), partial(Predictor.load, threads=1))
+    models.step(0.0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(models), log_config=None, lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    with listener:
+        yield Endpoint(models, listener.getsockname()[1])
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def endpoint(empty: Endpoint, install: Build, releases: Path) -> Endpoint:
+    install("r1", 1)
+    activate(releases, "r1")
+    empty.models.step(0.0)
+    return empty
+
+
+def _is_problem(answer: Answer, status: int, code: str) -> bool:
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(answer.json) == {"type", "title", "status", "code", "detail"}
+    assert answer.json["detail"].endswith(".")
+    return bool(answer.status == answer.json["status"] == status and answer.json["code"] == code)
+
+
+def test_one_or_many_structures_are_answered_in_order(endpoint: Endpoint) -> None:
+    one = endpoint.predict({"smiles": "CCO"}).json
+    assert (one["release"], one["version"]) == ("r1", 1)
+    many = endpoint.predict({"smiles": ["c1ccccc1", "CCO", "nonsense", "CCO"]}).json["results"]
+    assert [result["smiles"] for result in many] == ["c1ccccc1", "CCO", "nonsense", "CCO"]
+    assert many[1] == many[3] == one["results"][0]
+    assert many[2]["error"]["step"] == "parse"
+    assert "predictions" not in many[2]
+    assert set(many[0]["predictions"]["solubility"]) == {"value", "model_value", "unit"}
+
+
+def test_ids_come_back_beside_their_answers(endpoint: Endpoint) -> None:
+    body = {"structures": [{"id": "A-1", "smiles": "CCO"}, {"id": "A-2", "molblock": "bad"}]}
+    results = endpoint.predict(body).json["results"]
+    assert [result["id"] for result in results] == ["A-1", "A-2"]
+    assert "error" in results[1]
+
+
+def test_equal_questions_get_equal_bytes(endpoint: Endpoint) -> None:
+    body = {"smiles": ["CCO", "CCN"] * 200}  # over several slices
+    assert endpoint.predict(body).content == endpoint.predict(body).content
+
+
+def test_before_the_first_release_it_says_when_to_come_back(empty: Endpoint) -> None:
+    for answer in (
+        empty.predict({"smiles": "CCO"}),
+        empty.ask("GET", "/v1/model"),
+        empty.ask("GET", "/readyz"),
+    ):
+        assert _is_problem(answer, 503, "no_release")
+        assert int(answer.headers["retry-after"]) > 0
+    assert empty.ask("GET", "/healthz").json == {"status": "ok"}
+
+
+def test_bad_requests_become_problem_documents(endpoint: Endpoint) -> None:
+    assert _is_problem(endpoint.ask("POST", "/v1/predict", b"{"), 422, "malformed")
+    many = {"smiles": ["C"] * (bodies.MAX_STRUCTURES + 1)}
+    assert _is_problem(endpoint.predict(many), 413, "too_many_structures")
+    assert _is_problem(endpoint.ask("GET", "/nowhere"), 404, "no_such_route")
+    assert _is_problem(endpoint.ask("GET", "/v1/predict"), 405, "no_such_route")
+    for page in ("/docs", "/redoc"):  # both would load scripts from elsewhere
+        assert endpoint.ask("GET", page).status == 404
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read_whole(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 1000)
+    assert _is_problem(endpoint.ask("POST", "/v1/predict", b" " * 1001), 413, "body_too_large")
+
+
+def test_a_fault_of_our_own_tells_nothing(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CCO leaked")
+
+    monkeypatch.setattr(bodies, "render", fail)
+    answer = endpoint.predict({"smiles": "CCO"})
+    assert _is_problem(answer, 500, "internal")
+    assert b"leaked" not in answer.content
+
+
+def test_the_model_and_its_state_can_be_read(endpoint: Endpoint) -> None:
+    predictor = endpoint.models.current()
+    assert predictor is not None
+    assert ModelCard.parse(endpoint.ask("GET", "/v1/model").content) == predictor.card
+    ready = endpoint.ask("GET", "/readyz").json
+    assert ready == {"status": "ready", "release": "r1", "version": 1, "problem": ""}
+
+
+def test_figures_name_no_structure_and_no_path_of_a_caller(endpoint: Endpoint) -> None:
+    endpoint.predict({"smiles": ["CCSCCCO", "nonsense"]})
+    endpoint.ask("GET", "/CCSCCCO")
+    text = endpoint.ask("GET", "/metrics").content.decode()
+    assert 'onggi_predict_molecules_total{outcome="refused"} 1.0' in text
+    assert 'onggi_predict_requests_total{route="other",status="404"} 1.0' in text
+    assert 'release_info{release="r1",version="1"} 1.0' in text
+    assert "CCSCCCO" not in text
+
+
+def test_openapi_describes_both_directions_and_resolves(endpoint: Endpoint) -> None:
+    document = endpoint.ask("GET", "/openapi.json").json
+    route = document["paths"]["/v1/predict"]["post"]
+    schema = route["requestBody"]["content"]["application/json"]["schema"]
+    assert set(schema["properties"]) == {"smiles", "structures"}
+    assert {"200", "413", "422", "503"} <= set(route["responses"])
+    for place in _references(document):
+        target: Any = document
+        for part in place.removeprefix("#/").split("/"):
+            target = target[part]
+
+
+def _references(part: object) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [place for value in part.values() for place in _references(value)]
+    if isinstance(part, list):
+        return [place for value in part for place in _references(value)]
+    return []

@@ -1,0 +1,44 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.assays import endpoints
+from agent.releases.card import Transform
+from agent.serving.native import rounded, to_native
+from agent.wire.documents import Endpoint
+
+
+@pytest.mark.parametrize(
+    ("model_value", "transform", "native"),
+    [
+        (-1.5, "identity", -1.5),
+        (2.0, "log10", 100.0),
+        (6.0, "neg_log10_molar", 1.0),
+        (4.0, "neg_log10_molar", 100.0),
+        (9.0, "neg_log10_molar", 0.001),
+        (1.0, "log10_plus_1", 9.0),
+        (-3.0, "log10_plus_1", 0.0),
+    ],
+)
+def test_known_values(model_value: float, transform: Transform, native: float) -> None:
+    assert to_native(model_value, transform) == pytest.approx(native)
+
+
+@given(
+    st.floats(1e-6, 1e6), st.sampled_from(["identity", "log10", "neg_log10_molar", "log10_plus_1"])
+)
+def test_what_curation_transforms_comes_back(native: float, transform: Transform) -> None:
+    endpoint = Endpoint(id="x", name="x", group="A", kind="regression", transform=transform)
+    model_value = endpoints.transform(native, endpoint)
+    assert to_native(model_value, transform) == pytest.approx(native, rel=1e-6, abs=1e-9)
+
+
+def test_what_no_float_can_hold_is_infinite() -> None:
+    assert to_native(1e6, "log10") == math.inf
+    assert to_native(-1e6, "neg_log10_molar") == math.inf
+
+
+def test_five_significant_digits_are_kept() -> None:
+    assert (rounded(123456.7), rounded(-0.000123456), rounded(0.0)) == (123460.0, -0.00012346, 0.0)
