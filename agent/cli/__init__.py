@@ -1,0 +1,1 @@
+"""The command line: builds objects, maps errors to exit codes; no logic."""

@@ -1,0 +1,27 @@
+"""`onggi demo`: the whole loop on measured data, on this machine alone."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+
+@click.command()
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the figures to this file.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep all parties' files here (a temporary folder otherwise).",
+)
+@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C.")
+def demo(json_path: Path | None, folder: Path | None, keep: bool) -> None:
+    """Three silos and an aggregator learn together on measured data; about five minutes."""
+    from agent.cli.services import stop_event
+    from agent.demo.run import run
+
+    run(folder, json_path, Console(), stop_event(supervised=False), keep=keep)

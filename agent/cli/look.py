@@ -1,0 +1,159 @@
+"""Commands that look at a silo without changing it: status, egress."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from agent.cli.setup import JSON
+from agent.config import Paths, load
+from agent.ledger.book import Ledger
+
+_HASH_CHARS = 32
+_SIGNS = {"wrong": "[red]✗[/]", "waits": "[yellow]…[/]", "well": "[green]✓[/]"}
+
+
+@click.command()
+@JSON
+@click.pass_obj
+def status(config_path: Path, as_json: bool) -> None:
+    """Show for each stage what it last did, what waits, and what is wrong."""
+    from agent.keeper import status as keeper_status
+    from agent.keeper.assemble import read_enrolment
+
+    paths = Paths(load(config_path).site.state)
+    silo = read_enrolment(paths).silo
+    with Ledger(paths.ledger, read_only=True) as ledger:
+        report: dict[str, Any] = keeper_status.report(ledger, silo)
+    report["keeper"] = _file(paths.status / "keeper.json")
+    report["courier"] = _file(paths.courier / "status.json")
+    report["predict"] = _file(paths.predict / "status.json")
+    if as_json:
+        click.echo(json.dumps(report, indent=1, ensure_ascii=False))
+    else:
+        _print(report)
+
+
+def _file(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    content.pop("status", None)
+    return content
+
+
+def _print(report: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(title=f"Silo {report['silo']}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("", "stage", "now", "last change (UTC)"):
+        table.add_column(heading)
+    for name, stage in report["stages"].items():
+        state = "wrong" if stage["wrong"] else "waits" if stage["waits"] else "well"
+        counts = ", ".join(f"{count} {word}" for word, count in stage["counts"].items())
+        table.add_row(_SIGNS[state], name, counts or "–", _last(stage["last"]))
+    console.print(table)
+    for name, stage in report["stages"].items():
+        _print_lines(console, "wrong", name, stage["wrong"])
+        _print_lines(console, "waits", name, stage["waits"])
+    _print_services(console, report)
+    _print_models(console, report)
+
+
+def _last(change: dict[str, str] | None) -> str:
+    if change is None:
+        return ""
+    return f"{change['at'][11:19]}  {_short(change['id'])} {change['state']}"
+
+
+def _short(item_id: str) -> str:
+    # Hashes are cut; names that people gave are shown whole.
+    words = [word[:12] if len(word) >= _HASH_CHARS else word for word in item_id.split("-")]
+    return "-".join(words)
+
+
+def _print_lines(console: Console, state: str, stage: str, lines: list[dict[str, Any]]) -> None:
+    for line in lines:
+        why = line["why"] or f"is {line['state']} since {line['since'][11:19]}"
+        text = f"{_SIGNS[state]} {stage}: [bold]{_short(line['id'])}[/] {why}"
+        console.print(text, soft_wrap=True, highlight=False)
+
+
+def _print_services(console: Console, report: dict[str, Any]) -> None:
+    m, egress = report["measurements"], report["egress"]
+    console.print(
+        f"Measurements: {m['read']} read = {m['used']} used + {m['set_aside']} set aside + "
+        f"{m['blank']} blank.  Left this silo: {egress['bytes']:,} bytes in {egress['lines']} "
+        "envelope(s)."
+    )
+    courier, predict = report["courier"], report["predict"]
+    if courier and courier.get("last_error"):
+        console.print(f"{_SIGNS['waits']} courier: {courier['last_error']}", soft_wrap=True)
+    if predict:
+        address = f"http://{predict['host']}:{predict['port']}"
+        served = predict.get("release") or "no release yet"
+        console.print(f"Endpoint: {address} serves {served}.")
+
+
+def _print_models(console: Console, report: dict[str, Any]) -> None:
+    models = [model for model in report["models"] if model["tasks"]]
+    if not models:
+        return
+    newest = models[-1]
+    table = Table(
+        title=f"Release {newest['id']} ({newest['state']}): error on held-out compounds",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for heading in ("endpoint", "metric", "train", "test", "local only", "federated"):
+        table.add_column(heading, justify="left" if heading in {"endpoint", "metric"} else "right")
+    for row in newest["tasks"]:
+        errors = ["–" if row[k] is None else f"{row[k]:.3f}" for k in ("local", "federated")]
+        table.add_row(row["task"], row["metric"], str(row["n_train"]), str(row["n_test"]), *errors)
+    console.print(table)
+
+
+@click.command()
+@click.option("--verify", is_flag=True, help="Check the hash chain from the first line on.")
+@JSON
+@click.pass_obj
+def egress(config_path: Path, verify: bool, as_json: bool) -> None:
+    """List everything that left: when, what, how large, its hash, and to whom."""
+    from agent.ledger import egress as book
+
+    paths = Paths(load(config_path).site.state)
+    with Ledger(paths.ledger, read_only=True) as ledger:
+        lines = book.lines(ledger)
+        checked = book.verify(ledger) if verify else None
+    rows = [
+        {
+            "seq": line.seq,
+            "at": line.departure.at,
+            "kind": line.departure.kind,
+            "to": line.departure.recipient,
+            "round": line.departure.round_id,
+            "bytes": line.departure.bytes,
+            "envelope_id": line.departure.envelope_id,
+            "blob_sha256": line.departure.blob_sha256,
+            "head": line.head,
+        }
+        for line in lines
+    ]
+    if as_json:
+        click.echo(json.dumps({"lines": rows, "verified": checked}, indent=1))
+        return
+    table = Table(title="Left this silo", title_justify="left", box=None, pad_edge=False)
+    for heading in ("#", "when (UTC)", "what", "to", "round", "bytes", "envelope"):
+        table.add_column(heading, justify="right" if heading in {"#", "bytes"} else "left")
+    for row in rows:
+        when = str(row["at"])[:19].replace("T", " ")
+        cells = (row["seq"], when, row["kind"], row["to"], row["round"], f"{row['bytes']:,}")
+        table.add_row(*map(str, cells), str(row["envelope_id"])[:12])
+    console = Console()
+    console.print(table)
+    if checked is not None:
+        console.print(f"[green]✓[/] The hash chain of {checked} line(s) is whole.")

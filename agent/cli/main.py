@@ -1,0 +1,84 @@
+"""`onggi`: the commands, and how their errors become exit codes.
+
+Exit codes: 0 done; 1 failed or refused; 2 wrong usage; 75 try again later; 78 a person must change
+something first (systemd does not restart then).
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from agent import __version__, log
+from agent.config import DEFAULT_CONFIG
+from agent.errors import EXIT_FAILED, OnggiError
+
+# Where each command is; its module is imported only when it is used, so that all start quickly.
+_COMMANDS = {
+    "check-config": "agent.cli.setup:check_config",
+    "keygen": "agent.cli.setup:keygen",
+    "enroll": "agent.cli.setup:enroll",
+    "run": "agent.cli.services:run",
+    "keeper": "agent.cli.services:keeper",
+    "courier": "agent.cli.services:courier",
+    "serve": "agent.cli.services:serve",
+    "reader": "agent.cli.services:reader",
+    "work": "agent.cli.services:work",
+    "status": "agent.cli.look:status",
+    "egress": "agent.cli.look:egress",
+    "ingest": "agent.cli.ingest:ingest",
+    "predict": "agent.cli.predict:predict",
+    "demo": "agent.cli.demo:demo",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.command(cls=_Commands, epilog="Exit codes: 0 done, 1 failed, 2 usage, 75 later, 78 stop.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_CONFIG,
+    envvar="ONGGI_CONFIG",
+    show_default=True,
+    help="The configuration file.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING"], case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="How much goes into the log on stderr.",
+)
+@click.version_option(__version__, prog_name="onggi")
+@click.pass_context
+def onggi(ctx: click.Context, config: Path, log_level: str) -> None:
+    """Onggi learns ADMET models from your own assays, together with others, on your own host."""
+    log.setup(log_level.upper())
+    ctx.obj = config
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    try:
+        onggi(standalone_mode=False)
+    except OnggiError as error:
+        click.echo(f"onggi: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("onggi: interrupted", err=True)
+        sys.exit(EXIT_FAILED)

@@ -1,0 +1,133 @@
+"""Commands that run a service, or one job of a worker."""
+
+import signal
+from pathlib import Path
+from threading import Event
+
+import click
+
+from agent import clock
+from agent.config import Config, Paths, load
+from agent.errors import Stop, TryLater
+
+_SUPERVISED = click.option("--supervised", is_flag=True, hidden=True)
+
+
+def stop_event(*, supervised: bool) -> Event:
+    """Returns an event that SIGTERM and SIGINT set, and do nothing else."""
+    from agent.supervisor import die_with_parent
+
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if supervised:
+        die_with_parent()
+    return stop
+
+
+@click.command()
+@_SUPERVISED
+@click.pass_obj
+def run(config_path: Path, supervised: bool) -> None:
+    """Run keeper, courier, predict and the database readers as children of this process."""
+    from agent.supervisor import supervise
+
+    config = load(config_path)
+    readers = [store.name for store in config.store if store.kind == "database"]
+    start = ["--config", str(config_path)]
+    services = {name: [*start, name, "--supervised"] for name in ("keeper", "courier", "serve")}
+    services |= {f"reader@{name}": [*start, "reader", name, "--supervised"] for name in readers}
+    supervise(services, stop_event(supervised=supervised))
+
+
+@click.command()
+@_SUPERVISED
+@click.pass_obj
+def keeper(config_path: Path, supervised: bool) -> None:
+    """Watch the stores, order curation and training, seal updates, gate releases. No network."""
+    from queue import SimpleQueue
+
+    from agent.keeper import assemble
+    from agent.keeper.loop import stop_on_signals
+    from agent.supervisor import die_with_parent
+
+    config = load(config_path)
+    queue: SimpleQueue[str] = SimpleQueue()
+    stop_on_signals(queue)
+    if supervised:
+        die_with_parent()
+    with assemble.keeper(config, queue, clock.now) as built:
+        built.run()
+
+
+@click.command()
+@_SUPERVISED
+@click.pass_obj
+def courier(config_path: Path, supervised: bool) -> None:
+    """Carry sealed envelopes out and signed files in; reads no data and holds no signing key."""
+    from agent.exchange.courier import Pace, carry
+    from agent.exchange.places import Places
+
+    config = load(config_path)
+    pace = Pace(poll_s=int(config.courier.poll_s), retry_cap_s=config.courier.retry_max_s)
+    stop = stop_event(supervised=supervised)
+    carry(Places.under(config.site.state), stop, clock=clock.now, pace=pace)
+
+
+@click.command()
+@_SUPERVISED
+@click.pass_obj
+def serve(config_path: Path, supervised: bool) -> None:
+    """Serve predictions from the active release."""
+    from agent.serving.server import serve as serve_until
+
+    config = load(config_path)
+    paths = Paths(config.site.state)
+    paths.create()
+    section = config.serve
+    stop = stop_event(supervised=supervised)
+    serve_until(paths.releases, paths.predict, section.host, section.port, section.threads, stop)
+
+
+@click.command()
+@click.argument("store")
+@click.option("--once", is_flag=True, help="Read what is new and end.")
+@_SUPERVISED
+@click.pass_obj
+def reader(config_path: Path, store: str, once: bool, supervised: bool) -> None:
+    """Read one configured database into its spool folder, again and again."""
+    config = load(config_path)
+    stop = stop_event(supervised=supervised)
+    _read_until(config, store, stop, once=once)
+
+
+def _read_until(config: Config, name: str, stop: Event, *, once: bool) -> None:
+    from agent.stores.database import Source
+    from agent.stores.reader import read_until
+
+    stores = [store for store in config.store if store.name == name and store.kind == "database"]
+    if not stores:
+        raise Stop(f"No store of kind 'database' is named {name}; see `onggi check-config`.")
+    (store,) = stores
+    source = Source(
+        url=store.url,
+        query=store.query,
+        watermark_column=store.watermark,
+        key_column=store.key,
+        password_file=store.password_file,
+        store=store.name,
+    )
+    spool = Paths(config.site.state).spool / store.name
+    read_until(source, spool, store.poll_s, stop, once=once)
+
+
+@click.command(hidden=True)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--parent", type=int, required=True, help="The keeper's process id.")
+def work(folder: Path, parent: int) -> None:
+    """Do one job that the keeper ordered."""
+    from agent.keeper.worker import work as do
+
+    if not (folder / "order.json").exists():
+        raise TryLater(f"There is no order in {folder}; only the keeper starts workers.")
+    do(folder, parent)

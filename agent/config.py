@@ -1,0 +1,294 @@
+"""The configuration: one TOML file -> frozen sections; unknown keys refused, every fault at once.
+
+The silo's name, the aggregator's address and its keys are not here: enrolment pins them.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from agent.errors import Stop
+
+DEFAULT_CONFIG = Path("/etc/onggi/onggi.toml")
+
+
+def _folder(value: object) -> object:
+    return Path(value) if isinstance(value, str) else value
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, because services start in /")
+    return path
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+StoreName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+EndpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that forbids unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Site(Section):
+    """Where this silo keeps its state."""
+
+    state: AbsolutePath = Path("/var/lib/onggi")
+    legal_entity: str = ""
+
+
+class Store(Section):
+    """One place that measurements come from: a watched folder, or a query against a database.
+
+    Attributes:
+        kind: `kmelloddy` (standard workbooks and CSV), `table` (CSV/TSV by a profile), `sdf`
+            (by a profile), or `database` (by a profile).
+        path: The watched folder; not for `database`.
+        profile: The mapping profile; not for `kmelloddy`, which needs none.
+        url: SQLAlchemy URL without its password, which `password_file` holds.
+        watermark: A column that grows with every change (a time or a number).
+        key: A column that names the row.
+    """
+
+    name: StoreName
+    kind: Literal["kmelloddy", "table", "sdf", "database"]
+    path: AbsolutePath | None = None
+    profile: AbsolutePath | None = None
+    url: str = ""
+    query: str = ""
+    watermark: str = ""
+    key: str = ""
+    password_file: AbsolutePath | None = None
+    poll_s: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Self:
+        wanted = (
+            {"url", "query", "watermark", "key", "profile"}
+            if self.kind == "database"
+            else {"path"} | ({"profile"} if self.kind != "kmelloddy" else set())
+        )
+        if missing := sorted(field for field in wanted if not getattr(self, field)):
+            raise ValueError(f"a store of kind {self.kind!r} needs {', '.join(missing)}")
+        if self.kind == "database" and self.path is not None:
+            raise ValueError("a store of kind 'database' has no path; its reader fills a spool")
+        return self
+
+
+class PrivateEndpoint(Section):
+    """An endpoint of this silo alone: its head never leaves. Fields as in the catalogue."""
+
+    id: EndpointId
+    name: str
+    group: Literal["A", "D", "M", "E", "T", "P"] = "P"
+    kind: Literal["regression", "classification"] = "regression"
+    unit: str = ""
+    transform: Literal["identity", "log10", "neg_log10_molar", "log10_plus_1"] = "identity"
+    low: Annotated[float, Field(allow_inf_nan=False)]
+    high: Annotated[float, Field(allow_inf_nan=False)]
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+
+
+class KeeperSection(Section):
+    """How the keeper watches its stores and treats its workers."""
+
+    sweep_s: Seconds = 60.0
+    settle_s: Seconds = 2.0
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+
+
+class CourierSection(Section):
+    """How the courier talks to the aggregator, through the company's proxy if one is set."""
+
+    poll_s: Annotated[float, Field(ge=0, le=25)] = 20.0
+    retry_max_s: Seconds = 60.0
+
+
+class TrainingSection(Section):
+    """What a training job may use of this host. `threads = 0` means every core."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    min_labels: Annotated[int, Field(ge=2)] = 20
+
+
+class GateSection(Section):
+    """When a new release is refused: a head with enough held-out labels got worse by more."""
+
+    max_worsening: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.25
+    min_labels: Annotated[int, Field(ge=1)] = 20
+
+
+class ServeSection(Section):
+    """Where the chemists' endpoint listens."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8600
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
+
+
+class Config(Section):
+    """The whole configuration of a silo."""
+
+    site: Site = Site()
+    keeper: KeeperSection = KeeperSection()
+    courier: CourierSection = CourierSection()
+    training: TrainingSection = TrainingSection()
+    gate: GateSection = GateSection()
+    serve: ServeSection = ServeSection()
+    store: tuple[Store, ...] = ()
+    private: tuple[PrivateEndpoint, ...] = ()
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        for what, names in (
+            ("store", [store.name for store in self.store]),
+            ("private endpoint", [endpoint.id for endpoint in self.private]),
+        ):
+            if doubled := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"two entries of [[{what}]] are named {doubled[0]!r}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The folders of the state (docs/architecture.md), derived from `site.state` alone."""
+
+    state: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The keeper's SQLite file."""
+        return self.state / "ledger.sqlite3"
+
+    @property
+    def keys(self) -> Path:
+        """The keeper's own keys: sign and seal."""
+        return self.state / "keys"
+
+    @property
+    def trust(self) -> Path:
+        """What enrolment pinned."""
+        return self.state / "trust"
+
+    @property
+    def outbox(self) -> Path:
+        """Sealed envelopes on their way out."""
+        return self.state / "outbox"
+
+    @property
+    def inbox(self) -> Path:
+        """Signed files on their way in."""
+        return self.state / "inbox"
+
+    @property
+    def parts(self) -> Path:
+        """Curated files, one folder each."""
+        return self.state / "parts"
+
+    @property
+    def spool(self) -> Path:
+        """What the database readers bring, one folder a store."""
+        return self.state / "spool"
+
+    @property
+    def snapshots(self) -> Path:
+        """Frozen inputs of training."""
+        return self.state / "snapshots"
+
+    @property
+    def models(self) -> Path:
+        """Private heads between rounds, and the features' cache."""
+        return self.state / "models"
+
+    @property
+    def jobs(self) -> Path:
+        """One folder for each job of a worker."""
+        return self.state / "jobs"
+
+    @property
+    def releases(self) -> Path:
+        """Verified releases and the link to the active one."""
+        return self.state / "releases"
+
+    @property
+    def status(self) -> Path:
+        """What the keeper tells predict and people."""
+        return self.state / "status"
+
+    @property
+    def courier(self) -> Path:
+        """The courier's own state and key."""
+        return self.state / "courier"
+
+    @property
+    def predict(self) -> Path:
+        """The endpoint's own state."""
+        return self.state / "predict"
+
+    def create(self) -> None:
+        """Makes the folders that are not there; their parents' permissions rule."""
+        for folder in self.folders():
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+
+    def folders(self) -> Iterator[Path]:
+        """Yields every folder of the state, parents first."""
+        yield self.state
+        yield from (self.keys, self.trust, self.outbox, self.inbox, self.inbox / "objects")
+        yield from (self.parts, self.spool, self.snapshots, self.models, self.jobs)
+        yield from (self.releases, self.status, self.courier, self.predict)
+
+
+def load(path: Path) -> Config:
+    """Reads the configuration.
+
+    Raises:
+        Stop: The file cannot be read, or it has faults: all of them, each with its path.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Stop(
+            f"Cannot read {path}: {error.strerror}. Name another file with --config."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Stop(f"{path} is not valid TOML: {error}.") from error
+    try:
+        # TOML has arrays, strict models have tuples.
+        return Config.model_validate(_tupled(raw))
+    except ValidationError as error:
+        faults = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()]
+        raise Stop(f"{path} has {len(faults)} fault(s):\n" + "\n".join(faults)) from error
+
+
+def _tupled(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _tupled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_tupled(item) for item in value)
+    return value
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    text = message.removeprefix("Value error, ").replace(
+        "Extra inputs are not permitted", "unknown key; see config_templates/onggi.toml"
+    )
+    return f"  {where.lstrip('.') or '(top)'}: {text}"

@@ -1,0 +1,138 @@
+"""What came out, asked from each party's own commands; nothing is computed here."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.demo.parties import ask, fetch
+from agent.demo.silos import Silo
+from agent.errors import OnggiError
+
+EXAMPLE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"  # caffeine
+
+
+def collect(silos: Sequence[Silo], consortium: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Returns the demo's figures as its `--json` file has them.
+
+    Raises:
+        OnggiError: A party's command failed, or an egress ledger's chain is broken.
+    """
+    rows: list[dict[str, Any]] = []
+    set_aside: list[dict[str, Any]] = []
+    sent: dict[str, int] = {}
+    for silo in silos:
+        status = _agent(silo, "status", "--json")
+        sent[silo.name] = status["egress"]["bytes"]
+        rows += [{"silo": silo.name, **row} for row in _rows(status)]
+        for file in _agent(silo, "ingest", "--report", "--json")["files"]:
+            where = {"silo": silo.name, "file": file["file"]}
+            set_aside += [{**where, **row} for row in file["set_aside"]]
+            if file["state"] == "refused":
+                set_aside.append({**where, "row": 0, "code": "file", "reason": file["why"]})
+        _agent(silo, "egress", "--verify", "--json")
+    rounds = [r for r in consortium["rounds"] if r["state"] == "aggregated"]
+    return {
+        "rows": rows,
+        "bytes_sent": sent,
+        "set_aside": set_aside,
+        "rounds": len(rounds),
+        "counted": [len(r["counted"]) for r in rounds],
+        "seconds": round(seconds, 1),
+    }
+
+
+def _agent(silo: Silo, *arguments: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(ask("agent", "--config", str(silo.config), *arguments))
+    return answer
+
+
+def _rows(status: dict[str, Any]) -> list[dict[str, Any]]:
+    active = [model for model in status["models"] if model["state"] == "active"]
+    if not active:
+        raise OnggiError(f"Silo {status['silo']} has no active release; see `onggi status`.")
+    return [
+        {
+            "endpoint": row["task"],
+            "n_train": row["n_train"],
+            "n_test": row["n_test"],
+            "metric": row["metric"],
+            "local": row["local"],
+            "federated": row["federated"],
+        }
+        for row in active[-1]["tasks"]
+    ]
+
+
+def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo]) -> None:
+    """Prints the figures, a prediction fetched over HTTP, and where to look further."""
+    console.print(_error_table(outcome))
+    console.print(
+        "Error on the same held-out compounds, smaller is better: MAE on the model scale "
+        "(log units, or kcal/mol), 1-AUROC for a class.",
+        style="dim",
+    )
+    _show_set_aside(console, outcome["set_aside"])
+    for silo in silos:
+        console.print(
+            f"[bold]{silo.name}[/]: endpoint http://127.0.0.1:{silo.port}/v1/predict, "
+            f"{outcome['bytes_sent'][silo.name]:,} bytes left "
+            f"(onggi --config {silo.config} egress)",
+            soft_wrap=True,
+            highlight=False,
+        )
+    _show_prediction(console, silos[-1])
+    console.print(f"{outcome['rounds']} rounds in {outcome['seconds']:.0f} s.")
+
+
+def _error_table(outcome: dict[str, Any]) -> Table:
+    table = Table(title="What each silo gained", title_justify="left", box=None, pad_edge=False)
+    for heading in ("silo", "endpoint", "metric"):
+        table.add_column(heading)
+    for heading in ("train", "held out", "local only", "federated", "change"):
+        table.add_column(heading, justify="right")
+    last = ""
+    for row in outcome["rows"]:
+        local, federated = row["local"], row["federated"]
+        change = ""
+        if local and federated is not None:
+            relative = federated / local - 1
+            change = f"[{'green' if relative < 0 else 'red'}]{relative:+.0%}[/]"
+        errors = ["–" if error is None else f"{error:.3f}" for error in (local, federated)]
+        counts = (str(row["n_train"]), str(row["n_test"]))
+        name = row["silo"] if row["silo"] != last else ""
+        table.add_row(name, row["endpoint"], row["metric"], *counts, *errors, change)
+        last = row["silo"]
+    return table
+
+
+def _show_set_aside(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        console.print("Every row was used.")
+        return
+    counts = Counter((row["silo"], row["code"]) for row in rows)
+    table = Table(
+        title=f"Set aside: {len(rows)} rows", title_justify="left", box=None, pad_edge=False
+    )
+    for heading in ("silo", "rows", "why, and the first of them"):
+        table.add_column(heading, justify="right" if heading == "rows" else "left")
+    for (silo, code), count in sorted(counts.items()):
+        first = next(row for row in rows if (row["silo"], row["code"]) == (silo, code))
+        place = f"{first['file']} row {first['row']}"
+        table.add_row(silo, str(count), f"{first['reason']} [dim]{place}[/]")
+    console.print(table)
+
+
+def _show_prediction(console: Console, silo: Silo) -> None:
+    url = f"http://127.0.0.1:{silo.port}/v1/predict"
+    answer = fetch(url, {"smiles": EXAMPLE})
+    if answer is None:
+        raise OnggiError(f"{url} did not answer; see {silo.folder}/onggi.log.")
+    values = ", ".join(
+        f"{task} {entry['value']:.3g} {entry.get('unit') or ''}".rstrip()
+        for task, entry in answer["results"][0]["predictions"].items()
+    )
+    console.print(f"Caffeine, asked from {silo.name}'s endpoint: {values}.", highlight=False)

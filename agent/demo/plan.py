@@ -1,0 +1,34 @@
+"""The demo's plan: small enough for two cores and five minutes."""
+
+from typing import Any
+
+from agent.features.spec import default_spec
+
+ENDPOINTS = ("logbb", "bbb_class", "solubility")
+ROUNDS = 6
+RELEASE_EVERY = 3
+
+
+def draft() -> dict[str, Any]:
+    """Returns the draft that the aggregator completes and signs."""
+    return {
+        "plan_id": "demo",
+        "endpoints": list(ENDPOINTS),
+        "features": default_spec().model_dump(mode="json"),
+        "network": {"hidden": [256, 128], "dropout": 0.2, "seed": 7},
+        "recipe": {
+            "rounds": ROUNDS,
+            "local_epochs": 4,
+            "batch_size": 64,
+            "learning_rate": 0.002,
+            "weight_decay": 0.0001,
+            "weighting": "sqrt_n",
+            "server_momentum": 0.0,
+            "release_every": RELEASE_EVERY,
+            "finetune_epochs": 8,
+        },
+        "quorum": 3,
+        "round_deadline_s": 900.0,
+        # Fixed, so that two runs of the demo hold out the same compounds.
+        "fold_key": "6f6e676769" + "0" * 54,
+    }

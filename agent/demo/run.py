@@ -1,0 +1,128 @@
+"""The demo from beginning to end."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from rich.console import Console
+
+from agent.clock import monotonic_s
+from agent.demo import outcome
+from agent.demo.data import SILOS, shares
+from agent.demo.display import Display
+from agent.demo.parties import Aggregator, Party, enrol, free_ports
+from agent.demo.plan import ROUNDS, draft
+from agent.demo.silos import Silo, lay_out
+from agent.demo.watching import finished, glance
+from agent.errors import TryLater
+from agent.files import write_atomic
+
+_LOOK_S = 0.5
+_LONGEST_S = 1800.0
+
+
+def run(
+    folder: Path | None, json_path: Path | None, console: Console, stop: Event, *, keep: bool
+) -> None:
+    """Runs the demo.
+
+    Args:
+        folder: An empty or new folder for all parties; None makes a temporary one.
+        json_path: Where the figures go as JSON, or None.
+        console: Where to show progress and figures.
+        stop: Set it to end early.
+        keep: Leave everything running until `stop` is set.
+
+    Raises:
+        OnggiError: A party failed, or the demo took over half an hour.
+    """
+    start_s = monotonic_s()
+    with _place(folder) as root, Display(console, ROUNDS) as display:
+        display.say(f"Everything is under {root}.")
+        silos, aggregator = _lay_out(root, display)
+        with _running(silos, aggregator, display) as parties:
+            _loop(silos, aggregator, parties, display, stop)
+            figures = outcome.collect(silos, aggregator.status() or {}, monotonic_s() - start_s)
+            if json_path is not None:
+                content = json.dumps(figures, indent=1, ensure_ascii=False)
+                write_atomic(json_path.absolute(), content.encode())
+            outcome.show(console, figures, silos)
+            if keep:
+                console.print("Left running; end it with Ctrl-C.")
+                _until_stopped(parties, stop)
+
+
+@contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="onggi-demo-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _lay_out(root: Path, display: Display) -> tuple[list[Silo], Aggregator]:
+    display.say("Reading the measured data and giving each compound to one silo.")
+    data = shares()
+    ports = free_ports(len(SILOS) + 1)
+    silos = lay_out(root, data, ports[1:])
+    for name, facts in data.items():
+        display.say(f"{name} measured {len(facts)} values.")
+    return silos, Aggregator(root / "aggregator", ports[0])
+
+
+@contextmanager
+def _running(
+    silos: Sequence[Silo], aggregator: Aggregator, display: Display
+) -> Iterator[list[Party]]:
+    """Starts everybody, and ends whoever was started, whatever happens."""
+    parties = [aggregator.found()]
+    try:
+        parties[0].keep_alive()
+        aggregator.wait()
+        display.say("The aggregator runs; enrolling the silos with one-time tokens.")
+        for silo in silos:
+            parties.append(enrol(aggregator, silo))
+            parties[-1].keep_alive()
+        for silo in silos:
+            silo.drop()
+        aggregator.publish_plan(draft())
+        display.say("Files are dropped, the plan is published; now the agents are on their own.")
+        yield parties
+    finally:
+        for party in reversed(parties):
+            party.end()
+
+
+def _loop(
+    silos: Sequence[Silo],
+    aggregator: Aggregator,
+    parties: Sequence[Party],
+    display: Display,
+    stop: Event,
+) -> None:
+    until_s = monotonic_s() + _LONGEST_S
+    while not stop.is_set():
+        consortium: dict[str, Any] | None = aggregator.status()
+        glances = [glance(silo) for silo in silos]
+        display.show(glances, consortium)
+        if finished(glances, consortium):
+            return
+        if monotonic_s() > until_s:
+            raise TryLater("The demo is not done after half an hour; see the logs with --folder.")
+        for party in parties:
+            party.keep_alive()
+        time.sleep(_LOOK_S)
+    raise TryLater("The demo was stopped before its end.")
+
+
+def _until_stopped(parties: Sequence[Party], stop: Event) -> None:
+    while not stop.wait(_LOOK_S):
+        for party in parties:
+            party.keep_alive()

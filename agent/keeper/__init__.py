@@ -1,0 +1,1 @@
+"""The process that decides: it watches, orders work, seals, verifies, gates, and remembers."""

@@ -1,0 +1,147 @@
+"""Builds a keeper from a configuration: which part gets which folder, and nothing else."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+from agent.boxes import Inbox, Outbox
+from agent.clock import Clock
+from agent.config import Config, Paths, Store, TrainingSection
+from agent.errors import Refused, Stop
+from agent.files import exclusive
+from agent.keeper import status
+from agent.keeper.intake import Intake, Source
+from agent.keeper.jobs import Workers
+from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile
+from agent.keeper.mail import Mail, open_trust
+from agent.keeper.orders import Settings
+from agent.keeper.pipeline import Pipeline
+from agent.keeper.rollout import Rollout
+from agent.keeper.snapshots import Snapshots
+from agent.keeper.training import Rounds
+from agent.keeper.upkeep import tidy
+from agent.keys import load_signing
+from agent.ledger.book import Ledger
+from agent.records import Json
+from agent.releases.attempts import Attempts
+from agent.releases.gate import GateRules
+from agent.wire.documents import Endpoint, Enrolment
+
+
+@contextmanager
+def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Keeper]:
+    """Opens everything that a keeper needs, and closes it again.
+
+    Raises:
+        Stop: The silo is not enrolled, its trust is not valid, or a key or the ledger is bad.
+        TryLater: Another keeper works on this state.
+    """
+    paths = Paths(config.site.state)
+    paths.create()
+    enrolment = read_enrolment(paths)
+    with exclusive(paths.state / "keeper.lock"), Ledger(paths.ledger) as ledger:
+        workers = Workers(ledger, paths.jobs, config.keeper.attempts, lambda: queue.put(WORKER))
+        pipeline, intake = _stages(config, paths, enrolment, ledger, workers, clock)
+        folders = {store.name: source_folder(store, paths) for store in config.store}
+        folders[INBOX] = paths.inbox
+        rhythm = Rhythm(config.keeper.sweep_s, config.keeper.settle_s)
+        build = _status_builder(ledger, workers, enrolment.silo)
+        file = StatusFile(paths.status / "keeper.json", build)
+        sweep_up = partial(tidy, ledger, Inbox(paths.inbox), paths.snapshots)
+        try:
+            yield Keeper(pipeline, intake, folders, queue, rhythm, file, sweep_up, clock)
+        finally:
+            workers.stop()
+
+
+def read_enrolment(paths: Paths) -> Enrolment:
+    """Reads what enrolment agreed on.
+
+    Raises:
+        Stop: There is none yet, or it is damaged.
+    """
+    try:
+        return Enrolment.parse((paths.trust / "enrolment.json").read_bytes())
+    except (OSError, Refused) as error:
+        raise Stop("This silo is not enrolled; run `onggi enroll --token TOKEN` first.") from error
+
+
+def source_folder(store: Store, paths: Paths) -> Path:
+    """Returns the folder that is watched for a store: its own, or its reader's spool."""
+    return store.path if store.path is not None else paths.spool / store.name
+
+
+def private_endpoints(config: Config) -> tuple[Endpoint, ...]:
+    """Returns this silo's own endpoints as the catalogue writes them."""
+    return tuple(Endpoint.model_validate(own.model_dump()) for own in config.private)
+
+
+def training_settings(section: TrainingSection) -> Settings:
+    """Returns what a training job may use."""
+    return Settings(device=section.device, threads=section.threads, min_labels=section.min_labels)
+
+
+def _source(store: Store, paths: Paths) -> Source:
+    return Source(
+        name=store.name,
+        reader="spool" if store.kind == "database" else store.kind,
+        folder=source_folder(store, paths),
+        profile=str(store.profile) if store.profile else "",
+    )
+
+
+def _stages(
+    config: Config,
+    paths: Paths,
+    enrolment: Enrolment,
+    ledger: Ledger,
+    workers: Workers,
+    clock: Clock,
+) -> tuple[Pipeline, Intake]:
+    try:
+        trusted = open_trust(paths.trust, enrolment.root_sha256, ledger, clock())
+    except (Refused, OSError) as error:
+        raise Stop(f"What enrolment pinned is no longer valid: {error} Enrol again.") from error
+    inbox, outbox = Inbox(paths.inbox), Outbox(paths.outbox)
+    rules = GateRules(config.gate.max_worsening, config.gate.min_labels)
+    intake = Intake(
+        [_source(store, paths) for store in config.store],
+        ledger,
+        workers,
+        paths.parts,
+        config.keeper.settle_s,
+    )
+    signer = load_signing(paths.keys / "sign.key", "sign")
+    pipeline = Pipeline(
+        ledger,
+        workers,
+        trusted,
+        Mail(inbox, ledger, trusted, enrolment.silo),
+        intake,
+        Snapshots(ledger, workers, paths.parts, paths.snapshots, paths.models / "features.sqlite3"),
+        Rounds(ledger, workers, inbox, outbox, trusted, signer, enrolment.silo),
+        Rollout(ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules),
+        private_endpoints(config),
+        training_settings(config.training),
+        paths.models / "private.safetensors",
+    )
+    return pipeline, intake
+
+
+def _status_builder(ledger: Ledger, workers: Workers, silo: str) -> Callable[[], Json]:
+    known: tuple[int, status.Report] = (-1, {})
+
+    def build() -> Json:
+        nonlocal known
+        if known[0] != ledger.revision:
+            known = (ledger.revision, status.report(ledger, silo))
+        running = workers.progress()
+        job: Json = None
+        if running is not None:
+            progress = running[1].model_dump() if running[1] else {}
+            job = {"id": running[0], **progress}
+        return {**known[1], "job": job}
+
+    return build

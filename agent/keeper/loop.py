@@ -1,0 +1,141 @@
+"""The keeper's life: events and signals only post to one queue; one loop does the work."""
+
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import FrameType
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from agent import log
+from agent.clock import Clock, monotonic_s, to_text
+from agent.files import write_atomic
+from agent.keeper.intake import Intake
+from agent.keeper.pipeline import Pipeline
+from agent.records import Json
+from agent.stores.watch import FolderWatch
+from agent.wire import strict_json
+
+_log = logging.getLogger(__name__)
+
+STOP, TICK, WORKER, INBOX = "(stop)", "(tick)", "(worker)", "(inbox)"
+_IDLE_S = 1.0  # answers from the courier and predict are looked for this often
+_STATUS_S = 30.0
+_BURST_S = 0.1  # events that come so close together are one
+_MIN_SWEEP_S = 0.2  # a burst of events is one sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often to look when nothing happens, and how long a file must rest."""
+
+    sweep_s: float
+    settle_s: float
+
+
+class Keeper:
+    """Waits for something to happen and lets the pipeline advance.
+
+    Args:
+        pipeline: The stages.
+        intake: The stage that looks at folders.
+        folders: Names and folders to watch for events (stores, spools and the inbox).
+        queue: Where every event is posted.
+        rhythm: Times of looking.
+        status: The status file.
+        tidy: Removes what is no longer needed; called with each sweep.
+        clock: Reads the time, once a round.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it runs, what wakes it, and how often
+        self,
+        pipeline: Pipeline,
+        intake: Intake,
+        folders: dict[str, Path],
+        queue: SimpleQueue[str],
+        rhythm: Rhythm,
+        status: "StatusFile",
+        tidy: Callable[[datetime], None],
+        clock: Clock,
+    ) -> None:
+        self._pipeline = pipeline
+        self._intake = intake
+        self._watch = FolderWatch(folders, queue)
+        self._queue = queue
+        self._rhythm = rhythm
+        self._status = status
+        self._tidy = tidy
+        self._clock = clock
+        self._look_at_s = 0.0  # due at once
+
+    def run(self) -> None:
+        """Works until something posts STOP."""
+        self._pipeline.recover(self._clock())
+        unwatched = self._watch.start()
+        if unwatched:
+            log.trouble(_log, "folders without events", folders=len(unwatched))
+        ticker = BackgroundScheduler()
+        ticker.add_job(lambda: self._queue.put(TICK), "interval", seconds=self._rhythm.sweep_s)
+        ticker.start()
+        try:
+            while STOP not in (events := self._collect()):
+                self.step(events)
+        finally:
+            ticker.shutdown(wait=False)
+            self._watch.stop()
+
+    def step(self, events: frozenset[str]) -> None:
+        """Does one round of work for the events that came together."""
+        now, at_s = self._clock(), monotonic_s()
+        if events - {WORKER, INBOX}:
+            self._look_at_s = min(self._look_at_s, at_s + _MIN_SWEEP_S)
+        if at_s >= self._look_at_s:
+            waiting = self._intake.look(now, at_s)
+            self._look_at_s = at_s + (self._rhythm.settle_s if waiting else self._rhythm.sweep_s)
+            self._tidy(now)
+        self._pipeline.advance(now)
+        self._status.write(now, at_s)
+
+    def _collect(self) -> frozenset[str]:
+        """Waits for an event, or until something is due, and gathers what comes with it."""
+        wait_s = min(_IDLE_S, max(self._look_at_s - monotonic_s(), _BURST_S))
+        events: set[str] = set()
+        with suppress(Empty):
+            events.add(self._queue.get(timeout=wait_s))
+            until_s = monotonic_s() + _BURST_S
+            while STOP not in events:
+                events.add(self._queue.get(timeout=max(until_s - monotonic_s(), 0.0)))
+        return frozenset(events)
+
+
+def stop_on_signals(queue: SimpleQueue[str]) -> None:
+    """Lets SIGTERM and SIGINT post STOP; SimpleQueue.put may be called in a signal handler."""
+
+    def post(_signum: int, _frame: FrameType | None) -> None:
+        queue.put(STOP)
+
+    signal.signal(signal.SIGTERM, post)
+    signal.signal(signal.SIGINT, post)
+
+
+class StatusFile:
+    """Writes the status when it changed, and every half minute as a sign of life."""
+
+    def __init__(self, path: Path, build: Callable[[], Json]) -> None:
+        self._path = path
+        self._build = build
+        self._last: Json = None
+        self._due_s = 0.0
+
+    def write(self, now: datetime, at_s: float) -> None:
+        """Writes the file if it is due."""
+        content = self._build()
+        if content == self._last and at_s < self._due_s:
+            return
+        self._last, self._due_s = content, at_s + _STATUS_S
+        write_atomic(self._path, strict_json.dumps({"at": to_text(now), "status": content}))

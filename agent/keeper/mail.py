@@ -1,0 +1,170 @@
+"""Letters from the inbox: believed or refused, their effect committed, then removed.
+
+Commit, then remove: a letter that is read twice after a kill has the same effect once.
+"""
+
+import logging
+from datetime import datetime
+from pathlib import Path
+
+from agent import log
+from agent.boxes import Inbox, Letter
+from agent.errors import Refused
+from agent.files import sha256_bytes
+from agent.ledger.book import Detail, Item, Ledger
+from agent.wire.trusted import Trusted
+
+_log = logging.getLogger(__name__)
+
+
+def open_trust(folder: Path, root_sha256: str, ledger: Ledger, now: datetime) -> Trusted:
+    """Builds the set of trusted documents from what enrolment pinned and what came since.
+
+    Raises:
+        Refused: A pinned document is no longer valid (a code of `Trusted`).
+        OSError: A pinned document cannot be read.
+    """
+    trusted = Trusted((folder / "root.json").read_bytes(), root_sha256, now)
+    roster = ledger.document("roster", "current") or (folder / "roster.json").read_bytes()
+    trusted.take_roster(roster, now, ledger.floor("roster"))
+    catalogue = ledger.document("catalogue", "current") or (folder / "catalogue.json").read_bytes()
+    trusted.take_catalogue(catalogue, ledger.floor("catalogue"))
+    for item in ledger.find("plan", "accepted"):
+        try:
+            trusted.take_plan(ledger.document("plan", item.id) or b"", now)
+        except Refused as error:
+            ledger.move(item, "expired", now, error.reason)
+    return trusted
+
+
+class Mail:
+    """Takes letters into the ledger.
+
+    Args:
+        inbox: Where the courier puts them.
+        ledger: Where their effect is booked.
+        trusted: What is believed; taking a letter may extend it.
+        silo: This silo's name.
+    """
+
+    def __init__(self, inbox: Inbox, ledger: Ledger, trusted: Trusted, silo: str) -> None:
+        self._inbox = inbox
+        self._ledger = ledger
+        self._trusted = trusted
+        self._silo = silo
+
+    def take_all(self, now: datetime) -> int:
+        """Takes every waiting letter and returns how many there were."""
+        count = 0
+        for letter in self._inbox.letters():
+            try:
+                with self._ledger.transaction():
+                    self._take(letter, now)
+            except Refused as error:
+                if error.code == "rolled_back" and self._is_old_news(letter):
+                    self._inbox.done(letter.name)
+                    continue
+                log.trouble(_log, "letter refused", kind=letter.kind, code=error.code)
+                self._ledger.add(
+                    "letter",
+                    sha256_bytes(letter.content)[:32],
+                    "refused",
+                    now,
+                    {"kind": letter.kind, "code": error.code, "reason": error.reason},
+                )
+            self._inbox.done(letter.name)
+            count += 1
+        return count
+
+    def _is_old_news(self, letter: Letter) -> bool:
+        # The feed tells the whole history: an older edition changes nothing, and a release that
+        # was booked before a kill, or that is brought once more, is below its own floor.
+        if letter.kind == "release":
+            return letter.content in (content for _, content in self._ledger.documents("release"))
+        return letter.kind in {"roster", "catalogue"}
+
+    def _take(self, letter: Letter, now: datetime) -> None:
+        match letter.kind:
+            case "roster":
+                roster = self._trusted.take_roster(
+                    letter.content, now, self._ledger.floor("roster")
+                )
+                self._keep("roster", "current", letter.content, roster.version, now)
+            case "catalogue":
+                floor = self._ledger.floor("catalogue")
+                catalogue = self._trusted.take_catalogue(letter.content, floor)
+                self._keep("catalogue", "current", letter.content, catalogue.version, now)
+            case "plan":
+                self._take_plan(letter, now)
+            case "round":
+                self._take_round(letter, now)
+            case "release":
+                self._take_release(letter, now)
+            case "receipt" | "refusal" | "delivered":
+                self._take_answer(letter, now)
+            case _:
+                raise Refused(
+                    "unknown_kind", f"A letter of kind {letter.kind!r} means nothing here."
+                )
+
+    def _keep(self, kind: str, doc_id: str, content: bytes, version: int, now: datetime) -> None:
+        self._ledger.put_document(kind, doc_id, content, now)
+        self._ledger.raise_floor(kind, version)
+
+    def _take_plan(self, letter: Letter, now: datetime) -> None:
+        plan = self._trusted.take_plan(letter.content, now)
+        self._ledger.put_document("plan", plan.plan_id, letter.content, now)
+        if not self._ledger.add("plan", plan.plan_id, "accepted", now, {"version": plan.version}):
+            return  # an old plan that a carrier brings again must not replace the present one
+        for older in self._ledger.find("plan", "accepted"):
+            if older.id != plan.plan_id:
+                self._ledger.move(older, "replaced", now, f"plan {plan.plan_id} came")
+
+    def _take_round(self, letter: Letter, now: datetime) -> None:
+        manifest = self._trusted.take_round(letter.content, now)
+        if self._silo not in manifest.participants:
+            raise Refused("not_participant", f"Silo {self._silo} takes no part in this round.")
+        detail: Detail = {"number": manifest.number, "attempt": manifest.attempt}
+        detail["manifest"] = manifest.model_dump_json()
+        if not self._ledger.add("round", manifest.round_id, "announced", now, detail):
+            return  # an old round that a carrier brings again must not close the present one
+        self._ledger.put_document("round", manifest.round_id, letter.content, now)
+        for older in self._ledger.find("round", "announced", "trained"):
+            if older.id != manifest.round_id:
+                self._ledger.move(older, "closed", now, f"round {manifest.round_id} came")
+
+    def _take_release(self, letter: Letter, now: datetime) -> None:
+        manifest = self._trusted.take_release(letter.content, now, self._ledger.floor("release"))
+        self._keep("release", manifest.release_id, letter.content, manifest.version, now)
+        self._ledger.add(
+            "release",
+            manifest.release_id,
+            "announced",
+            now,
+            {"version": manifest.version, "manifest": manifest.model_dump_json()},
+        )
+
+    def _take_answer(self, letter: Letter, now: datetime) -> None:
+        if letter.kind == "receipt":
+            receipt = self._trusted.receipt(letter.content)
+            self._answered(receipt.envelope_id, "acknowledged", now, "")
+        elif letter.kind == "refusal":
+            refusal = self._trusted.refusal(letter.content)
+            self._answered(refusal.envelope_id, "refused", now, refusal.reason)
+        else:  # the courier's own note is not signed: it only shows in the status
+            self._answered(letter.name.split("-")[1], "delivered", now, "")
+
+    def _answered(self, envelope_id: str, state: str, now: datetime, why: str) -> None:
+        item = update_of(self._ledger, envelope_id)
+        if item is None:
+            raise Refused("unknown_envelope", "This answers an envelope that was never sent.")
+        if item.state in {"sealed", "delivered"} and item.state != state:
+            self._ledger.move(item, state, now, why)
+
+
+def update_of(ledger: Ledger, envelope_id: str) -> Item | None:
+    """Returns the update that was sealed in an envelope, or None."""
+    for item in ledger.find("update"):
+        if item.detail.get("envelope_id") == envelope_id:
+            return item
+    return None

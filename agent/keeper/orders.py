@@ -1,0 +1,190 @@
+"""What the keeper orders from a worker, and what it gets back; both are JSON files in the job."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from agent.wire.documents import Catalogue, Document, Endpoint, Plan, ReleaseManifest, RoundManifest
+
+
+class TaskScore(Document):
+    """One error on held-out compounds; None where it is not defined."""
+
+    task: str
+    metric: str
+    value: float | None
+    n_train: int
+    n_test: int
+
+
+class FileOrder(Document):
+    """One file of a store to read; size and time tell whether it changed meanwhile."""
+
+    item: str
+    path: str
+    size: int
+    mtime_ns: int
+
+
+class IngestOrder(Document):
+    """Read files of one store and curate them into parts.
+
+    Attributes:
+        reader: How to read them: `kmelloddy`, `table`, `sdf`, `spool`.
+        profile: Path of the mapping profile, or empty for the standard format's own.
+        parts: Folder in which each part gets a folder named by its id.
+    """
+
+    kind: Literal["ingest"] = "ingest"
+    store: str
+    reader: Literal["kmelloddy", "table", "sdf", "spool"]
+    profile: str
+    catalogue: Catalogue
+    private: tuple[Endpoint, ...]
+    parts: str
+    files: tuple[FileOrder, ...]
+
+
+class Settings(Document):
+    """What a training job may use of this host."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    threads: int
+    min_labels: int
+
+
+class PartOrder(Document):
+    """One part of the snapshot, in the order in which later rows replace earlier ones."""
+
+    store: str
+    folder: str
+
+
+class SnapshotOrder(Document):
+    """Join parts into the frozen input of training, with its features."""
+
+    kind: Literal["snapshot"] = "snapshot"
+    snapshot: str
+    parts: tuple[PartOrder, ...]
+    plan: Plan
+    cache: str
+    folder: str
+
+
+class BaselineOrder(Document):
+    """Train the model that this silo could make alone, and score it on held-out compounds."""
+
+    kind: Literal["baseline"] = "baseline"
+    snapshot: str
+    folder: str
+    plan: Plan
+    catalogue: Catalogue
+    private: tuple[Endpoint, ...]
+    settings: Settings
+
+
+class RoundOrder(Document):
+    """Train from a round's base weights and pack the update."""
+
+    kind: Literal["round"] = "round"
+    snapshot: str
+    folder: str
+    plan: Plan
+    catalogue: Catalogue
+    private: tuple[Endpoint, ...]
+    settings: Settings
+    manifest: RoundManifest
+    base: str
+    private_weights: str
+
+
+class ReleaseOrder(Document):
+    """Check a release's weights, fit the personal model, export it, score it and the active one.
+
+    Attributes:
+        container: The signed manifest as received (JSON text).
+        active: Folder of the active release, or empty.
+        private_weights: Private heads from the last round, or empty.
+        local_scores: Of the model that this silo could make alone, for the card.
+    """
+
+    kind: Literal["release"] = "release"
+    release_id: str
+    snapshot: str
+    folder: str
+    plan: Plan
+    catalogue: Catalogue
+    private: tuple[Endpoint, ...]
+    settings: Settings
+    manifest: ReleaseManifest
+    container: str
+    weights: str
+    active: str
+    private_weights: str
+    local_scores: tuple[TaskScore, ...]
+
+
+Order = IngestOrder | SnapshotOrder | BaselineOrder | RoundOrder | ReleaseOrder
+_ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="kind")])
+
+
+def parse_order(content: bytes) -> Order:
+    """Reads an order that the keeper wrote."""
+    return _ORDER.validate_json(content)
+
+
+class FileResult(Document):
+    """What became of one file.
+
+    Attributes:
+        part: Id of its part, or empty when it was refused or changed.
+        changed: It changed while it was read: look again later.
+        used, set_aside, blank: Measurements by what became of them; they add up to `read`.
+        refused: Sentence, or empty.
+    """
+
+    item: str
+    sha256: str = ""
+    part: str = ""
+    changed: bool = False
+    read: int = 0
+    used: int = 0
+    set_aside: int = 0
+    blank: int = 0
+    code: str = ""
+    refused: str = ""
+
+
+class Result(Document):
+    """What a worker hands back; the kind of the order says which fields count.
+
+    Attributes:
+        refused_code, refused: Why the order could not be done, by name and in a sentence;
+            trying again would not help.
+        files: For an ingest.
+        compounds, labels: For a snapshot.
+        scores, active_scores: For a baseline and a release.
+        groups: For a round: groups of tensors in the update.
+        reference_sha256, feature_sha256: For a round: what this host's features really are.
+        seconds: Time the work took.
+    """
+
+    refused_code: str = ""
+    refused: str = ""
+    files: tuple[FileResult, ...] = ()
+    compounds: int = 0
+    labels: dict[str, int] = Field(default_factory=dict)
+    scores: tuple[TaskScore, ...] = ()
+    active_scores: tuple[TaskScore, ...] = ()
+    groups: tuple[str, ...] = ()
+    reference_sha256: str = ""
+    feature_sha256: str = ""
+    seconds: float = 0.0
+
+
+class Progress(Document):
+    """How far a running job is, for `onggi status` and the demo's display."""
+
+    stage: str
+    done: int
+    total: int

@@ -1,0 +1,197 @@
+"""Releases: fetched, verified, staged, gated, on trial, active; or refused with a reason."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from agent import log
+from agent.boxes import Inbox
+from agent.keeper.jobs import Workers
+from agent.keeper.orders import ReleaseOrder, Result, Settings, TaskScore
+from agent.keeper.training import Ready
+from agent.ledger.book import Detail, Item, Ledger, Score
+from agent.releases import folder, gate
+from agent.releases.attempts import Attempts
+from agent.wire.documents import Endpoint, ReleaseManifest
+from agent.wire.trusted import Trusted
+
+_log = logging.getLogger(__name__)
+LOCAL = "local"
+
+
+class Rollout:
+    """Leads each release from the inbox to the chemists, or to its refusal.
+
+    Args:
+        ledger: Where releases are rows.
+        workers: Who checks, fits, exports and scores.
+        inbox: Where weights and manifests arrive.
+        trusted: The plans and the catalogue that are believed.
+        releases: Where releases are installed.
+        attempts: Predict's own account of loading them.
+        rules: What the gate tolerates.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parties to a release, each a thing of its own
+        self,
+        ledger: Ledger,
+        workers: Workers,
+        inbox: Inbox,
+        trusted: Trusted,
+        releases: Path,
+        attempts: Attempts,
+        rules: gate.GateRules,
+    ) -> None:
+        self._ledger = ledger
+        self._workers = workers
+        self._inbox = inbox
+        self._trusted = trusted
+        self._releases = releases
+        self._attempts = attempts
+        self._rules = rules
+
+    def order(
+        self,
+        ready: Ready | None,
+        private: tuple[Endpoint, ...],
+        settings: Settings,
+        private_weights: Path,
+        now: datetime,
+    ) -> None:
+        """Orders the checking of each release that has arrived whole, oldest first."""
+        for item in self._ledger.find("release", "announced"):
+            weights = self._inbox.object_path(_manifest(item).weights_sha256)
+            if weights.exists():
+                self._ledger.move(item, "fetched", now)
+        # One at a time: the gate compares each with the one that is active by then.
+        for item in self._ledger.find("release", "fetched")[:1]:
+            if ready is None or self._trusted.catalogue is None:
+                self._ledger.explain(item, "It waits for this silo's first snapshot and scores.")
+                continue
+            self._order(item, ready, private, settings, private_weights, now)
+
+    def _order(
+        self,
+        item: Item,
+        ready: Ready,
+        private: tuple[Endpoint, ...],
+        settings: Settings,
+        private_weights: Path,
+        now: datetime,
+    ) -> None:
+        manifest = _manifest(item)
+        if manifest.plan_id not in self._trusted.plans or self._trusted.catalogue is None:
+            self._ledger.move(item, "refused", now, f"Plan {manifest.plan_id} is not in force.")
+            return
+        active = folder.active_id(self._releases)
+        container = self._ledger.document("release", item.id) or b""
+        order = ReleaseOrder(
+            release_id=item.id,
+            snapshot=ready.snapshot,
+            folder=str(ready.folder),
+            plan=self._trusted.plans[manifest.plan_id][0],
+            catalogue=self._trusted.catalogue,
+            private=private,
+            settings=settings,
+            manifest=manifest,
+            container=container.decode("utf-8"),
+            weights=str(self._inbox.object_path(manifest.weights_sha256)),
+            active=str(folder.path_of(self._releases, active)) if active else "",
+            private_weights=str(private_weights) if private_weights.exists() else "",
+            local_scores=tuple(
+                _task_score(score) for score in self._ledger.scores(LOCAL, ready.snapshot)
+            ),
+        )
+        self._workers.submit(f"gate-{item.id}", order, now)
+
+    def book(self, order: ReleaseOrder, result: Result, staged: Path, now: datetime) -> None:
+        """Books a checked release: into trial, or refused; call it in the job's transaction."""
+        item = self._ledger.get("release", order.release_id)
+        if item is None or item.state != "fetched":
+            return
+        item = self._pass(item, ("verified", "staged"), now)
+        scores = [_score(score) for score in result.scores]
+        self._ledger.put_scores(order.release_id, order.snapshot, scores)
+        verdict = gate.decide(
+            _gate_scores(result.scores),
+            _gate_scores(result.active_scores) if order.active else None,
+            self._rules,
+        )
+        findings: Detail = {task: head.sentence for task, head in verdict.per_head.items()}
+        detail: Detail = {"snapshot": order.snapshot, "gate": findings}
+        if not verdict.taken:
+            self._ledger.move(item, "refused", now, " ".join(verdict.reasons), detail)
+            log.event(_log, "release refused", release=item.id, heads=len(verdict.reasons))
+            return
+        self._ledger.move(item, "gated", now, "", detail)
+        # A kill after the rename and before the commit has moved the staged folder away already.
+        if not folder.path_of(self._releases, order.release_id).is_dir():
+            folder.install(staged, self._releases, order.release_id)
+
+    def start_trials(self, now: datetime) -> None:
+        """Points `active` at the newest gated release; predict loads it and keeps account."""
+        for item in self._ledger.find("release", "gated"):
+            folder.activate(self._releases, item.id)
+            for older in self._ledger.find("release", "active", "trial"):
+                self._ledger.move(older, "replaced", now, f"release {item.id} came")
+            self._ledger.move(item, "trial", now)
+            log.event(_log, "release on trial", release=item.id)
+
+    def judge_trials(self, now: datetime) -> None:
+        """Makes a release active once predict has loaded it, or takes it back."""
+        for item in self._ledger.find("release", "trial", "active"):
+            account = self._attempts.account(item.id)
+            if self._attempts.exhausted(item.id):
+                self._take_back(item, account.reason or "predict died each time it loaded it", now)
+            elif account.loaded and item.state == "trial":
+                self._ledger.move(item, "active", now)
+                log.event(_log, "release active", release=item.id)
+
+    def _take_back(self, item: Item, why: str, now: datetime) -> None:
+        # The link first: after a kill in between, the state says that this is still to be done.
+        if folder.active_id(self._releases) == item.id and folder.previous_id(self._releases):
+            folder.roll_back(self._releases)
+        serving = self._ledger.get("release", folder.active_id(self._releases) or "")
+        with self._ledger.transaction():
+            self._ledger.move(item, "rolled back", now, why)
+            if serving is not None and serving.state == "replaced":
+                self._ledger.move(serving, "active", now, f"release {item.id} was rolled back")
+        log.trouble(_log, "release rolled back", release=item.id)
+
+    def give_up(self, order: ReleaseOrder, reason: str, now: datetime) -> None:
+        """Refuses a release that could not be checked."""
+        item = self._ledger.get("release", order.release_id)
+        if item is not None and item.state == "fetched":
+            self._ledger.move(item, "refused", now, reason)
+
+    def _pass(self, item: Item, states: tuple[str, ...], now: datetime) -> Item:
+        for state in states:
+            self._ledger.move(item, state, now)
+            item = self._ledger.get("release", item.id) or item
+        return item
+
+
+def _manifest(item: Item) -> ReleaseManifest:
+    return ReleaseManifest.model_validate_json(str(item.detail["manifest"]))
+
+
+def _score(score: TaskScore) -> Score:
+    return Score(score.task, score.metric, score.value, score.n_train, score.n_test)
+
+
+def _task_score(score: Score) -> TaskScore:
+    return TaskScore(
+        task=score.task,
+        metric=score.metric,
+        value=score.value,
+        n_train=score.n_train,
+        n_test=score.n_test,
+    )
+
+
+def _gate_scores(scores: tuple[TaskScore, ...]) -> Mapping[str, gate.Score]:
+    return {
+        score.task: gate.Score(score.metric, score.value, score.n_test, higher_is_better=False)
+        for score in scores
+    }

@@ -1,0 +1,100 @@
+"""The status: for each stage what it last did, what waits, and what is wrong."""
+
+from typing import Any
+
+from agent.ledger import egress
+from agent.ledger.book import Item, Ledger
+from agent.ledger.states import Kind
+from agent.records import Json
+
+_STAGES: dict[str, tuple[Kind, frozenset[str], frozenset[str]]] = {
+    # stage: kind of item, states that wait, states that are wrong
+    "stores": ("store", frozenset(), frozenset({"lost"})),
+    "files": ("file", frozenset({"found", "queued"}), frozenset({"refused"})),
+    "snapshots": ("snapshot", frozenset({"wanted", "frozen"}), frozenset({"failed"})),
+    "jobs": ("job", frozenset({"queued", "started"}), frozenset({"failed"})),
+    "rounds": ("round", frozenset({"announced"}), frozenset({"skipped"})),
+    "updates": ("update", frozenset({"drafted", "sealed", "delivered"}), frozenset({"refused"})),
+    "releases": (
+        "release",
+        frozenset({"announced", "fetched", "verified", "staged", "gated", "trial"}),
+        frozenset({"refused", "rolled back"}),
+    ),
+    "letters": ("letter", frozenset(), frozenset({"refused"})),
+}
+_SHOWN = 20
+
+Report = dict[str, Json]
+
+
+def report(ledger: Ledger, silo: str) -> Report:
+    """Builds the whole status from the ledger alone.
+
+    Returns:
+        A JSON object: `silo`, `stages` (by name: `counts`, `last`, `waits`, `wrong`),
+        `measurements`, `models` (scores by release and task), `egress`.
+    """
+    stages: Report = {name: _stage(ledger, name) for name in _STAGES}
+    return {
+        "silo": silo,
+        "stages": stages,
+        "measurements": measurements(ledger),
+        "models": _models(ledger),
+        "egress": {"lines": len(egress.lines(ledger)), "bytes": _bytes_out(ledger)},
+    }
+
+
+def measurements(ledger: Ledger) -> Report:
+    """Adds up the accounts of every file: read = used + set aside + blank."""
+    totals = dict.fromkeys(("read", "used", "set_aside", "blank"), 0)
+    seen: set[Any] = set()
+    for item in ledger.find("file", "ingested"):
+        if item.detail.get("part") in seen:
+            continue
+        seen.add(item.detail.get("part"))
+        for name in totals:
+            totals[name] += int(str(item.detail.get(name, 0)))
+    return {**totals}
+
+
+def _stage(ledger: Ledger, name: str) -> Json:
+    kind, waiting, wrong = _STAGES[name]
+    last = ledger.last_transition(kind)
+    counts: Report = {**ledger.counts(kind)}
+    return {
+        "counts": counts,
+        "last": dict(zip(("at", "id", "state", "why"), last, strict=True)) if last else None,
+        "waits": [_line(item) for item in ledger.newest(kind, waiting, _SHOWN)],
+        "wrong": [_line(item) for item in ledger.newest(kind, wrong, _SHOWN)],
+    }
+
+
+def _line(item: Item) -> Json:
+    why = item.why or str(item.detail.get("reason", ""))
+    return {"id": item.id, "state": item.state, "why": why, "since": item.changed}
+
+
+def _bytes_out(ledger: Ledger) -> int:
+    return sum(line.departure.bytes for line in egress.lines(ledger))
+
+
+def _models(ledger: Ledger) -> Json:
+    """Errors of this silo's own model and of each release, on the same held-out compounds."""
+    models: list[Json] = []
+    for item in ledger.find("release"):
+        snapshot = str(item.detail.get("snapshot", ""))
+        local = {score.task: score.value for score in ledger.scores("local", snapshot)}
+        rows: list[Json] = [
+            {
+                "task": score.task,
+                "metric": score.metric,
+                "n_train": score.n_train,
+                "n_test": score.n_test,
+                "local": local.get(score.task),
+                "federated": score.value,
+            }
+            for score in ledger.scores(item.id, snapshot)
+        ]
+        line = _line(item)
+        models.append({**(line if isinstance(line, dict) else {}), "tasks": rows})
+    return models

@@ -1,0 +1,199 @@
+"""Rounds: from an announced round to a sealed update in the outbox."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agent import __version__, log
+from agent.boxes import Inbox, Outbox
+from agent.clock import from_text, to_text
+from agent.errors import Refused
+from agent.keeper.jobs import Workers
+from agent.keeper.orders import Result, RoundOrder, Settings
+from agent.ledger import egress
+from agent.ledger.book import Detail, Item, Ledger
+from agent.wire.documents import Endpoint, Plan, RoundManifest, UpdateCore
+from agent.wire.envelope import seal
+from agent.wire.signed import Signer, key_id
+from agent.wire.trusted import Trusted
+
+_log = logging.getLogger(__name__)
+_LIFE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A frozen snapshot that training may use."""
+
+    snapshot: str
+    folder: Path
+
+
+class Rounds:
+    """Orders the training for each round and seals what comes back.
+
+    Args:
+        ledger: Where rounds and updates are rows.
+        workers: Who trains.
+        inbox: Where a round's base weights arrive.
+        outbox: Where sealed updates wait.
+        trusted: The plans, the roster and the catalogue that are believed.
+        signer: The silo's signing key.
+        silo: This silo's name.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parties to a round, each a thing of its own
+        self,
+        ledger: Ledger,
+        workers: Workers,
+        inbox: Inbox,
+        outbox: Outbox,
+        trusted: Trusted,
+        signer: Signer,
+        silo: str,
+    ) -> None:
+        self._ledger = ledger
+        self._workers = workers
+        self._inbox = inbox
+        self._outbox = outbox
+        self._trusted = trusted
+        self._signer = signer
+        self._silo = silo
+
+    def recover(self) -> None:
+        """After a restart: shows what was booked to the courier, drops what was not."""
+        booked = [str(item.detail["envelope_id"]) for item in self._ledger.find("update", "sealed")]
+        self._outbox.discard_staged(frozenset(booked))
+        for envelope_id in booked:
+            self._outbox.post(envelope_id)
+
+    def order(
+        self,
+        ready: Ready | None,
+        private: tuple[Endpoint, ...],
+        settings: Settings,
+        private_weights: Path,
+        now: datetime,
+    ) -> None:
+        """Orders the training of the announced rounds, or says what they wait for."""
+        for item in self._ledger.find("round", "announced"):
+            manifest = _manifest(item)
+            if from_text(manifest.deadline) <= now:
+                self._ledger.move(item, "closed", now, "its deadline passed before training")
+                continue
+            base = self._inbox.object_path(manifest.base_sha256)
+            why = self._waits_for(manifest, ready, base)
+            self._ledger.explain(item, why)
+            if why or ready is None or self._trusted.catalogue is None:
+                continue
+            order = RoundOrder(
+                snapshot=ready.snapshot,
+                folder=str(ready.folder),
+                plan=self._trusted.plans[manifest.plan_id][0],
+                catalogue=self._trusted.catalogue,
+                private=private,
+                settings=settings,
+                manifest=manifest,
+                base=str(base),
+                private_weights=str(private_weights) if private_weights.exists() else "",
+            )
+            self._workers.submit(f"round-{manifest.round_id}", order, now)
+
+    def _waits_for(self, manifest: RoundManifest, ready: Ready | None, base: Path) -> str:
+        plan = self._ledger.get("plan", manifest.plan_id)
+        in_force = plan is not None and plan.state == "accepted"
+        if not in_force or manifest.plan_id not in self._trusted.plans:
+            return f"Plan {manifest.plan_id} is no longer in force."
+        if ready is None:
+            return "No snapshot is frozen yet: measurements are still being read, or too few."
+        if not base.exists():
+            return "Its base weights have not arrived."
+        return ""
+
+    def seal(self, order: RoundOrder, result: Result, payload: bytes, now: datetime) -> str:
+        """Seals a finished update; call it in the job's transaction, and `post` after it.
+
+        Raises:
+            Refused: `wrong_reference`: this host computes other features than the consortium.
+        """
+        manifest, plan = order.manifest, order.plan
+        if result.reference_sha256 != plan.reference_sha256:
+            raise Refused(
+                "wrong_reference",
+                "This host's features differ from the consortium's; install the RDKit version "
+                "that the plan was made with. Nothing was sent.",
+            )
+        round_item = self._ledger.get("round", manifest.round_id)
+        if round_item is None or round_item.state != "announced":
+            raise Refused("round_closed", "The round closed while its training ran.")
+        core = self._core(manifest, plan, result, now)
+        envelope_id = self._outbox.stage(
+            lambda blob: seal(payload, core, manifest.seal_key, self._signer, blob)
+        )
+        self._book(envelope_id, manifest, now)
+        self._ledger.move(round_item, "trained", now)
+        log.event(_log, "update sealed", round=manifest.round_id, bytes=len(payload))
+        return envelope_id
+
+    def _core(
+        self, manifest: RoundManifest, plan: Plan, result: Result, now: datetime
+    ) -> UpdateCore:
+        if self._trusted.roster is None:
+            raise Refused("no_roster", "No roster is trusted; enrol again.")
+        return UpdateCore(
+            consortium=manifest.consortium,
+            silo=self._silo,
+            sequence=egress.next_sequence(self._ledger),
+            roster_version=self._trusted.roster.version,
+            roster_sha256=self._trusted.roster_sha256,
+            plan_id=manifest.plan_id,
+            round_id=manifest.round_id,
+            attempt=manifest.attempt,
+            base_sha256=manifest.base_sha256,
+            feature_sha256=result.feature_sha256,
+            reference_sha256=result.reference_sha256,
+            agent_version=__version__,
+            created=to_text(now),
+            expires=to_text(now + _LIFE),
+            recipient=key_id(manifest.seal_key),
+            commitment="0" * 64,
+            privacy=plan.privacy,
+            egress_head=egress.egress_head(self._ledger),
+        )
+
+    def _book(self, envelope_id: str, manifest: RoundManifest, now: datetime) -> None:
+        size, blob_sha256 = self._outbox.staged(envelope_id)
+        detail: Detail = {"envelope_id": envelope_id, "bytes": size, "number": manifest.number}
+        self._ledger.add("update", manifest.round_id, "drafted", now, detail)
+        update = self._ledger.get("update", manifest.round_id)
+        if update is None or not self._ledger.move(update, "sealed", now):
+            raise Refused("already_sealed", "An update of this round was sealed before.")
+        line = egress.departure(
+            now, envelope_id, manifest.consortium, manifest.round_id, size, blob_sha256
+        )
+        egress.book(self._ledger, line)
+
+    def settle(self, now: datetime) -> None:
+        """Posts what is sealed; takes answered and expired envelopes out of the outbox."""
+        for item in self._ledger.find("update", "sealed", "delivered"):
+            self._outbox.post(str(item.detail["envelope_id"]))
+            if from_text(item.created) + _LIFE <= now:
+                self._ledger.move(item, "expired", now, "no answer came in time")
+        waiting = {
+            str(item.detail["envelope_id"])
+            for item in self._ledger.find("update", "sealed", "delivered")
+        }
+        for parcel in self._outbox.parcels():
+            if parcel.envelope_id not in waiting:
+                self._outbox.remove(parcel.envelope_id)
+
+    def give_up(self, order: RoundOrder, reason: str, now: datetime) -> None:
+        """Skips a round whose training could not be done."""
+        item = self._ledger.get("round", order.manifest.round_id)
+        if item is not None and item.state == "announced":
+            self._ledger.move(item, "skipped", now, reason)
+
+
+def _manifest(item: Item) -> RoundManifest:
+    return RoundManifest.model_validate_json(str(item.detail["manifest"]))

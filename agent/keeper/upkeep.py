@@ -1,0 +1,30 @@
+"""What is no longer needed goes: objects of ended rounds, snapshots that were replaced."""
+
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agent.boxes import Inbox
+from agent.ledger.book import Item, Ledger
+from agent.wire.documents import ReleaseManifest, RoundManifest
+
+_SNAPSHOTS_KEPT = 3
+_GRACE = timedelta(hours=1)  # the courier stores an object before the letter that names it
+
+
+def tidy(ledger: Ledger, inbox: Inbox, snapshots: Path, now: datetime) -> None:
+    """Removes files that no row in the ledger can still ask for; harmless when repeated."""
+    wanted = (*ledger.find("round", "announced"), *ledger.find("release", "announced", "fetched"))
+    inbox.prune_objects(frozenset(map(_object, wanted)), now - _GRACE)
+    kept = {item.id for item in ledger.newest("snapshot", ("frozen", "scored"), _SNAPSHOTS_KEPT)}
+    kept |= {item.id for item in ledger.find("snapshot", "wanted")}
+    for folder in snapshots.iterdir():
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _object(item: Item) -> str:
+    text = str(item.detail["manifest"])
+    if item.kind == "round":
+        return RoundManifest.model_validate_json(text).base_sha256
+    return ReleaseManifest.model_validate_json(text).weights_sha256

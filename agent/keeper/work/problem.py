@@ -1,0 +1,121 @@
+"""A learning problem: features, labels in training and held-out folds, and the tasks."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.assays.endpoints import PRIVATE, EndpointIndex, transform
+from agent.assays.snapshot import Snapshot
+from agent.errors import Refused
+from agent.features.rows import Features
+from agent.keeper.orders import BaselineOrder, ReleaseOrder, RoundOrder, TaskScore
+from agent.keeper.work.snapshot import load_features
+from agent.learning.score import Score
+from agent.learning.tasks import Labels, TaskSpec, scaled_task
+from agent.wire.documents import Endpoint
+
+HELD_OUT_FOLD = 0  # the same structures at every silo, since folds hash the scaffold
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """What one job learns from.
+
+    Attributes:
+        tasks: Heads with enough training labels, the columns of both sets of labels.
+        train: Labels outside the held-out fold.
+        held_out: Labels in it; nothing ever trains on them, at any silo.
+        endpoints: By task.
+    """
+
+    features: Features
+    tasks: tuple[TaskSpec, ...]
+    train: Labels
+    held_out: Labels
+    endpoints: Mapping[str, Endpoint]
+
+    def train_counts(self) -> dict[str, int]:
+        """Returns the number of training labels by task."""
+        return {t.name: int(np.sum(self.train.cols == i)) for i, t in enumerate(self.tasks)}
+
+    def only(self, heads: Collection[str]) -> tuple[tuple[TaskSpec, ...], Labels]:
+        """Returns the tasks among these heads and the held-out labels, renumbered to fit them."""
+        columns = [i for i, task in enumerate(self.tasks) if task.name in heads]
+        place = np.full(len(self.tasks), -1, dtype=np.int64)
+        place[columns] = np.arange(len(columns))
+        labels = self.held_out.select(place[self.held_out.cols] >= 0)
+        renumbered = replace(labels, cols=place[labels.cols])
+        return tuple(self.tasks[column] for column in columns), renumbered
+
+    def score_table(self, scores: Mapping[str, Score]) -> tuple[TaskScore, ...]:
+        """Turns scores on the held-out fold into rows of a result."""
+        counts = self.train_counts()
+        return tuple(
+            TaskScore(
+                task=task,
+                metric=score.metric,
+                value=score.value,
+                n_train=counts.get(task, 0),
+                n_test=score.n,
+            )
+            for task, score in scores.items()
+        )
+
+
+def load_problem(order: BaselineOrder | RoundOrder | ReleaseOrder) -> Problem:
+    """Loads the frozen snapshot of an order.
+
+    Raises:
+        Refused: `too_few_labels` when no task has enough, or `damaged_snapshot`.
+    """
+    snapshot = Snapshot.load(Path(order.folder))
+    index = EndpointIndex(order.catalogue, order.private)
+    in_training = snapshot.folds[snapshot.rows] != HELD_OUT_FOLD
+    columns = [
+        column
+        for column, task in enumerate(snapshot.tasks)
+        if task.startswith(PRIVATE) or task in order.plan.endpoints
+        if np.sum(in_training & (snapshot.cols == column)) >= order.settings.min_labels
+    ]
+    if not columns:
+        raise Refused(
+            "too_few_labels",
+            f"No endpoint has {order.settings.min_labels} training labels yet; add measurements.",
+        )
+    endpoints = {snapshot.tasks[c]: index.endpoint(snapshot.tasks[c]) for c in columns}
+    return Problem(
+        features=load_features(Path(order.folder)),
+        tasks=tuple(task_spec(name, endpoint) for name, endpoint in endpoints.items()),
+        train=_labels(snapshot, columns, in_training),
+        held_out=_labels(snapshot, columns, ~in_training),
+        endpoints=endpoints,
+    )
+
+
+def task_spec(name: str, endpoint: Endpoint) -> TaskSpec:
+    """Derives a head's scaling from the endpoint's plausible range alone."""
+    ends = [_transformed(bound, endpoint) for bound in (endpoint.low, endpoint.high)]
+    return scaled_task(name, endpoint.kind, ends[0], ends[1], endpoint.unit)
+
+
+def _transformed(bound: float, endpoint: Endpoint) -> float:
+    try:
+        return transform(bound, endpoint)
+    except Refused:  # the logarithm of a lower bound of zero
+        return math.inf if endpoint.transform == "neg_log10_molar" else -math.inf
+
+
+def _labels(snapshot: Snapshot, columns: list[int], mask: npt.NDArray[np.bool_]) -> Labels:
+    place = np.full(len(snapshot.tasks), -1, dtype=np.int64)
+    place[columns] = np.arange(len(columns))
+    chosen = mask & (place[snapshot.cols] >= 0)
+    return Labels(
+        rows=snapshot.rows[chosen].astype(np.int64),
+        cols=place[snapshot.cols[chosen]],
+        values=snapshot.values[chosen].astype(np.float32),
+        qualifiers=snapshot.qualifiers[chosen].astype(np.int8),
+    )

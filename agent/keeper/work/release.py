@@ -1,0 +1,127 @@
+"""Checking a release, fitting the personal model, scoring both models, exporting ONNX."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent import log
+from agent.assays.endpoints import PRIVATE, EndpointIndex
+from agent.clock import now, to_text
+from agent.errors import Refused
+from agent.features.reference import reference_sha256
+from agent.files import write_atomic
+from agent.keeper.orders import ReleaseOrder, Result, TaskScore
+from agent.keeper.work.problem import Problem, load_problem, task_spec
+from agent.keeper.work.train import finetune, held_out_scores, private_heads
+from agent.keeper.worker import Report
+from agent.learning.export import export_onnx
+from agent.learning.score import Score, predict, score_tasks
+from agent.releases import folder as release_folder
+from agent.releases.card import ModelCard, TaskCard, read_card, write_card
+from agent.releases.verify import check_weights
+from agent.wire.documents import Endpoint
+from agent.wire.network import expected_shapes
+from agent.wire.update import Weights, decode, encode
+
+_log = logging.getLogger(__name__)
+
+
+def build_release(order: ReleaseOrder, folder: Path, report: Report) -> Result:
+    """Stages a release in `folder/release` and scores it beside the active one.
+
+    Raises:
+        Refused: The weights are not what the manifest promises (`releases.verify`), or a code of
+            `load_problem` or `learning.train.fit`.
+    """
+    content = Path(order.weights).read_bytes()
+    released = check_weights(content, order.manifest, order.plan)
+    problem = load_problem(order)
+    own = private_heads(problem, order.plan, order.private_weights)
+    personal = finetune({**released, **own}, problem, order.plan, order.settings, report)
+    report("scoring and exporting", 0, 1)
+    scores = held_out_scores(personal, problem, order.plan)
+    staged = folder / "release"
+    staged.mkdir(exist_ok=True)
+    write_atomic(staged / release_folder.WEIGHTS, content)
+    write_atomic(staged / release_folder.MANIFEST, order.container.encode("utf-8"))
+    write_atomic(staged / release_folder.PERSONAL, encode(personal))
+    _export(order, problem, personal, scores, staged)
+    return Result(
+        scores=problem.score_table(scores),
+        active_scores=_active_scores(order, problem),
+    )
+
+
+def _export(
+    order: ReleaseOrder,
+    problem: Problem,
+    personal: Weights,
+    scores: Mapping[str, Score],
+    staged: Path,
+) -> None:
+    index = EndpointIndex(order.catalogue, order.private)
+    names = [*order.manifest.heads, *(t for t in problem.endpoints if t.startswith(PRIVATE))]
+    plan, endpoints = order.plan, {name: index.endpoint(name) for name in names}
+    export_onnx(
+        personal,
+        plan.network,
+        plan.features,
+        [task_spec(name, endpoint) for name, endpoint in endpoints.items()],
+        staged / release_folder.MODEL,
+    )
+    local = {score.task: score for score in order.local_scores}
+    counts = problem.train_counts()
+    card = ModelCard(
+        release_id=order.release_id,
+        version=order.manifest.version,
+        created=order.manifest.created,
+        plan_id=plan.plan_id,
+        tasks=tuple(
+            _task_card(name, endpoint, counts.get(name, 0), scores.get(name), local.get(name))
+            for name, endpoint in endpoints.items()
+        ),
+        features=plan.features,
+        network=plan.network,
+        gated=to_text(now()),
+        reference_sha256=reference_sha256(plan.features),
+    )
+    write_card(staged, card)
+
+
+def _task_card(
+    name: str, endpoint: Endpoint, n_train: int, score: Score | None, local: TaskScore | None
+) -> TaskCard:
+    return TaskCard(
+        task=name,
+        name=endpoint.name,
+        kind=endpoint.kind,
+        unit=endpoint.unit,
+        transform=endpoint.transform,
+        n_train=n_train,
+        n_test=score.n if score else 0,
+        metric=score.metric if score else "",
+        error_local=local.value if local else None,
+        error_release=score.value if score else None,
+        private=name.startswith(PRIVATE),
+    )
+
+
+def _active_scores(order: ReleaseOrder, problem: Problem) -> tuple[TaskScore, ...]:
+    """Scores the active release on the same labels, so that the gate compares like with like."""
+    if not order.active:
+        return ()
+    folder = Path(order.active)
+    try:
+        card = read_card(folder)
+        heads = [task.task for task in card.tasks]
+        content = (folder / release_folder.PERSONAL).read_bytes()
+        weights = decode(content, expected_shapes(card.network, card.features, heads))
+    except (Refused, OSError):
+        log.trouble(_log, "active release cannot be scored", release=folder.name)
+        return ()
+    if card.features != order.plan.features:
+        log.trouble(_log, "active release reads other features", release=folder.name)
+        return ()
+    tasks, held_out = problem.only(heads)
+    predictions = predict(weights, card.network, problem.features, tasks)
+    return problem.score_table(score_tasks(predictions, held_out, tasks))

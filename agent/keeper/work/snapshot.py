@@ -1,0 +1,62 @@
+"""Freezing the training data: labels and features in one folder that never changes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from agent.assays.snapshot import build_snapshot
+from agent.errors import Refused
+from agent.features.cache import FeatureCache
+from agent.features.rows import Features
+from agent.keeper.orders import Result, SnapshotOrder
+from agent.keeper.worker import Report
+
+_FEATURES = "features.npz"
+
+
+def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
+    """Joins the parts of the order and featurizes their compounds.
+
+    Raises:
+        Refused: `no_labels`, or `damaged_part`.
+    """
+    report("joining measurements", 0, len(order.parts))
+    parts = [(part.store, Path(part.folder)) for part in order.parts]
+    snapshot = build_snapshot(parts, order.plan.fold_key)
+    if not snapshot.compounds:
+        raise Refused("no_labels", "No measurement could be used; see `onggi ingest --report`.")
+    report("featurizing compounds", 0, len(snapshot.compounds))
+    cache = FeatureCache(Path(order.cache), order.plan.features)
+    features = cache.get_or_compute(snapshot.compounds, snapshot.smiles)
+    snapshot.save(folder / "snapshot")
+    _save_features(folder / "snapshot" / _FEATURES, features)
+    labels = {
+        task: int(np.sum(snapshot.cols == column)) for column, task in enumerate(snapshot.tasks)
+    }
+    return Result(compounds=len(snapshot.compounds), labels=labels)
+
+
+def _save_features(path: Path, features: Features) -> None:
+    with path.open("wb") as handle:
+        np.savez(
+            handle,
+            indptr=features.indptr,
+            indices=features.indices,
+            values=features.values,
+            dense=features.dense,
+        )
+
+
+def load_features(folder: Path) -> Features:
+    """Reads the features of a frozen snapshot, in the order of its compounds.
+
+    Raises:
+        Refused: `damaged_snapshot`.
+    """
+    try:
+        with np.load(folder / _FEATURES, allow_pickle=False) as arrays:
+            return Features(**{name: arrays[name] for name in arrays.files})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refused(
+            "damaged_snapshot", f"The snapshot {folder.name} cannot be read; build it again."
+        ) from error

@@ -1,0 +1,117 @@
+"""The worker process: `python -m agent work FOLDER` does one order and leaves one result."""
+
+import ctypes
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from agent import log
+from agent.clock import monotonic_s
+from agent.errors import Refused, TryLater
+from agent.files import exclusive, write_atomic
+from agent.keeper.orders import (
+    BaselineOrder,
+    IngestOrder,
+    Order,
+    Progress,
+    ReleaseOrder,
+    Result,
+    RoundOrder,
+    SnapshotOrder,
+    parse_order,
+)
+
+_log = logging.getLogger(__name__)
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_NICE = 10  # chemists' answers come first
+_LOCK_TRIES = 50
+
+Report = Callable[[str, int, int], None]
+
+
+def work(folder: Path, parent: int) -> None:
+    """Does the order in the folder.
+
+    A refusal is a result, too; anything else that goes wrong is a crash, which the keeper sees.
+
+    Args:
+        folder: The job's folder with its `order.json`.
+        parent: The keeper's process id; the worker dies with it.
+
+    Raises:
+        TryLater: The keeper is gone, or another worker holds the folder and does not let go.
+    """
+    _die_with(parent)
+    os.nice(_NICE)
+    with ExitStack() as stack:
+        _hold(folder, stack)
+        order = parse_order((folder / "order.json").read_bytes())
+        started_s = monotonic_s()
+        try:
+            result = _do(order, folder, _reporter(folder))
+        except Refused as error:
+            result = Result(refused_code=error.code, refused=error.reason)
+        seconds = round(monotonic_s() - started_s, 3)
+        log.event(_log, "work done", kind=order.kind, seconds=seconds, refused=result.refused_code)
+        result = result.model_copy(update={"seconds": seconds})
+        write_atomic(folder / "result.json", result.model_dump_json().encode())
+
+
+def _do(order: Order, folder: Path, report: Report) -> Result:
+    # Each kind imports what it needs and nothing else: reading a file needs no torch.
+    match order:
+        case IngestOrder():
+            from agent.keeper.work.ingest import ingest
+
+            return ingest(order, folder, report)
+        case SnapshotOrder():
+            from agent.keeper.work.snapshot import freeze
+
+            return freeze(order, folder, report)
+        case BaselineOrder():
+            from agent.keeper.work.train import baseline
+
+            return baseline(order, report)
+        case RoundOrder():
+            from agent.keeper.work.train import train_round
+
+            return train_round(order, folder, report)
+        case ReleaseOrder():
+            from agent.keeper.work.release import build_release
+
+            return build_release(order, folder, report)
+
+
+def _reporter(folder: Path) -> Report:
+    path = folder / "progress.json"
+
+    def report(stage: str, done: int, total: int) -> None:
+        # Renamed but not fsynced: it is for eyes only, and may come a hundred times a second.
+        temporary = folder / ".progress.tmp"
+        temporary.write_text(Progress(stage=stage, done=done, total=total).model_dump_json())
+        temporary.replace(path)
+
+    return report
+
+
+def _hold(folder: Path, stack: ExitStack) -> None:
+    # After the keeper is killed, the old worker may live some milliseconds longer than the new.
+    for _ in range(_LOCK_TRIES):
+        try:
+            stack.enter_context(exclusive(folder / "lock"))
+        except TryLater:
+            time.sleep(0.1)
+        else:
+            return
+    stack.enter_context(exclusive(folder / "lock"))
+
+
+def _die_with(parent: int) -> None:
+    """Asks the kernel for SIGKILL when the keeper dies, so that no job runs twice at once."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        raise TryLater("The keeper died before its worker started; it will start another.")

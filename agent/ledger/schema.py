@@ -1,0 +1,51 @@
+"""The ledger's tables and how an older file becomes a newer one."""
+
+import sqlite3
+
+_V1 = """
+CREATE TABLE item (
+  kind TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL DEFAULT '',
+  detail TEXT NOT NULL DEFAULT '{}', created TEXT NOT NULL, changed TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE INDEX item_by_state ON item (kind, state, number);
+CREATE TABLE transition (
+  seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+  before TEXT NOT NULL, after TEXT NOT NULL, why TEXT NOT NULL
+);
+CREATE INDEX transition_by_item ON transition (kind, id, seq);
+CREATE TABLE document (
+  kind TEXT NOT NULL, id TEXT NOT NULL, content BLOB NOT NULL, taken TEXT NOT NULL,
+  PRIMARY KEY (kind, id)
+);
+CREATE TABLE floor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE egress (
+  seq INTEGER PRIMARY KEY, at TEXT NOT NULL, envelope_id TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL, recipient TEXT NOT NULL, round_id TEXT NOT NULL, bytes INTEGER NOT NULL,
+  blob_sha256 TEXT NOT NULL, before TEXT NOT NULL, head TEXT NOT NULL
+);
+CREATE TABLE score (
+  owner TEXT NOT NULL, snapshot TEXT NOT NULL, task TEXT NOT NULL, metric TEXT NOT NULL,
+  value REAL, n_train INTEGER NOT NULL, n_test INTEGER NOT NULL,
+  PRIMARY KEY (owner, snapshot, task)
+) WITHOUT ROWID;
+"""
+
+_MIGRATIONS = (_V1,)
+VERSION = len(_MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Brings the tables to this program's version, each step in one transaction.
+
+    Returns:
+        The version found before; larger than `VERSION` when a newer program wrote the file,
+        which is then left alone.
+    """
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    for number in range(found, VERSION):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+        )
+    return int(found)

@@ -1,0 +1,122 @@
+"""The whole loop as a user runs it: once undisturbed, once with processes killed all the time."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SHARED = {"bbb_class", "logbb", "solubility"}
+PRIVATE = "private:hydration_free_energy"
+ROWS = {(silo, task) for silo in ("silo-a", "silo-b", "silo-c") for task in SHARED}
+ROWS |= {("silo-b", PRIVATE)}
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "agent", "demo"),
+            *("--folder", str(folder), "--json", str(folder.with_suffix(".json"))),
+        ],
+        stdout=folder.with_suffix(".out").open("wb"),
+        stderr=subprocess.STDOUT,
+    )
+
+
+def figures(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(folder.with_suffix(".json").read_bytes())
+    return content
+
+
+def agents(folder: Path) -> list[psutil.Process]:
+    """Every process of the silos: `onggi run`, keeper, courier, predict, readers, workers."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            continue
+        if "agent" in command and any(f"{folder}/silo-" in word for word in command):
+            found.append(process)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "clean"
+    process = start(folder)
+    assert process.wait() == 0, folder.with_suffix(".out").read_text()
+    return folder
+
+
+def test_every_silo_and_endpoint_has_both_errors(undisturbed: Path) -> None:
+    result = figures(undisturbed)
+    assert {(row["silo"], row["endpoint"]) for row in result["rows"]} == ROWS
+    for row in result["rows"]:
+        assert row["local"] > 0
+        assert row["federated"] > 0
+        assert row["n_train"] > 0
+        assert row["n_test"] > 0
+    assert set(result) >= {"rows", "bytes_sent", "set_aside", "rounds", "seconds"}
+    assert set(result["bytes_sent"]) == {"silo-a", "silo-b", "silo-c"}
+    assert result["rounds"] >= 3
+    assert all(count == 3 for count in result["counted"])
+    assert all({"row", "code", "reason"} <= set(row) for row in result["set_aside"])
+
+
+def test_no_compound_is_in_two_silos(undisturbed: Path) -> None:
+    compounds = []
+    for silo in ("silo-a", "silo-b", "silo-c"):
+        (index,) = (undisturbed / silo / "state" / "snapshots").glob("*/index.json")
+        compounds.append(set(json.loads(index.read_text())["compounds"]))
+    assert all(compounds)
+    assert not compounds[0] & compounds[1]
+    assert not compounds[0] & compounds[2]
+    assert not compounds[1] & compounds[2]
+
+
+def test_no_process_is_left_behind(undisturbed: Path) -> None:
+    assert agents(undisturbed) == []
+
+
+def test_killed_at_any_moment_it_ends_the_same(undisturbed: Path, tmp_path: Path) -> None:
+    folder, random_ = tmp_path / "killed", random.Random(20261123)
+    process, kills = start(folder), 0
+    while process.poll() is None:
+        time.sleep(random_.uniform(0.5, 6.0))
+        if victims := agents(folder):
+            try:
+                random_.choice(victims).send_signal(signal.SIGKILL)
+                kills += 1
+            except psutil.NoSuchProcess:
+                continue
+    assert process.returncode == 0, folder.with_suffix(".out").read_text()
+    assert kills >= 15
+    clean, killed = figures(undisturbed), figures(folder)
+    assert {(r["silo"], r["endpoint"]) for r in killed["rows"]} == ROWS
+    assert killed["rounds"] == clean["rounds"]
+    assert killed["counted"] == clean["counted"]  # no update twice, none missed
+    assert _counts(killed) == _counts(clean)
+
+
+def _counts(result: dict[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
+    return {(r["silo"], r["endpoint"]): (r["n_train"], r["n_test"]) for r in result["rows"]}
+
+
+def test_interrupted_it_takes_its_processes_along(tmp_path: Path) -> None:
+    folder = tmp_path / "interrupted"
+    process = start(folder)
+    while len(agents(folder)) < 6 and process.poll() is None:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 75
+    assert agents(folder) == []
+    assert "stopped before its end" in folder.with_suffix(".out").read_text()
