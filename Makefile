@@ -39,6 +39,8 @@ format: .venv/.ready
 lock:  ## renew the pinned lock (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade --extra dev pyproject.toml --output-file requirements/lock.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --constraints requirements/lock.txt pyproject.toml --output-file installer/runtime-lock.txt
 	printf 'qc-b3db>=1.1\ndatamol>=0.12.5\n' | uv pip compile --no-deps --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --upgrade - --output-file requirements/demo-data.txt
 

@@ -1,0 +1,257 @@
+"""The systemd units: walls as the design draws them, and folders that match the program's."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.config import DEFAULT_CONFIG, Paths, Site
+from agent.errors import EXIT_STOP
+
+ROOT = Path(__file__).parents[2]
+SYSTEMD = ROOT / "systemd"
+UNITS = sorted(SYSTEMD.glob("*.service"))
+STATE = str(Site().state)
+PROGRAM = "/opt/onggi/current/bin/onggi"
+
+Unit = dict[str, list[str]]
+
+
+def unit(name: str) -> Unit:
+    """Reads one unit; a key that stands several times keeps every value."""
+    found: Unit = {}
+    for line in (SYSTEMD / f"onggi-{name}.service").read_text(encoding="utf-8").splitlines():
+        if line and line[0] not in "#[":
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def words(found: Unit, key: str) -> set[str]:
+    return {word for value in found.get(key, []) for word in value.split()}
+
+
+def folders_of_the_state(found: Unit, key: str) -> set[str]:
+    prefix = f"{STATE}/"
+    return {p.removeprefix(prefix) for p in words(found, key) if p.startswith(prefix)}
+
+
+def test_there_is_a_unit_for_each_process() -> None:
+    assert [path.name for path in UNITS] == [
+        "onggi-courier.service",
+        "onggi-keeper.service",
+        "onggi-predict.service",
+        "onggi-reader@.service",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("keeper", "keeper"), ("courier", "courier"), ("predict", "serve"), ("reader@", "reader %i")],
+)
+def test_each_runs_its_command_as_its_own_user(name: str, command: str) -> None:
+    found = unit(name)
+    user = f"onggi-{name.rstrip('@')}"
+    assert found["ExecStart"] == [f"{PROGRAM} --config {DEFAULT_CONFIG} {command}"]
+    assert (found["User"], found["Group"]) == ([user], [user])
+
+
+@pytest.mark.parametrize("name", ["keeper", "courier", "predict", "reader@"])
+def test_each_is_hardened(name: str) -> None:
+    found = unit(name)
+    for key in ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "PrivateUsers", "ProtectHome"):
+        assert found[key] == ["yes"], key
+    assert found["ProtectSystem"] == ["strict"]
+    assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == [""]
+    assert found["SystemCallFilter"][:2] == ["@system-service", "~@privileged @resources"]
+    assert {"/tmp", "/var/tmp", "/dev/shm"} < words(found, "NoExecPaths")  # noqa: S108
+    assert "ExecPaths" not in found  # it would make those paths writable again
+    assert "ORT_DISABLE_TELEMETRY=1" in found["Environment"]
+    assert found["UMask"] == ["0027"]
+
+
+@pytest.mark.parametrize("name", ["keeper", "courier", "predict", "reader@"])
+def test_each_starts_again_unless_a_person_must_act(name: str) -> None:
+    found = unit(name)
+    assert found["Restart"] == ["on-failure"]
+    assert found["RestartPreventExitStatus"] == [str(EXIT_STOP)]
+
+
+def test_the_keeper_has_no_network() -> None:
+    found = unit("keeper")
+    assert found["PrivateNetwork"] == ["yes"]
+    assert found["RestrictAddressFamilies"] == ["none"]
+    assert found["IPAddressDeny"] == ["any"]
+
+
+def test_the_keepers_workers_can_run_torch() -> None:
+    found = unit("keeper")
+    assert "MemoryDenyWriteExecute" not in found
+    assert "ProcSubset" not in found
+    # The last filter line wins: threads are counted with the one, a worker is niced with the other.
+    assert found["SystemCallFilter"][-1] == "sched_setaffinity setpriority"
+    assert found["ReadWritePaths"] == [STATE]
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "write"),
+    [
+        ("courier", {"outbox", "trust"}, {"inbox", "courier"}),
+        ("predict", {"releases", "status"}, {"predict"}),
+        ("reader@", set(), {"spool/%i"}),
+    ],
+)
+def test_the_others_see_an_allow_list_of_folders(
+    name: str, read: set[str], write: set[str]
+) -> None:
+    found = unit(name)
+    (empty,) = found["TemporaryFileSystem"]
+    assert empty.startswith(f"{STATE}:")
+    assert empty.endswith(",noexec")
+    assert folders_of_the_state(found, "BindReadOnlyPaths") == read
+    assert folders_of_the_state(found, "BindPaths") == write
+    assert folders_of_the_state(found, "NoExecPaths") == write
+
+
+@pytest.mark.parametrize("name", ["courier", "predict", "reader@"])
+def test_nothing_else_is_mounted_where_the_empty_state_is(name: str) -> None:
+    # Of two mounts on one path systemd drops one without a word: with NoExecPaths on the state
+    # itself, the whole state was there instead of the empty file system.
+    found = unit(name)
+    keys = ("ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "NoExecPaths", "BindPaths")
+    assert not any(STATE in words(found, key) for key in keys)
+
+
+def test_a_reader_finds_its_spool_made() -> None:
+    assert unit("reader@")["StateDirectory"] == ["onggi/spool/%i"]
+
+
+def tmpfiles(kind: str) -> dict[str, tuple[str, str, str]]:
+    """Returns mode, owner and group by path, for one type of line."""
+    lines = (SYSTEMD / "onggi.tmpfiles").read_text(encoding="utf-8").splitlines()
+    rows = [line.split() for line in lines if line.startswith(f"{kind} ")]
+    return {row[1]: (row[2], row[3], row[4]) for row in rows}
+
+
+def test_every_folder_of_the_state_has_its_owner() -> None:
+    assert set(tmpfiles("d")) == {str(p) for p in Paths(Site().state).folders()} | {
+        str(DEFAULT_CONFIG.parent)
+    }
+
+
+def test_folders_are_closed_to_others_and_entered_by_those_who_need_them() -> None:
+    folders = tmpfiles("d")
+    assert folders[STATE] == ("1771", "root", "onggi-keeper")
+    assert all(mode.endswith("0") for path, (mode, _, _) in folders.items() if path != STATE)
+    for folder in ("keys", "parts", "snapshots", "models"):
+        assert folders[f"{STATE}/{folder}"] == ("0700", "onggi-keeper", "onggi-keeper")
+    assert folders[f"{STATE}/outbox"] == ("2750", "onggi-keeper", "onggi-courier")
+    assert folders[f"{STATE}/releases"] == ("2750", "onggi-keeper", "onggi-predict")
+    # Built in the one and renamed into the other: the group must be the same.
+    assert folders[f"{STATE}/jobs"] == ("2700", "onggi-keeper", "onggi-predict")
+
+
+def test_what_root_makes_at_enrolment_is_given_to_the_processes() -> None:
+    assert {path: row[1] for path, row in tmpfiles("Z").items()} == {
+        f"{STATE}/keys": "onggi-keeper",
+        f"{STATE}/courier": "onggi-courier",
+        f"{STATE}/trust": "root",
+    }
+
+
+def test_every_user_and_group_that_is_named_is_made() -> None:
+    lines = (SYSTEMD / "onggi.sysusers").read_text(encoding="utf-8").splitlines()
+    made = {line.split()[1] for line in lines if line[:1] in {"u", "g"}}
+    named = {name for row in tmpfiles("d").values() for name in row[1:]}
+    named |= {
+        value for path in UNITS for value in re.findall(r"^User=(.+)$", path.read_text(), re.M)
+    }
+    assert named - {"root"} == made
+
+
+def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not on this host")
+    for path in UNITS:  # the program is not installed where the tests run
+        text = path.read_text(encoding="utf-8").replace(PROGRAM, "/bin/true")
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *sorted(map(str, tmp_path.glob("*.service")))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "Failed to initialize manager" in done.stderr:
+        pytest.skip("systemd-analyze cannot work in this sandbox")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def wheel(folder: Path, name: str = "onggi-0.1.0-py3-none-any.whl") -> Path:
+    path = folder / name
+    path.write_bytes(b"")
+    return path
+
+
+def install(*arguments: str) -> subprocess.CompletedProcess[str]:
+    script = str(ROOT / "installer" / "install.sh")
+    command = ["env", f"PYTHON={sys.executable}", "bash", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_dry_run_of_the_installer_says_everything_and_changes_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    done = install("--dry-run", "--with-torch", "--root", str(root), str(wheel(tmp_path)))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not root.exists()
+    steps = ("-m venv", "torch==", "--require-hashes", "systemd-sysusers", "enable onggi-keeper")
+    positions = [done.stdout.index(step) for step in steps]
+    assert positions == sorted(positions)
+    assert str(root / "usr/lib/systemd/system/onggi-reader@.service") in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "sentence"),
+    [
+        ("", 2, "usage: install.sh"),
+        ("absent-1.whl", 78, "There is no file"),
+        ("other-1.0-py3-none-any.whl", 78, "not named like a wheel of Onggi"),
+    ],
+)
+def test_the_installer_says_what_is_wrong(
+    tmp_path: Path, name: str, code: int, sentence: str
+) -> None:
+    wheel(tmp_path, "other-1.0-py3-none-any.whl")
+    done = install("--dry-run", *([str(tmp_path / name)] if name else []))
+    assert done.returncode == code
+    assert sentence in done.stderr
+
+
+def blocks(path: Path) -> set[str]:
+    """Splits a lock into its pins, each with its hashes."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
+    return set(re.split(r"\n(?=\S)", "\n".join(lines).strip()))
+
+
+def test_the_installer_pins_what_the_tests_ran_with() -> None:
+    runtime = blocks(ROOT / "installer" / "runtime-lock.txt")
+    assert runtime <= blocks(ROOT / "requirements" / "lock.txt")
+    assert all("--hash=sha256:" in block for block in runtime)
+
+
+def test_the_runtime_lock_has_every_dependency_and_no_development_tool() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    needed = set(
+        re.findall(r'"([\w-]+)', project.partition("\ndependencies = [")[2].partition("]")[0])
+    )
+    pinned = {block.partition("==")[0] for block in blocks(ROOT / "installer" / "runtime-lock.txt")}
+    assert {name.replace("_", "-") for name in needed} <= pinned
+    assert not pinned & {"pytest", "mypy", "ruff", "hypothesis", "torch"}
+
+
+def test_the_installers_torch_is_the_projects() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (pin,) = set(re.findall(r'train = \["(torch==[\d.]+)"\]', project))
+    assert f"TORCH={pin}\n" in (ROOT / "installer" / "install.sh").read_text(encoding="utf-8")
