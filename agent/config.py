@@ -244,9 +244,13 @@ class Paths:
         return self.state / "predict"
 
     def create(self) -> None:
-        """Makes the folders that are not there; their parents' permissions rule."""
+        """Makes the folders that are not there; those that are keep their owners and modes.
+
+        Raises:
+            Stop: A folder cannot be made.
+        """
         for folder in self.folders():
-            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            make_folder(folder)
 
     def folders(self) -> Iterator[Path]:
         """Yields every folder of the state, parents first."""
@@ -254,6 +258,21 @@ class Paths:
         yield from (self.keys, self.trust, self.outbox, self.inbox, self.inbox / "objects")
         yield from (self.parts, self.spool, self.snapshots, self.models, self.jobs)
         yield from (self.releases, self.status, self.courier, self.predict)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder of the state, and those above it, unless it is there.
+
+    Raises:
+        Stop: It cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Stop(
+            f"Cannot make the folder {folder} ({error.strerror}); make it, or name another under "
+            "site.state."
+        ) from error
 
 
 def load(path: Path) -> Config:

@@ -7,7 +7,7 @@ from threading import Event
 import click
 
 from agent import clock
-from agent.config import Config, Paths, load
+from agent.config import Config, Paths, load, make_folder
 from agent.errors import Stop, TryLater
 
 _SUPERVISED = click.option("--supervised", is_flag=True, hidden=True)
@@ -83,7 +83,7 @@ def serve(config_path: Path, supervised: bool) -> None:
 
     config = load(config_path)
     paths = Paths(config.site.state)
-    paths.create()
+    make_folder(paths.predict)  # the only folder that it may write
     section = config.serve
     stop = stop_event(supervised=supervised)
     serve_until(paths.releases, paths.predict, section.host, section.port, section.threads, stop)

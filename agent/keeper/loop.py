@@ -94,11 +94,13 @@ class Keeper:
         now, at_s = self._clock(), monotonic_s()
         if events - {WORKER, INBOX}:
             self._look_at_s = min(self._look_at_s, at_s + _MIN_SWEEP_S)
-        if at_s >= self._look_at_s:
+        due = at_s >= self._look_at_s
+        if due:
             waiting = self._intake.look(now, at_s)
             self._look_at_s = at_s + (self._rhythm.settle_s if waiting else self._rhythm.sweep_s)
-            self._tidy(now)
         self._pipeline.advance(now)
+        if due:  # after the letters were taken: until then, nothing says what they need
+            self._tidy(now)
         self._status.write(now, at_s)
 
     def _collect(self) -> frozenset[str]:

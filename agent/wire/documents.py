@@ -164,7 +164,16 @@ class NetworkSpec(Document):
 
 
 class Recipe(Document):
-    """How to train, in numbers only: nothing in it can make a silo run code."""
+    """How to train, in numbers only: nothing in it can make a silo run code.
+
+    Attributes:
+        weighting: How much a silo counts, by its number n of labelled compounds.
+        release_every: A release after every so many rounds, and after the last.
+        finetune_epochs, finetune_rate: Each silo's personal copy of a release is trained for so
+            many epochs at this fraction of the learning rate; it never leaves.
+        personal_share: The personal model is this part of that copy and the rest of the release;
+            halfway was better than either end in validation (docs/modelling.md).
+    """
 
     rounds: Annotated[int, Field(ge=1, le=500)]
     local_epochs: Annotated[int, Field(ge=1, le=200)]
@@ -175,6 +184,8 @@ class Recipe(Document):
     server_momentum: Annotated[float, Field(ge=0, lt=1)]
     release_every: Annotated[int, Field(ge=1)]
     finetune_epochs: Annotated[int, Field(ge=0, le=200)]
+    finetune_rate: Annotated[float, Field(gt=0, le=1)] = 0.3
+    personal_share: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class Privacy(Document):

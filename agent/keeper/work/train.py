@@ -80,15 +80,19 @@ def fit_settings(plan: Plan, site: Settings, epochs: int, seed: int) -> train.Se
 def finetune(
     weights: Weights, problem: Problem, plan: Plan, site: Settings, report: Report
 ) -> Weights:
-    """Fits a personal copy of a release to this silo's own labels; it never leaves.
+    """Returns the personal model: between a release and its copy fitted to this silo's labels.
 
     Raises:
         Refused: As `learning.train.fit`.
     """
-    if not plan.recipe.finetune_epochs:
+    recipe = plan.recipe
+    if not recipe.finetune_epochs:
         return weights
-    settings = fit_settings(plan, site, plan.recipe.finetune_epochs, seed=0)
-    return _fit(weights, problem, plan, settings, report, "fitting the personal model")
+    settings = fit_settings(plan, site, recipe.finetune_epochs, seed=0)
+    settings = replace(settings, learning_rate=recipe.finetune_rate * recipe.learning_rate)
+    fitted = _fit(weights, problem, plan, settings, report, "fitting the personal model")
+    share = np.float32(recipe.personal_share)
+    return {name: weights[name] + share * (fitted[name] - weights[name]) for name in fitted}
 
 
 def private_heads(problem: Problem, plan: Plan, path: str) -> Weights:

@@ -1,0 +1,90 @@
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.errors import Refused, Stop
+from agent.ledger import egress
+from agent.ledger.book import Ledger, Score
+from tests.kit.consortium import START
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Home
+
+
+@pytest.fixture
+def enrolled(home: "Home") -> "Home":
+    """A silo with one refused file, one update that left, and one release."""
+    home.enrol()
+    with Ledger(home.paths.ledger) as ledger:
+        ledger.add("file", "files/a.csv", "found", START, {"store": "files"})
+        item = ledger.get("file", "files/a.csv")
+        assert item is not None
+        ledger.move(item, "refused", START, "The file is empty; save it again.")
+        line = egress.departure(START, "e" * 64, "kit", "p1.r1.a1", 1234, "b" * 64)
+        egress.book(ledger, line)
+        ledger.add("release", "r1", "announced", START, {"snapshot": "s1"})
+        ledger.put_scores("local", "s1", [Score("logbb", "MAE", 0.75, 40, 10)])
+        ledger.put_scores(
+            "r1", "s1", [Score("logbb", "MAE", 0.5, 40, 10), Score("ames", "1-AUC", None, 3, 0)]
+        )
+    return home
+
+
+def test_the_status_names_what_is_wrong(enrolled: "Home") -> None:
+    said = " ".join(enrolled.said("status").split())  # as wrapped for a narrow terminal
+    assert "Silo silo-a" in said
+    assert "files/a.csv The file is empty; save it again." in said
+    assert "Left this silo: 1,234 bytes in 1 envelope(s)." in said
+    assert "0.750" in said
+    assert "0.500" in said
+    assert "Traceback" not in said
+
+
+def test_the_status_for_machines(enrolled: "Home") -> None:
+    report = enrolled.json("status")
+    assert report["stages"]["files"]["counts"] == {"refused": 1}
+    assert report["egress"] == {"lines": 1, "bytes": 1234}
+    assert report["models"][0]["tasks"][1]["local"] == 0.75
+    assert (report["keeper"], report["courier"], report["predict"]) == (None, None, None)
+
+
+def test_other_services_tell_of_themselves(enrolled: "Home") -> None:
+    (enrolled.paths.status / "keeper.json").write_text('{"at": "now", "status": {"a": 1}}')
+    (enrolled.paths.courier / "status.json").write_text('{"last_error": "The proxy says 407."}')
+    (enrolled.paths.predict / "status.json").write_text('{"host": "127.0.0.1", "port": 8600}')
+    report = enrolled.json("status")
+    assert report["keeper"] == {"at": "now"}
+    said = enrolled.said("status")
+    assert "courier: The proxy says 407." in said
+    assert "http://127.0.0.1:8600 serves no release yet." in said
+
+
+def test_a_damaged_status_file_is_passed_over(enrolled: "Home") -> None:
+    (enrolled.paths.courier / "status.json").write_text("half a li")
+    assert enrolled.json("status")["courier"] is None
+
+
+def test_before_enrolment_and_before_the_first_start(home: "Home") -> None:
+    home.paths.create()
+    assert "not enrolled" in str(home.error("status"))
+    home.enrol()
+    error = home.error("status")
+    assert isinstance(error, Stop)
+    assert "no ledger" in str(error)
+
+
+def test_every_departure_is_listed(enrolled: "Home") -> None:
+    said = enrolled.said("egress", "--verify")
+    assert "1,234" in said
+    assert "The hash chain of 1 line(s) is whole." in said
+    listed = enrolled.json("egress")
+    assert listed["verified"] is None
+    assert listed["lines"][0]["envelope_id"] == "e" * 64
+
+
+def test_an_altered_line_is_told(enrolled: "Home") -> None:
+    with Ledger(enrolled.paths.ledger) as ledger:
+        ledger.connection.execute("UPDATE egress SET bytes = 1")
+    error = enrolled.error("egress", "--verify")
+    assert isinstance(error, Refused)
+    assert error.code == "broken_chain"

@@ -1,0 +1,62 @@
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.errors import TryLater
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Home
+
+ANSWER = {
+    "release": "r7",
+    "version": 7,
+    "results": [
+        {"smiles": "CCO", "predictions": {"logd": {"value": -0.31, "unit": ""}}},
+        {"smiles": "no", "error": {"step": "parse", "cause": "This is no SMILES."}},
+    ],
+}
+
+
+class _Endpoint(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps(ANSWER).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Says nothing."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), _Endpoint) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_predictions_and_faults_stand_in_the_order_asked(home: "Home", url: str) -> None:
+    said = home.said("predict", "CCO", "no", "--url", url)
+    assert "-0.31" in said
+    assert "no: This is no SMILES. (parse)" in said
+    assert "release r7" in said
+    assert home.json("predict", "CCO", "no", "--url", url) == ANSWER
+
+
+def test_an_endpoint_that_is_away(home: "Home", url: str) -> None:
+    error = home.error("predict", "CCO", "--url", "http://127.0.0.1:1")
+    assert isinstance(error, TryLater)
+
+
+def test_a_structure_is_needed(home: "Home") -> None:
+    assert home.run("predict").exit_code == 2

@@ -1,0 +1,136 @@
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.boxes import Inbox, Outbox
+from agent.config import Paths
+from agent.keeper.intake import Intake, Source
+from agent.keeper.jobs import Workers
+from agent.keeper.mail import Mail, open_trust
+from agent.keeper.orders import Result, RoundOrder, Settings
+from agent.keeper.pipeline import Pipeline
+from agent.keeper.rollout import Rollout
+from agent.keeper.snapshots import Snapshots
+from agent.keeper.training import Ready, Rounds
+from agent.keys import load_signing
+from agent.ledger.book import Item, Ledger
+from agent.ledger.states import Kind
+from agent.releases.attempts import Attempts
+from agent.releases.gate import GateRules
+from tests.kit.consortium import SILO, START, Consortium, Courier
+
+SETTINGS = Settings(device="cpu", threads=1, min_labels=2)
+
+
+class House:
+    """A keeper's parts on a real ledger and real folders, at a time that the test sets."""
+
+    def __init__(self, root: Path) -> None:
+        self.consortium = Consortium()
+        self.paths = Paths(root / "state")
+        self.consortium.enrol(self.paths)
+        self.courier = Courier(self.paths.inbox)
+        self.store = root / "store"
+        self.store.mkdir()
+        self.now: datetime = START
+        self.settings = SETTINGS
+        self.woken = 0
+        self.open()
+
+    def open(self) -> None:
+        """What a start of the keeper builds from the disk alone."""
+        paths, silo = self.paths, SILO
+        self.ledger = Ledger(paths.ledger)
+        self.workers = Workers(self.ledger, paths.jobs, 3, self._wake)
+        root = self.consortium.root_sha256
+        self.trusted = open_trust(paths.trust, root, self.ledger, self.now)
+        self.inbox, self.outbox = Inbox(paths.inbox), Outbox(paths.outbox)
+        self.mail = Mail(self.inbox, self.ledger, self.trusted, silo)
+        source = Source("files", "table", self.store, "")
+        self.intake = Intake([source], self.ledger, self.workers, paths.parts, 2.0)
+        cache = paths.models / "features.sqlite3"
+        self.snapshots = Snapshots(self.ledger, self.workers, paths.parts, paths.snapshots, cache)
+        signer = load_signing(paths.keys / "sign.key", "sign")
+        self.rounds = Rounds(
+            self.ledger, self.workers, self.inbox, self.outbox, self.trusted, signer, silo
+        )
+        self.attempts = Attempts(paths.predict)
+        self.rollout = Rollout(
+            self.ledger,
+            self.workers,
+            self.inbox,
+            self.trusted,
+            paths.releases,
+            self.attempts,
+            GateRules(max_worsening=0.25, min_n=2),
+        )
+        self.pipeline = Pipeline(
+            self.ledger,
+            self.workers,
+            self.trusted,
+            self.mail,
+            self.intake,
+            self.snapshots,
+            self.rounds,
+            self.rollout,
+            (),
+            SETTINGS,
+            paths.models / "private.safetensors",
+        )
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def reopen(self) -> None:
+        """What a kill leaves is on the disk; everything in memory is gone."""
+        self.workers.stop()
+        self.ledger.close()
+        self.open()
+
+    def later(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def bring(self, kind: str, content: bytes, *objects: bytes) -> None:
+        self.courier.bring(kind, content, *objects)
+        self.mail.take_all(self.now)
+
+    def state(self, kind: Kind, item_id: str) -> str:
+        return self.item(kind, item_id).state
+
+    def item(self, kind: Kind, item_id: str) -> Item:
+        item = self.ledger.get(kind, item_id)
+        assert item is not None
+        return item
+
+    def refusals(self) -> list[str]:
+        """The codes of the letters that were not believed."""
+        return [str(item.detail["code"]) for item in self.ledger.find("letter")]
+
+    def ready(self) -> Ready:
+        return Ready("5" * 64, self.paths.snapshots / ("5" * 64))
+
+    def round_order(self, number: int = 1) -> RoundOrder:
+        """Brings a plan and a round, and returns the order that the round makes."""
+        self.bring("plan", self.consortium.plan())
+        self.bring("round", self.consortium.round(number), self.consortium.base)
+        self.rounds.order(self.ready(), (), SETTINGS, self.paths.models / "none", self.now)
+        order = self.workers.order(self.item("job", f"round-p1.r{number}.a1"))
+        assert isinstance(order, RoundOrder)
+        return order
+
+    def trained(self) -> Result:
+        return Result(
+            groups=("trunk",),
+            reference_sha256=self.consortium.reference,
+            feature_sha256="cd" * 32,
+        )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.workers.stop()
+    house.ledger.close()

@@ -1,0 +1,196 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.errors import EXIT_TRY_LATER
+from agent.keeper.jobs import WORKER_DIED
+from agent.keeper.orders import IngestOrder, Progress, Result, SnapshotOrder
+
+if TYPE_CHECKING:
+    from tests.unit.keeper.conftest import House
+
+Die = Callable[[], None]
+
+
+def _order(house: "House") -> IngestOrder:
+    return IngestOrder(
+        store="files",
+        reader="table",
+        profile="",
+        catalogue=house.consortium.catalogue,
+        private=(),
+        parts=str(house.paths.parts),
+        files=(),
+    )
+
+
+def _snapshot(house: "House") -> SnapshotOrder:
+    return SnapshotOrder(
+        snapshot="s" * 64,
+        parts=(),
+        plan=house.consortium.plan_document(),
+        cache="",
+        folder=str(house.paths.snapshots / "s"),
+    )
+
+
+def _die(house: "House", status: int = -9) -> None:
+    """Ends the running worker as a crash would."""
+    running = house.workers._running
+    assert running is not None
+    running[1].kill()
+    running[1].wait()
+    running[1].returncode = status
+
+
+@pytest.fixture
+def die(house: "House") -> Die:
+    return lambda: _die(house)
+
+
+def _leave_result(house: "House", job_id: str, result: Result) -> None:
+    (house.workers.path(job_id) / "result.json").write_text(result.model_dump_json())
+
+
+def test_a_job_is_queued_once_and_claimed_once(house: "House") -> None:
+    assert house.workers.submit("j1", _order(house), house.now)
+    assert not house.workers.submit("j1", _order(house), house.now)
+    assert house.workers.start_next(house.now) == "j1"
+    assert house.state("job", "j1") == "started"
+    house.workers.submit("j2", _order(house), house.now)
+    assert house.workers.start_next(house.now) is None  # one at a time
+    assert house.workers.ended(house.now) == []  # it still runs
+    assert house.workers.order(house.item("job", "j1")) == _order(house)
+
+
+def test_nothing_to_do(house: "House") -> None:
+    assert house.workers.start_next(house.now) is None
+    assert house.workers.progress() is None
+    house.workers.stop()
+
+
+def test_fresh_measurements_come_first(house: "House") -> None:
+    house.workers.submit("snapshot", _snapshot(house), house.now)
+    house.workers.submit("ingest", _order(house), house.now)
+    assert house.workers.start_next(house.now) == "ingest"
+
+
+def test_a_job_whose_worker_dies_is_tried_again_and_then_given_up(house: "House", die: Die) -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    for attempt in (1, 2):
+        assert house.workers.start_next(house.now) == "j1"
+        die()
+        assert house.workers.ended(house.now) == []
+        job = house.item("job", "j1")
+        assert (job.state, job.detail["deaths"]) == ("queued", attempt)
+    house.workers.start_next(house.now)
+    die()
+    ((job, result),) = house.workers.ended(house.now)
+    assert result.refused_code == WORKER_DIED
+    assert "died 3 times" in result.refused
+    house.workers.finish(job, result, house.now)
+    assert (house.state("job", "j1"), house.item("job", "j1").why) == ("failed", result.refused)
+    assert house.workers.start_next(house.now) is None
+
+
+def test_restarts_of_the_keeper_are_not_held_against_a_job(house: "House", die: Die) -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    for _ in range(4):
+        house.workers.start_next(house.now)
+        house.reopen()
+        house.workers.recover(house.now)
+        assert house.state("job", "j1") == "queued"
+    house.workers.start_next(house.now)
+    die()
+    assert house.workers.ended(house.now) == []
+    assert house.state("job", "j1") == "queued"
+
+
+def test_a_result_outlives_the_keeper(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    house.workers.stop()
+    _leave_result(house, "j1", Result(compounds=7))
+    house.reopen()
+    house.workers.recover(house.now)
+    ((job, result),) = house.workers.ended(house.now)
+    assert (job.id, result.compounds) == ("j1", 7)
+    house.workers.finish(job, result, house.now)
+    house.workers.clear(job)
+    assert house.state("job", "j1") == "finished"
+    assert not house.workers.path("j1").exists()
+    assert house.workers.ended(house.now) == []
+
+
+def test_a_result_of_a_worker_that_failed_counts_for_nothing(house: "House") -> None:
+    """Done means exit 0 *and* a result: after an unlikely end nobody knows what the result is."""
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    _die(house, status=1)
+    _leave_result(house, "j1", Result(compounds=7))
+    assert house.workers.ended(house.now) == []
+    assert house.state("job", "j1") == "queued"
+    assert not (house.workers.path("j1") / "result.json").exists()
+
+
+def test_half_a_result_is_none(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    _die(house, status=0)
+    (house.workers.path("j1") / "result.json").write_text('{"compounds": 7')
+    assert house.workers.ended(house.now) == []
+    assert house.state("job", "j1") == "queued"
+
+
+def test_a_new_try_starts_in_an_empty_folder(house: "House", die: Die) -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    (house.workers.path("j1") / "half.npz").write_bytes(b"half")
+    die()
+    house.workers.ended(house.now)
+    house.workers.start_next(house.now)
+    assert not (house.workers.path("j1") / "half.npz").exists()
+
+
+def test_folders_that_no_job_needs_are_removed_at_a_start(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    (house.paths.jobs / "orphan").mkdir()
+    house.reopen()
+    house.workers.recover(house.now)
+    assert [folder.name for folder in house.paths.jobs.iterdir()] == ["j1"]
+
+
+def test_the_progress_of_the_running_job(house: "House", die: Die) -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    progress = Progress(stage="reading", done=1, total=4)
+    (house.workers.path("j1") / "progress.json").write_text(progress.model_dump_json())
+    assert house.workers.progress() == ("j1", progress)
+    (house.workers.path("j1") / "progress.json").write_text("half")
+    assert house.workers.progress() == ("j1", None)
+
+
+def test_the_keeper_is_woken_when_a_worker_ends(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    house.workers.stop()
+    running = house.workers._running
+    assert running is not None
+    house.workers._wait(running[1])
+    assert house.woken >= 1
+
+
+def test_a_worker_whose_keeper_is_gone_does_nothing(house: "House") -> None:
+    folder = house.paths.jobs / "j1"
+    folder.mkdir()
+    (folder / "order.json").write_text(_order(house).model_dump_json())
+    command = [sys.executable, "-m", "agent", "work", str(folder), "--parent", str(os.getppid())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_TRY_LATER
+    assert "keeper died" in done.stderr
+    assert not (folder / "result.json").exists()

@@ -1,0 +1,208 @@
+"""The order of stages, with results that a test leaves as a worker would."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.keeper.orders import FileResult, IngestOrder, Result, SnapshotOrder
+from agent.ledger import egress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.keeper.conftest import House
+
+
+class Run:
+    """Advances the pipeline and stands for the workers."""
+
+    def __init__(self, house: "House", monkeypatch: pytest.MonkeyPatch) -> None:
+        self.house = house
+        self.at_s = 0.0
+        monkeypatch.setattr("agent.keeper.jobs.subprocess.Popen", self._no_process)
+
+    def _no_process(self, *_: object, **__: object) -> "Ended":
+        return Ended()
+
+    def advance(self) -> None:
+        self.house.later(3)
+        self.at_s += 3
+        self.house.intake.look(self.house.now, self.at_s)
+        self.house.pipeline.advance(self.house.now)
+
+    def started(self) -> str:
+        (job,) = self.house.ledger.find("job", "started")
+        return job.id
+
+    def finish(self, result: Result) -> None:
+        """Leaves a result for the job that was started, and lets it be booked."""
+        folder = self.house.workers.path(self.started())
+        (folder / "result.json").write_text(result.model_dump_json())
+        self.advance()
+
+    def ingest(self) -> None:
+        (self.house.store / "a.csv").write_text("a\n")
+        self.advance()
+        self.advance()
+        order = self.house.workers.order(self.house.item("job", self.started()))
+        assert isinstance(order, IngestOrder)
+        part = self.house.workers.path(self.started()) / "parts" / "p1"
+        part.mkdir(parents=True)
+        self.finish(Result(files=(FileResult(item="files/a.csv", part="p1", read=1, used=1),)))
+
+    def freeze(self) -> None:
+        order = self.house.workers.order(self.house.item("job", self.started()))
+        assert isinstance(order, SnapshotOrder)
+        staged = self.house.workers.path(self.started()) / "snapshot"
+        staged.mkdir()
+        (staged / "labels.npz").write_bytes(b"x")
+        self.finish(Result(compounds=1))
+
+
+class Ended:
+    """A process that ended well at once."""
+
+    pid, returncode = 0, 0
+
+    def poll(self) -> int:
+        return 0
+
+    def wait(self) -> int:
+        return 0
+
+    def kill(self) -> None:
+        """It is dead already."""
+
+
+@pytest.fixture
+def run(house: "House", monkeypatch: pytest.MonkeyPatch) -> Run:
+    return Run(house, monkeypatch)
+
+
+def _train(run: Run) -> None:
+    folder = run.house.workers.path(run.started())
+    (folder / "update.safetensors").write_bytes(b"update")
+    (folder / "private.safetensors").write_bytes(b"own")
+    run.finish(run.house.trained())
+
+
+def _publish(house: "House") -> None:
+    house.courier.bring("plan", house.consortium.plan())
+    house.courier.bring("round", house.consortium.round(), house.consortium.base)
+
+
+def test_files_then_snapshot_then_round_then_baseline(run: Run) -> None:
+    house = run.house
+    _publish(house)
+    run.ingest()
+    assert (house.paths.parts / "p1").is_dir()
+    assert run.started().startswith("snapshot-")
+    run.freeze()
+    (snapshot,) = house.ledger.find("snapshot", "frozen")
+    assert (house.paths.snapshots / snapshot.id / "labels.npz").exists()
+    assert run.started() == "round-p1.r1.a1"  # before the baseline: others wait for it
+    _train(run)
+    assert len(house.outbox.parcels()) == 1
+    assert (house.paths.models / "private.safetensors").read_bytes() == b"own"
+    assert run.started().startswith("baseline-")
+    run.finish(Result())
+    assert house.state("snapshot", snapshot.id) == "scored"
+    assert not house.ledger.find("job", "queued", "started", "failed")
+    assert list(house.paths.jobs.iterdir()) == []
+
+
+def test_without_a_plan_files_are_read_and_nothing_is_learned(run: Run) -> None:
+    run.ingest()
+    run.advance()
+    assert run.house.state("file", "files/a.csv") == "ingested"
+    assert not run.house.ledger.find("snapshot")
+
+
+def test_nothing_is_frozen_while_a_file_is_being_written(run: Run) -> None:
+    _publish(run.house)
+    run.ingest()
+    run.house.workers.finish(run.house.item("job", run.started()), Result(), run.house.now)
+    (run.house.store / "b.csv").write_text("b\n")
+    before = len(run.house.ledger.find("snapshot"))
+    run.advance()
+    assert run.house.intake.busy
+    assert len(run.house.ledger.find("snapshot")) == before
+
+
+def test_a_round_that_is_refused_fails_its_job_and_books_nothing(run: Run) -> None:
+    house = run.house
+    _publish(house)
+    run.ingest()
+    run.freeze()
+    folder = house.workers.path(run.started())
+    (folder / "update.safetensors").write_bytes(b"update")
+    run.finish(house.trained().model_copy(update={"reference_sha256": "00" * 32}))
+    assert house.state("round", "p1.r1.a1") == "skipped"
+    assert "Nothing was sent" in house.item("round", "p1.r1.a1").why
+    assert house.state("job", "round-p1.r1.a1") == "failed"
+    assert egress.lines(house.ledger) == []
+    assert list(house.paths.outbox.iterdir()) == []
+    assert not (house.paths.models / "private.safetensors").exists()
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "round"])
+def test_what_a_worker_refuses_is_given_up_by_name(run: Run, kind: str) -> None:
+    house = run.house
+    _publish(house)
+    run.ingest()
+    if kind == "round":
+        run.freeze()
+    run.finish(Result(refused_code="no_labels", refused="No measurement could be used."))
+    (item,) = house.ledger.find("snapshot") if kind == "snapshot" else house.ledger.find("round")
+    assert item.state == ("failed" if kind == "snapshot" else "skipped")
+    assert item.why == "No measurement could be used."
+    (failed,) = house.ledger.find("job", "failed")
+    assert failed.id.startswith(kind)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize("name", ["finish", "clear"])
+@pytest.mark.parametrize("stage", ["ingest", "snapshot", "round"])
+def test_a_kill_while_a_result_is_booked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, stage: str
+) -> None:
+    house = run.house
+    _publish(house)
+
+    def deadly(*_: object) -> None:
+        raise Killed
+
+    def work(until: str) -> None:
+        for step, act in (("ingest", run.ingest), ("snapshot", run.freeze)):
+            if step == until:
+                return
+            act()
+
+    work(stage)
+    acts: dict[str, Callable[[], None]] = {
+        "ingest": run.ingest,
+        "snapshot": run.freeze,
+        "round": partial(_train, run),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(house.workers, name, deadly)
+        with pytest.raises(Killed):
+            acts[stage]()
+    house.reopen()
+    house.pipeline.recover(house.now)
+    for _ in range(2):
+        run.advance()
+    if stage == "ingest":
+        run.freeze()
+    if stage != "round":
+        _train(run)
+    assert house.state("file", "files/a.csv") == "ingested"
+    assert len(house.ledger.find("snapshot")) == 1
+    (line,) = egress.lines(house.ledger)
+    assert [p.envelope_id for p in house.outbox.parcels()] == [line.departure.envelope_id]
+    open_jobs = {item.id for item in house.ledger.find("job", "queued", "started")}
+    assert {folder.name for folder in house.paths.jobs.iterdir()} <= open_jobs

@@ -1,0 +1,120 @@
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.keeper.orders import BaselineOrder, Result, SnapshotOrder, TaskScore
+
+if TYPE_CHECKING:
+    from agent.wire.documents import Plan
+    from tests.unit.keeper.conftest import House
+
+
+@pytest.fixture
+def plan(house: "House") -> "Plan":
+    return house.consortium.plan_document()
+
+
+def _ingested(house: "House", name: str, part: str) -> None:
+    house.ledger.add("file", name, "found", house.now, {"store": "files", "part": part})
+    for state in ("queued", "ingested"):
+        house.ledger.move(house.item("file", name), state, house.now)
+    house.later(1)
+
+
+def _ordered(house: "House") -> list[SnapshotOrder]:
+    orders = [house.workers.order(item) for item in house.ledger.find("job")]
+    return [order for order in orders if isinstance(order, SnapshotOrder)]
+
+
+def _frozen(house: "House", plan: "Plan") -> SnapshotOrder:
+    house.snapshots.order(plan, house.now)
+    order = _ordered(house)[-1]
+    result = Result(compounds=9, labels={"logbb": 9})
+    house.snapshots.book_frozen(order, result, house.now)
+    return order
+
+
+def _baseline(house: "House", plan: "Plan") -> BaselineOrder:
+    ready = house.snapshots.ready(plan)
+    assert ready is not None
+    house.snapshots.order_baseline(
+        ready, plan, house.consortium.catalogue, (), house.settings, house.now
+    )
+    order = house.workers.order(house.ledger.find("job")[-1])
+    assert isinstance(order, BaselineOrder)
+    return order
+
+
+def test_without_files_there_is_nothing_to_freeze(house: "House", plan: "Plan") -> None:
+    house.snapshots.order(plan, house.now)
+    assert not house.ledger.find("snapshot")
+    assert house.snapshots.ready(plan) is None
+
+
+def test_the_same_files_are_one_snapshot(house: "House", plan: "Plan") -> None:
+    _ingested(house, "files/b.csv", "p1")
+    _ingested(house, "files/a.csv", "p2")
+    _ingested(house, "files/b2.csv", "p1")  # renamed
+    for _ in range(2):
+        house.snapshots.order(plan, house.now)
+    (order,) = _ordered(house)
+    assert [part.folder[-2:] for part in order.parts] == ["p1", "p2"]  # oldest first
+    assert house.state("snapshot", order.snapshot) == "wanted"
+
+
+def test_the_snapshot_does_not_depend_on_the_order_of_reading(house: "House", plan: "Plan") -> None:
+    _ingested(house, "files/a.csv", "p1")
+    _ingested(house, "files/b.csv", "p2")
+    house.snapshots.order(plan, house.now)
+    for state in ("found", "queued", "ingested"):
+        house.ledger.move(house.item("file", "files/a.csv"), state, house.now)
+    house.later(1)
+    house.snapshots.order(plan, house.now)
+    assert len(house.ledger.find("snapshot")) == 1
+
+
+def test_another_file_or_other_folds_make_another_snapshot(house: "House", plan: "Plan") -> None:
+    _ingested(house, "files/a.csv", "p1")
+    _frozen(house, plan)
+    assert house.snapshots.ready(plan) is not None
+    assert house.snapshots.ready(plan.model_copy(update={"fold_key": "11" * 32})) is None
+    _ingested(house, "files/b.csv", "p2")
+    assert house.snapshots.ready(plan) is None
+    house.snapshots.order(plan, house.now)
+    assert len(house.ledger.find("snapshot")) == 2
+
+
+def test_frozen_then_scored(house: "House", plan: "Plan") -> None:
+    _ingested(house, "files/a.csv", "p1")
+    order = _frozen(house, plan)
+    assert house.item("snapshot", order.snapshot).detail["compounds"] == 9
+    assert house.snapshots.ready(plan) is not None
+    assert house.snapshots.scored(plan) is None
+    baseline = _baseline(house, plan)
+    score = TaskScore(task="logbb", metric="MAE", value=0.5, n_train=7, n_test=2)
+    for _ in range(2):  # a result that is booked twice after a kill
+        house.snapshots.book_baseline(baseline, Result(scores=(score,)), house.now)
+        house.snapshots.book_frozen(order, Result(), house.now)
+    assert house.snapshots.scored(plan) == house.snapshots.ready(plan)
+    assert [s.value for s in house.ledger.scores("local", order.snapshot)] == [0.5]
+
+
+def test_a_snapshot_that_cannot_be_frozen(house: "House", plan: "Plan") -> None:
+    _ingested(house, "files/a.csv", "p1")
+    house.snapshots.order(plan, house.now)
+    (order,) = _ordered(house)
+    for _ in range(2):
+        house.snapshots.give_up(order, "No measurement could be used.", house.now)
+    item = house.item("snapshot", order.snapshot)
+    assert (item.state, item.why) == ("failed", "No measurement could be used.")
+    assert house.snapshots.ready(plan) is None
+    house.snapshots.order(plan, house.now)  # it is not tried again and again
+    assert len(_ordered(house)) == 1
+
+
+def test_without_local_scores_training_goes_on(house: "House", plan: "Plan") -> None:
+    _ingested(house, "files/a.csv", "p1")
+    order = _frozen(house, plan)
+    house.snapshots.give_up(_baseline(house, plan), "Too few labels.", house.now)
+    assert house.item("snapshot", order.snapshot).why == "Too few labels."
+    assert house.snapshots.scored(plan) is not None

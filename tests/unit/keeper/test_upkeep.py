@@ -1,0 +1,65 @@
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.keeper.upkeep import tidy
+
+if TYPE_CHECKING:
+    from tests.unit.keeper.conftest import House
+
+
+def _tidy(house: "House", hours: float) -> None:
+    house.now += timedelta(hours=hours)
+    tidy(house.ledger, house.inbox, house.paths.snapshots, house.now)
+
+
+def _base(house: "House") -> Path:
+    return house.inbox.object_path(house.consortium.round_document().base_sha256)
+
+
+def _arrived(house: "House") -> None:
+    moment_s = house.now.timestamp()
+    os.utime(_base(house), (moment_s, moment_s))
+
+
+def test_base_weights_stay_as_long_as_their_round_is_open(house: "House") -> None:
+    order = house.round_order()
+    _arrived(house)
+    _tidy(house, 5)
+    assert _base(house).exists()
+    house.rounds.give_up(order, "no", house.now)
+    for _ in range(2):  # harmless when repeated
+        _tidy(house, 0)
+        assert not _base(house).exists()
+
+
+def test_an_object_that_has_just_come_waits_for_its_letter(house: "House") -> None:
+    _base(house).write_bytes(house.consortium.base)
+    _arrived(house)
+    _tidy(house, 0.5)
+    assert _base(house).exists()
+    _tidy(house, 1)
+    assert not _base(house).exists()
+
+
+def test_an_object_that_another_item_needs_stays(house: "House") -> None:
+    """A release may publish the very weights that a round started from."""
+    order = house.round_order()
+    house.bring("release", house.consortium.release())
+    _arrived(house)
+    house.rounds.give_up(order, "no", house.now)
+    _tidy(house, 5)
+    assert _base(house).exists()
+
+
+def test_old_snapshots_go_and_what_the_ledger_does_not_know(house: "House") -> None:
+    for number in range(5):
+        name = f"s{number}"
+        (house.paths.snapshots / name).mkdir()
+        house.ledger.add("snapshot", name, "wanted", house.now, {})
+        if number < 4:
+            house.ledger.move(house.item("snapshot", name), "frozen", house.now)
+    (house.paths.snapshots / "orphan").mkdir()
+    _tidy(house, 0)
+    assert sorted(path.name for path in house.paths.snapshots.iterdir()) == ["s1", "s2", "s3", "s4"]

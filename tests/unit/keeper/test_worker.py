@@ -1,0 +1,76 @@
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.errors import TryLater
+from agent.files import exclusive
+from agent.keeper import worker
+from agent.keeper.orders import IngestOrder, Result
+
+if TYPE_CHECKING:
+    from tests.unit.keeper.conftest import House
+
+
+@pytest.fixture
+def job(house: "House", monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A job's folder; this process neither becomes nice nor asks to die with its parent."""
+    monkeypatch.setattr(worker, "_die_with", lambda _: None)
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    monkeypatch.setattr(worker, "_LOCK_TRIES", 1)
+    order = IngestOrder(
+        store="files",
+        reader="table",
+        profile="",
+        catalogue=house.consortium.catalogue,
+        private=(),
+        parts=str(house.paths.parts),
+        files=(),
+    )
+    folder = house.paths.jobs / "j1"
+    folder.mkdir()
+    (folder / "order.json").write_text(order.model_dump_json())
+    return folder
+
+
+def _result(job: Path) -> Result:
+    return Result.model_validate_json((job / "result.json").read_bytes())
+
+
+def test_an_order_becomes_a_result(job: Path) -> None:
+    worker.work(job, 1)
+    assert _result(job).refused == ""
+
+
+def test_a_refusal_is_a_result(job: Path) -> None:
+    order = json.loads((job / "order.json").read_text())
+    (job / "order.json").write_text(json.dumps({**order, "profile": str(job / "none.toml")}))
+    worker.work(job, 1)
+    assert _result(job).refused_code == "bad_profile"
+
+
+def test_a_crash_leaves_no_result(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> Result:
+        raise MemoryError
+
+    monkeypatch.setattr(worker, "_do", crash)
+    with pytest.raises(MemoryError):
+        worker.work(job, 1)
+    assert not (job / "result.json").exists()
+
+
+def test_two_workers_never_hold_one_folder(job: Path) -> None:
+    with exclusive(job / "lock"), pytest.raises(TryLater):
+        worker.work(job, 1)
+    assert not (job / "result.json").exists()
+
+
+def test_progress_is_renamed_in(job: Path) -> None:
+    worker._reporter(job)("reading", 1, 4)
+    assert json.loads((job / "progress.json").read_text()) == {
+        "stage": "reading",
+        "done": 1,
+        "total": 4,
+    }

@@ -1,0 +1,82 @@
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.errors import Refused
+from agent.keeper.orders import FileOrder
+from agent.keeper.work.ingest import ingest
+
+if TYPE_CHECKING:
+    from agent.keeper.orders import FileResult, IngestOrder
+    from tests.unit.keeper.work.conftest import Bench
+
+
+def _read(bench: "Bench", order: "IngestOrder") -> "list[FileResult]":
+    return list(ingest(order, bench.folder("job"), bench.report).files)
+
+
+def test_each_file_becomes_a_part_or_is_refused_by_itself(bench: "Bench") -> None:
+    good, empty = bench.table(), bench.root / "empty.csv"
+    empty.write_bytes(b"")
+    one, two = _read(bench, bench.ingest_order(empty, good))
+    assert (one.code, one.part) == ("empty_file", "")
+    assert one.refused
+    assert (two.read, two.used, two.refused) == (98, 98, "")
+    assert [p.name for p in (bench.root / "job" / "parts").iterdir()] == [two.part]
+    assert bench.reports
+
+
+def test_the_same_content_under_two_names_is_one_part(bench: "Bench") -> None:
+    good = bench.table()
+    other = bench.root / "b.csv"
+    other.write_bytes(good.read_bytes())
+    one, two = _read(bench, bench.ingest_order(good, other))
+    assert one.part == two.part
+    assert one.item != two.item
+
+
+def test_another_catalogue_makes_another_part(bench: "Bench") -> None:
+    order = bench.ingest_order(bench.table())
+    (before,) = _read(bench, order)
+    (after,) = _read(bench, order.model_copy(update={"private": ()}))
+    assert before.sha256 == after.sha256
+    assert before.part != after.part
+    assert (after.used, after.set_aside) == (49, 49)
+
+
+def test_a_file_that_changed_meanwhile(bench: "Bench") -> None:
+    good = bench.table()
+    order = bench.ingest_order(good)
+    good.write_text(good.read_text() + "\nlast,CCO,1,1")
+    (result,) = _read(bench, order)
+    assert result.changed
+    good.write_text("ID,SMI")  # refused half written
+    assert _read(bench, order)[0].changed
+
+
+def test_a_file_that_went_away_or_is_a_folder(bench: "Bench") -> None:
+    gone = bench.root / "gone.csv"
+    (result,) = _read(bench, bench.ingest_order(gone))
+    assert result.code == "gone"
+    folder = bench.folder("folder.csv")
+    order = bench.ingest_order(gone).model_copy(
+        update={"files": (FileOrder(item="f", path=str(folder), size=1, mtime_ns=1),)}
+    )
+    (result,) = _read(bench, order)
+    assert result.code == "unreadable_file"
+    assert "cannot be read" in result.refused
+
+
+def test_a_wrong_profile_is_named(bench: "Bench") -> None:
+    with pytest.raises(Refused, match="cannot be read") as refused:
+        _read(bench, bench.ingest_order(bench.table(), profile=str(bench.root / "none.toml")))
+    assert refused.value.code == "bad_profile"
+
+
+def test_the_standard_format_needs_no_profile(bench: "Bench") -> None:
+    path = bench.root / "k.csv"
+    path.write_text(
+        "Chemical ID,SMILES_Structure_Parent,Test_Type,Measurement_Value\nx,CCO,logBB,0.5\n"
+    )
+    order = bench.ingest_order(path, reader="kmelloddy").model_copy(update={"profile": ""})
+    assert _read(bench, order)[0].used == 1

@@ -1,0 +1,44 @@
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.assays.snapshot import Snapshot
+from agent.errors import Refused
+from agent.keeper.work.ingest import ingest
+from agent.keeper.work.snapshot import freeze, load_features
+
+if TYPE_CHECKING:
+    from tests.unit.keeper.work.conftest import Bench
+
+
+def test_labels_and_features_have_the_same_rows(bench: "Bench") -> None:
+    folder = bench.frozen()
+    snapshot, features = Snapshot.load(folder), load_features(folder)
+    assert snapshot.tasks == ("private:own", "solubility")
+    assert len(snapshot.compounds) == 49
+    assert len(features.indptr) == 50
+    assert features.dense.shape == (49, 1)
+
+
+def test_the_counts_are_told(bench: "Bench") -> None:
+    job = bench.folder("reading")
+    ingest(bench.ingest_order(bench.table()), job, bench.report)
+    (part,) = (job / "parts").iterdir()
+    result = freeze(bench.snapshot_order(part), bench.folder("frozen"), bench.report)
+    assert result.compounds == 49
+    assert result.labels == {"private:own": 49, "solubility": 49}
+
+
+def test_nothing_to_freeze(bench: "Bench") -> None:
+    with pytest.raises(Refused, match="no_labels"):
+        freeze(bench.snapshot_order(), bench.folder("frozen"), bench.report)
+
+
+def test_a_damaged_snapshot_is_named(bench: "Bench") -> None:
+    folder = bench.frozen()
+    (folder / "features.npz").write_bytes(b"half")
+    with pytest.raises(Refused, match="damaged_snapshot"):
+        load_features(folder)
+    (folder / "features.npz").unlink()
+    with pytest.raises(Refused, match="damaged_snapshot"):
+        load_features(folder)

@@ -1,0 +1,86 @@
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.errors import Refused
+from agent.features.reference import reference_sha256
+from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
+from agent.keeper.work.train import baseline, train_round
+from agent.wire.update import unpack
+from tests.kit.consortium import FEATURES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.keeper.work.conftest import Bench
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, make_bench: "Callable[[Path], Bench]"
+) -> "tuple[Bench, Path]":
+    bench = make_bench(tmp_path_factory.mktemp("bench"))
+    return bench, bench.frozen()
+
+
+def test_held_out_compounds_are_in_no_training_label(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    problem = load_problem(bench.baseline_order(snapshot))
+    assert HELD_OUT_FOLD == 0
+    assert not set(problem.train.rows) & set(problem.held_out.rows)
+    assert len(problem.train.rows) + len(problem.held_out.rows) == 98
+    assert [task.name for task in problem.tasks] == ["private:own", "solubility"]
+
+
+def test_too_few_labels_are_refused_with_a_sentence(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    few = bench.settings.model_copy(update={"min_labels": 1000})
+    order = bench.baseline_order(snapshot).model_copy(update={"settings": few})
+    with pytest.raises(Refused, match="1000 training labels") as refused:
+        load_problem(order)
+    assert refused.value.code == "too_few_labels"
+
+
+def test_the_local_model_is_scored_on_every_head(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    result = baseline(bench.baseline_order(snapshot), bench.report)
+    assert {score.task for score in result.scores} == {"private:own", "solubility"}
+    assert all(score.n_train >= 5 for score in result.scores)
+
+
+def test_a_private_head_is_kept_here_and_never_packed(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    job = bench.folder("round")
+    result = train_round(bench.round_order(snapshot), job, bench.report)
+    assert result.groups == ("head.solubility", "trunk")
+    assert result.reference_sha256 == reference_sha256(FEATURES)
+    payload = (job / "update.safetensors").read_bytes()
+    assert b"own" not in payload
+    products, weights = unpack(payload, bench.consortium.shapes)
+    assert set(weights) == {"trunk", "head.solubility"}
+    assert any(bool(array.any()) for array in products.values())
+    assert b"head.private:own" in (job / "private.safetensors").read_bytes()
+    again = bench.folder("again")
+    own = str(job / "private.safetensors")
+    train_round(bench.round_order(snapshot, own), again, bench.report)
+    assert (again / "private.safetensors").read_bytes() != (
+        job / "private.safetensors"
+    ).read_bytes()  # it went on from where it was
+
+
+def test_private_heads_of_another_network_start_anew(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    other = bench.root / "other.safetensors"
+    other.write_bytes(bench.consortium.base)
+    job = bench.folder("anew")
+    train_round(bench.round_order(snapshot, str(other)), job, bench.report)
+    assert (job / "private.safetensors").exists()
+
+
+def test_base_weights_that_do_not_fit_are_refused(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    order = bench.round_order(snapshot)
+    Path(order.base).write_bytes(b"no tensors")
+    with pytest.raises(Refused, match="bad_tensors"):
+        train_round(order, bench.folder("bad"), bench.report)
