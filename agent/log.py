@@ -25,6 +25,17 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class _PlainLines(logging.Formatter):
+    """The same for eyes at a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        fields = " ".join(f"{k}={v}" for k, v in getattr(record, _FIELDS, {}).items())
+        where = record.name.removeprefix("agent.")
+        error = f" {_last_frame(record)}" if record.exc_info else ""
+        return f"{moment} {record.levelname[0]} {where}: {record.getMessage()} {fields}{error}"
+
+
 def _last_frame(record: logging.LogRecord) -> str:
     # The place, not the message: a foreign exception's text may quote a row of data.
     trace = record.exc_info[2] if record.exc_info else None
@@ -34,9 +45,9 @@ def _last_frame(record: logging.LogRecord) -> str:
 
 
 def setup(level: str = "INFO") -> None:
-    """Sends every log line of this process to stderr as JSON."""
+    """Sends every log line of this process to stderr: JSON, or plain lines at a terminal."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
+    handler.setFormatter(_PlainLines() if sys.stderr.isatty() else _JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("apscheduler", "watchdog", "urllib3", "uvicorn.access"):
         logging.getLogger(chatty).setLevel("WARNING")

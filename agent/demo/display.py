@@ -33,13 +33,17 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
+        self.close()
+
+    def close(self) -> None:
+        """Takes the moving picture away; lines that were said stay."""
+        if self._live.is_started:
             self._live.stop()
 
     def say(self, sentence: str) -> None:
         """Prints a line that stays."""
         elapsed = f"[dim]{monotonic_s() - self._start_s:5.0f} s[/]"
-        self._console.print(f"{elapsed}  {sentence}", highlight=False)
+        self._console.print(f"{elapsed}  {sentence}", highlight=False, soft_wrap=True)
 
     def show(self, glances: Sequence[Glance], consortium: dict[str, Any] | None) -> None:
         """Shows the present state."""

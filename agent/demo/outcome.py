@@ -12,6 +12,7 @@ from agent.demo.parties import ask, fetch
 from agent.demo.silos import Silo
 from agent.errors import OnggiError
 
+PRIVATE = "private:"
 EXAMPLE = "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"  # caffeine
 
 
@@ -71,8 +72,9 @@ def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo]) -> No
     """Prints the figures, a prediction fetched over HTTP, and where to look further."""
     console.print(_error_table(outcome))
     console.print(
-        "Error on the same held-out compounds, smaller is better: MAE on the model scale "
-        "(log units, or kcal/mol), 1-AUROC for a class.",
+        "Error on the same held-out compounds, smaller is better: MAE on the model scale (log "
+        "units, or kcal/mol), 1-AUROC for a class. One held-out fold is noisy: a row may be off by "
+        "a tenth or more.\n* private: no other silo knows it, and its head never leaves.",
         style="dim",
     )
     _show_set_aside(console, outcome["set_aside"])
@@ -91,8 +93,8 @@ def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo]) -> No
 def _error_table(outcome: dict[str, Any]) -> Table:
     table = Table(title="What each silo gained", title_justify="left", box=None, pad_edge=False)
     for heading in ("silo", "endpoint", "metric"):
-        table.add_column(heading)
-    for heading in ("train", "held out", "local only", "federated", "change"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("train", "test", "local", "federated", "change"):
         table.add_column(heading, justify="right")
     last = ""
     for row in outcome["rows"]:
@@ -103,8 +105,10 @@ def _error_table(outcome: dict[str, Any]) -> Table:
             change = f"[{'green' if relative < 0 else 'red'}]{relative:+.0%}[/]"
         errors = ["–" if error is None else f"{error:.3f}" for error in (local, federated)]
         counts = (str(row["n_train"]), str(row["n_test"]))
-        name = row["silo"] if row["silo"] != last else ""
-        table.add_row(name, row["endpoint"], row["metric"], *counts, *errors, change)
+        silo = row["silo"] if row["silo"] != last else ""
+        own = row["endpoint"].startswith(PRIVATE)
+        name = row["endpoint"].removeprefix(PRIVATE) + (" *" if own else "")
+        table.add_row(silo, name, row["metric"], *counts, *errors, change)
         last = row["silo"]
     return table
 

@@ -5,8 +5,8 @@ from typing import Any
 from agent.features.spec import default_spec
 
 ENDPOINTS = ("logbb", "bbb_class", "solubility")
-ROUNDS = 6
-RELEASE_EVERY = 3
+ROUNDS = 10
+RELEASE_EVERY = 5
 
 
 def draft() -> dict[str, Any]:
@@ -15,7 +15,7 @@ def draft() -> dict[str, Any]:
         "plan_id": "demo",
         "endpoints": list(ENDPOINTS),
         "features": default_spec().model_dump(mode="json"),
-        "network": {"hidden": [256, 128], "dropout": 0.2, "seed": 7},
+        "network": {"hidden": [512, 256], "dropout": 0.2, "seed": 7},
         "recipe": {
             "rounds": ROUNDS,
             "local_epochs": 4,

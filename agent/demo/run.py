@@ -47,6 +47,7 @@ def run(
         silos, aggregator = _lay_out(root, display)
         with _running(silos, aggregator, display) as parties:
             _loop(silos, aggregator, parties, display, stop)
+            display.close()
             figures = outcome.collect(silos, aggregator.status() or {}, monotonic_s() - start_s)
             if json_path is not None:
                 content = json.dumps(figures, indent=1, ensure_ascii=False)
