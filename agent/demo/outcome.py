@@ -68,26 +68,47 @@ def _rows(status: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo]) -> None:
-    """Prints the figures, a prediction fetched over HTTP, and where to look further."""
+def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo], *, kept: bool) -> None:
+    """Prints the figures, a prediction fetched over HTTP, and where to look further.
+
+    Args:
+        console: Where to print.
+        outcome: What `collect` returned.
+        silos: The silos, still running.
+        kept: Their folders will be there afterwards, so that it helps to name them.
+    """
     console.print(_error_table(outcome))
     console.print(
         "Error on the same held-out compounds, smaller is better: MAE on the model scale (log "
         "units, or kcal/mol), 1-AUROC for a class. One held-out fold is noisy: a row may be off by "
-        "a tenth or more.\n* private: no other silo knows it, and its head never leaves.",
+        "a tenth or more.\n* private: no other silo knows it, and its head never leaves.\n",
         style="dim",
     )
     _show_set_aside(console, outcome["set_aside"])
+    _show_egress(console, outcome["bytes_sent"])
+    _show_prediction(console, silos[-1])
+    console.print(f"\n{outcome['rounds']} rounds in {outcome['seconds']:.0f} s.", highlight=False)
+    if not kept:
+        console.print(
+            "All of it is removed now; `onggi demo --folder DIR --keep` leaves it for a look.",
+            style="dim",
+        )
+        return
+    console.print("Look further, for each silo:")
     for silo in silos:
         console.print(
-            f"[bold]{silo.name}[/]: endpoint http://127.0.0.1:{silo.port}/v1/predict, "
-            f"{outcome['bytes_sent'][silo.name]:,} bytes left "
-            f"(onggi --config {silo.config} egress)",
+            f"  onggi --config {silo.config} status | egress | ingest --report"
+            f"     http://127.0.0.1:{silo.port}/v1/predict",
             soft_wrap=True,
             highlight=False,
         )
-    _show_prediction(console, silos[-1])
-    console.print(f"{outcome['rounds']} rounds in {outcome['seconds']:.0f} s.")
+
+
+def _show_egress(console: Console, sent: dict[str, int]) -> None:
+    each = ", ".join(f"{silo} {count / 1e6:.1f} MB" for silo, count in sent.items())
+    console.print(
+        f"\nLeft the silos, sealed, by their verified egress ledgers: {each}.", highlight=False
+    )
 
 
 def _error_table(outcome: dict[str, Any]) -> Table:

@@ -52,7 +52,7 @@ def run(
             if json_path is not None:
                 content = json.dumps(figures, indent=1, ensure_ascii=False)
                 write_atomic(json_path.absolute(), content.encode())
-            outcome.show(console, figures, silos)
+            outcome.show(console, figures, silos, kept=keep or folder is not None)
             if keep:
                 console.print("Left running; end it with Ctrl-C.")
                 _until_stopped(parties, stop)

@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from agent.wire.documents import Catalogue, Endpoint
 
 _log = logging.getLogger(__name__)
 _FILES_A_JOB = 50
+_PATIENCE_S = 600.0
 _CHANGED = "It changed while it was read; it will be read once it rests."
 _PASSING = frozenset({"gone", "changed"})  # refusals that end when the file is seen at rest
 
@@ -58,6 +61,8 @@ class Intake:
         self._settle_s = settle_s
         self._seen: dict[str, dict[str, Seen]] = {name: {} for name in self._sources}
         self._settling = True  # until the first look says otherwise
+        self._restless_since_s: float | None = None
+        self._meanings: dict[str, str] = {}
 
     def look(self, now: datetime, at_s: float) -> bool:
         """Sweeps every folder once.
@@ -69,9 +74,15 @@ class Intake:
         Returns:
             True when some file is not at rest yet, so that another look is due soon.
         """
-        waiting = [self._look_at(source, now, at_s) for source in self._sources.values()]
-        self._settling = any(waiting)
-        return self._settling
+        waiting = any([*(self._look_at(source, now, at_s) for source in self._sources.values())])
+        if not waiting:
+            self._restless_since_s = None
+        elif self._restless_since_s is None:
+            self._restless_since_s = at_s
+        # A file that is written all day must not keep the silo from learning.
+        since_s = at_s if self._restless_since_s is None else self._restless_since_s
+        self._settling = waiting and at_s - since_s < _PATIENCE_S
+        return waiting
 
     def _look_at(self, source: Source, now: datetime, at_s: float) -> bool:
         try:
@@ -113,8 +124,13 @@ class Intake:
             self._ledger.add("file", item_id, "found", now, stamp)
         elif item.state in {"ingested", "refused"} and _stamp(item) != (seen.size, seen.mtime_ns):
             self._ledger.move(item, "found", now, "it changed", stamp)
-        elif item.state == "refused" and item.detail.get("code") in _PASSING:
+        elif item.state == "refused" and self._may_pass_now(item, store):
             self._ledger.move(item, "found", now, "it is there again", {**stamp, "code": ""})
+
+    def _may_pass_now(self, item: Item, store: str) -> bool:
+        code = item.detail.get("code")
+        path = self._sources[store].folder / item.id.removeprefix(f"{store}/")
+        return code in _PASSING or (code == "no_permission" and os.access(path, os.R_OK))
 
     def _refuse(self, item_id: str, reason: str, now: datetime) -> None:
         self._ledger.add("file", item_id, "found", now, {})
@@ -125,6 +141,7 @@ class Intake:
     def order(self, catalogue: Catalogue, private: tuple[Endpoint, ...], now: datetime) -> None:
         """Orders the reading of every file that was found, some files to a job."""
         for source in self._sources.values():
+            self._reconsider(source, _meaning(source, catalogue, private), now)
             found = [
                 item
                 for item in self._ledger.find("file", "found")
@@ -135,6 +152,16 @@ class Intake:
             packs = [others[i : i + _FILES_A_JOB] for i in range(0, len(others), _FILES_A_JOB)]
             for pack in packs + suspects:
                 self._order(source, pack, catalogue, private, now)
+
+    def _reconsider(self, source: Source, meaning: str, now: datetime) -> None:
+        """Finds files again that were read under another profile or catalogue."""
+        if self._meanings.get(source.name) == meaning:
+            return
+        self._meanings[source.name] = meaning
+        for item in self._ledger.find("file", "ingested", "refused"):
+            read_as = item.detail.get("meaning", meaning)
+            if item.detail.get("store") == source.name and read_as != meaning:
+                self._ledger.move(item, "found", now, "its profile or the catalogue changed")
 
     def _order(
         self,
@@ -160,7 +187,8 @@ class Intake:
         with self._ledger.transaction():
             self._workers.submit(job_id, order, now)
             for item in items:
-                self._ledger.move(item, "queued", now)
+                meaning: Detail = {"meaning": self._meanings[source.name]}
+                self._ledger.move(item, "queued", now, "", meaning)
 
     def book(self, results: Sequence[FileResult], now: datetime) -> None:
         """Books what became of the files of a job; call it in the job's transaction."""
@@ -172,6 +200,9 @@ class Intake:
                 # Not found again at once: what is known of it is old. The next sweep that sees it
                 # at rest finds it with its new size and time.
                 self._ledger.move(item, "refused", now, _CHANGED, {"code": "changed"})
+                continue
+            if result.code == "gone" and item.detail.get("part"):
+                self._ledger.move(item, "ingested", now, "the file is gone; what was read stays")
                 continue
             counts = result.model_dump(exclude={"item", "changed", "refused"})
             state = "refused" if result.refused else "ingested"
@@ -201,6 +232,17 @@ class Intake:
         """
         unread = self._ledger.find("file", "found", "queued")
         return self._settling or any(item.detail.get("store") in self._sources for item in unread)
+
+
+def _meaning(source: Source, catalogue: Catalogue, private: tuple[Endpoint, ...]) -> str:
+    # What the same bytes would mean: the profile as it is now, the catalogue, the silo's own.
+    digest = hashlib.sha256(catalogue.to_bytes())
+    for endpoint in private:
+        digest.update(endpoint.to_bytes())
+    if source.profile:
+        with suppress(OSError):  # a profile that cannot be read is refused by the worker, by name
+            digest.update(Path(source.profile).read_bytes())
+    return digest.hexdigest()
 
 
 def _stamp(item: Item) -> tuple[object, object]:

@@ -21,12 +21,19 @@ def open_trust(folder: Path, root_sha256: str, ledger: Ledger, now: datetime) ->
     """Builds the set of trusted documents from what enrolment pinned and what came since.
 
     Raises:
-        Refused: A pinned document is no longer valid (a code of `Trusted`).
+        Refused: A pinned document is not valid (a code of `Trusted`); an expired roster is only
+            left out, since a newer one may be on its way.
         OSError: A pinned document cannot be read.
     """
     trusted = Trusted((folder / "root.json").read_bytes(), root_sha256, now)
     roster = ledger.document("roster", "current") or (folder / "roster.json").read_bytes()
-    trusted.take_roster(roster, now, ledger.floor("roster"))
+    try:
+        trusted.take_roster(roster, now, ledger.floor("roster"))
+    except Refused as error:
+        if error.code != "expired":
+            raise
+        # Without a roster nothing is sealed; a newer one may wait in the inbox.
+        log.trouble(_log, "the roster expired", why=error.reason)
     catalogue = ledger.document("catalogue", "current") or (folder / "catalogue.json").read_bytes()
     trusted.take_catalogue(catalogue, ledger.floor("catalogue"))
     for item in ledger.find("plan", "accepted"):

@@ -50,7 +50,8 @@ class Snapshots:
         if not parts:
             return
         snapshot = _snapshot_id(parts, plan)
-        if not self._ledger.add("snapshot", snapshot, "wanted", now, {"parts": len(parts)}):
+        times = self._want(snapshot, len(parts), now)
+        if not times:
             return
         order = SnapshotOrder(
             snapshot=snapshot,
@@ -59,7 +60,21 @@ class Snapshots:
             cache=str(self._cache),
             folder=str(self._folder / snapshot),
         )
-        self._workers.submit(f"snapshot-{snapshot[:16]}", order, now)
+        self._workers.submit(f"snapshot-{snapshot[:16]}-{times}", order, now)
+
+    def _want(self, snapshot: str, parts: int, now: datetime) -> int:
+        """Returns how often the snapshot was wanted, if it must be frozen now; else 0."""
+        if self._ledger.add("snapshot", snapshot, "wanted", now, {"parts": parts, "times": 1}):
+            return 1
+        item = self._ledger.get("snapshot", snapshot)
+        if item is None or item.state not in {"frozen", "scored"}:
+            return 0
+        if (self._folder / snapshot).exists():
+            return 0
+        # The files are again as they were long ago, and that snapshot was cleared away.
+        times = int(str(item.detail["times"])) + 1
+        self._ledger.move(item, "wanted", now, "it was cleared away", {"times": times})
+        return times
 
     def ready(self, plan: Plan) -> Ready | None:
         """Returns the snapshot of the files as they are now if it is frozen."""
@@ -103,12 +118,17 @@ class Snapshots:
             detail: Detail = {"compounds": result.compounds, "labels": labels}
             self._ledger.move(item, "frozen", now, "", detail)
             log.event(_log, "snapshot frozen", compounds=result.compounds)
+        if item is not None and self._ledger.scores(LOCAL, order.snapshot):
+            self._mark_scored(order.snapshot, now)  # it was scored before it was cleared away
 
     def book_baseline(self, order: BaselineOrder, result: Result, now: datetime) -> None:
         """Books the local-only scores; call it in the job's transaction."""
-        item = self._ledger.get("snapshot", order.snapshot)
+        self._ledger.put_scores(LOCAL, order.snapshot, _scores(result.scores))
+        self._mark_scored(order.snapshot, now)
+
+    def _mark_scored(self, snapshot: str, now: datetime) -> None:
+        item = self._ledger.get("snapshot", snapshot)
         if item is not None and item.state == "frozen":
-            self._ledger.put_scores(LOCAL, order.snapshot, _scores(result.scores))
             self._ledger.move(item, "scored", now)
 
     def give_up(self, order: SnapshotOrder | BaselineOrder, reason: str, now: datetime) -> None:

@@ -18,8 +18,8 @@ _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
     },
     "snapshot": {
         "wanted": frozenset({"frozen", "failed"}),
-        "frozen": frozenset({"scored", "failed"}),
-        "scored": frozenset(),
+        "frozen": frozenset({"scored", "failed", "wanted"}),
+        "scored": frozenset({"wanted"}),
         "failed": frozenset(),
     },
     "job": {

@@ -67,6 +67,9 @@ def _ingest_one(
             return FileResult(item=file.item, changed=True)
     except FileNotFoundError:
         return FileResult(item=file.item, code="gone", refused="The file went away; drop it again.")
+    except PermissionError:
+        reason = "This user may not read the file; give it the permission, nothing else is needed."
+        return FileResult(item=file.item, code="no_permission", refused=reason)
     except OSError as error:
         reason = f"The file cannot be read: {error.strerror}. Check its permissions."
         return FileResult(item=file.item, code="unreadable_file", refused=reason)

@@ -287,3 +287,55 @@ def test_results_of_files_that_nobody_waits_for_are_ignored(house: "House", desk
     desk.look(2)
     desk.read(_used("files/a.csv"), _used("files/unknown.csv"))
     assert desk.states() == {"files/a.csv": "found"}
+
+
+def test_another_catalogue_or_profile_reads_the_files_again(house: "House", desk: Desk) -> None:
+    _drop(house, "a.csv")
+    desk.look(2)
+    desk.order()
+    desk.read(FileResult(item="files/a.csv", part="p1", read=1, used=1))
+    assert desk.order() == []
+    newer = house.consortium.catalogue.model_copy(update={"version": 99})
+    house.intake.order(newer, (), house.now)
+    assert desk.states() == {"files/a.csv": "queued"}
+    desk.read(FileResult(item="files/a.csv", part="p2", read=1, used=1))
+    assert house.item("file", "files/a.csv").detail["part"] == "p2"
+
+
+def test_what_was_read_of_a_file_stays_when_it_is_gone(house: "House", desk: Desk) -> None:
+    _drop(house, "a.csv")
+    desk.look(2)
+    desk.order()
+    desk.read(FileResult(item="files/a.csv", part="p1", read=1, used=1))
+    house.intake.order(house.consortium.catalogue.model_copy(update={"version": 99}), (), house.now)
+    desk.read(FileResult(item="files/a.csv", code="gone", refused="It went away."))
+    item = house.item("file", "files/a.csv")
+    assert (item.state, item.detail["part"], item.detail["used"]) == ("ingested", "p1", 1)
+
+
+def test_a_file_that_never_rests_holds_learning_up_for_a_while_only(
+    house: "House", desk: Desk
+) -> None:
+    assert house.intake.busy
+    for number in range(220):
+        _drop(house, "growing.csv", "a,b\n" * (number + 1))
+        assert desk.look()
+        if number == 100:
+            assert house.intake.busy
+    assert not house.intake.busy
+
+
+def test_a_file_without_permission_is_read_once_it_may_be(
+    house: "House", desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _drop(house, "a.csv")
+    desk.look(2)
+    desk.order()
+    desk.read(FileResult(item="files/a.csv", code="no_permission", refused="Not allowed."))
+    # Root may read everything, so the answer of the kernel is given here.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    desk.look(2)
+    assert desk.states() == {"files/a.csv": "refused"}
+    monkeypatch.undo()
+    desk.look(2)
+    assert desk.states() == {"files/a.csv": "found"}

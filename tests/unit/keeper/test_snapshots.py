@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,3 +119,23 @@ def test_without_local_scores_training_goes_on(house: "House", plan: "Plan") -> 
     house.snapshots.give_up(_baseline(house, plan), "Too few labels.", house.now)
     assert house.item("snapshot", order.snapshot).why == "Too few labels."
     assert house.snapshots.scored(plan) is not None
+
+
+def test_a_snapshot_that_was_cleared_away_is_frozen_again(house: "House", plan: "Plan") -> None:
+    _ingested(house, "files/a.csv", "p1")
+    order = _frozen(house, plan)
+    with house.ledger.transaction():
+        score = TaskScore(task="logd", metric="MAE", value=0.5, n_train=9, n_test=3)
+        house.snapshots.book_baseline(_baseline(house, plan), Result(scores=(score,)), house.now)
+    Path(order.folder).mkdir(parents=True)
+    house.snapshots.order(plan, house.now)
+    assert house.state("snapshot", order.snapshot) == "scored"
+    Path(order.folder).rmdir()
+    jobs = len(house.ledger.find("job"))
+    house.snapshots.order(plan, house.now)
+    assert house.state("snapshot", order.snapshot) == "wanted"
+    assert house.snapshots.ready(plan) is None
+    assert len(house.ledger.find("job")) == jobs + 1
+    with house.ledger.transaction():
+        house.snapshots.book_frozen(order, Result(compounds=9), house.now)
+    assert house.state("snapshot", order.snapshot) == "scored"  # its scores are still known
