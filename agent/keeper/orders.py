@@ -1,5 +1,6 @@
 """What the keeper orders from a worker, and what it gets back; both are JSON files in the job."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -71,34 +72,39 @@ class SnapshotOrder(Document):
     folder: str
 
 
-class BaselineOrder(Document):
+class TrainingOrder(Document):
+    """What every job that trains needs.
+
+    Attributes:
+        snapshot: The frozen snapshot's id.
+        folder: Where it is.
+        private: This silo's own endpoints.
+    """
+
+    snapshot: str
+    folder: str
+    plan: Plan
+    catalogue: Catalogue
+    private: tuple[Endpoint, ...]
+    settings: Settings
+
+
+class BaselineOrder(TrainingOrder):
     """Train the model that this silo could make alone, and score it on held-out compounds."""
 
     kind: Literal["baseline"] = "baseline"
-    snapshot: str
-    folder: str
-    plan: Plan
-    catalogue: Catalogue
-    private: tuple[Endpoint, ...]
-    settings: Settings
 
 
-class RoundOrder(Document):
+class RoundOrder(TrainingOrder):
     """Train from a round's base weights and pack the update."""
 
     kind: Literal["round"] = "round"
-    snapshot: str
-    folder: str
-    plan: Plan
-    catalogue: Catalogue
-    private: tuple[Endpoint, ...]
-    settings: Settings
     manifest: RoundManifest
     base: str
     private_weights: str
 
 
-class ReleaseOrder(Document):
+class ReleaseOrder(TrainingOrder):
     """Check a release's weights, fit the personal model, export it, score it and the active one.
 
     Attributes:
@@ -110,12 +116,6 @@ class ReleaseOrder(Document):
 
     kind: Literal["release"] = "release"
     release_id: str
-    snapshot: str
-    folder: str
-    plan: Plan
-    catalogue: Catalogue
-    private: tuple[Endpoint, ...]
-    settings: Settings
     manifest: ReleaseManifest
     container: str
     weights: str
@@ -188,3 +188,7 @@ class Progress(Document):
     stage: str
     done: int
     total: int
+
+
+Report = Callable[[str, int, int], None]
+"""Told by the work how far it is: the stage, how much is done, how much there is in all."""

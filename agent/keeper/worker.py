@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from agent.keeper.orders import (
     Order,
     Progress,
     ReleaseOrder,
+    Report,
     Result,
     RoundOrder,
     SnapshotOrder,
@@ -29,8 +29,6 @@ _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _NICE = 10  # chemists' answers come first
 _LOCK_TRIES = 50
-
-Report = Callable[[str, int, int], None]
 
 
 def work(folder: Path, parent: int) -> None:

@@ -8,8 +8,7 @@ from agent.assays.endpoints import EndpointIndex
 from agent.assays.parts import PartSummary, Source, write_part
 from agent.errors import OnggiError, Refused
 from agent.files import sha256_file
-from agent.keeper.orders import FileOrder, FileResult, IngestOrder, Result
-from agent.keeper.worker import Report
+from agent.keeper.orders import FileOrder, FileResult, IngestOrder, Report, Result
 from agent.stores.profile import KMELLODDY, Profile, load_profile
 from agent.stores.readers import read
 

@@ -12,7 +12,7 @@ from agent.assays.endpoints import PRIVATE, EndpointIndex, transform
 from agent.assays.snapshot import Snapshot
 from agent.errors import Refused
 from agent.features.rows import Features
-from agent.keeper.orders import BaselineOrder, ReleaseOrder, RoundOrder, TaskScore
+from agent.keeper.orders import TaskScore, TrainingOrder
 from agent.keeper.work.snapshot import load_features
 from agent.learning.score import Score
 from agent.learning.tasks import Labels, TaskSpec, scaled_task
@@ -66,7 +66,7 @@ class Problem:
         )
 
 
-def load_problem(order: BaselineOrder | RoundOrder | ReleaseOrder) -> Problem:
+def load_problem(order: TrainingOrder) -> Problem:
     """Loads the frozen snapshot of an order.
 
     Raises:

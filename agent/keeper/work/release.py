@@ -10,10 +10,9 @@ from agent.clock import now, to_text
 from agent.errors import Refused
 from agent.features.reference import reference_sha256
 from agent.files import write_atomic
-from agent.keeper.orders import ReleaseOrder, Result, TaskScore
+from agent.keeper.orders import ReleaseOrder, Report, Result, TaskScore
 from agent.keeper.work.problem import Problem, load_problem, task_spec
 from agent.keeper.work.train import finetune, held_out_scores, private_heads
-from agent.keeper.worker import Report
 from agent.learning.export import export_onnx
 from agent.learning.score import Score, predict, score_tasks
 from agent.releases import folder as release_folder

@@ -8,8 +8,7 @@ from agent.assays.snapshot import build_snapshot
 from agent.errors import Refused
 from agent.features.cache import FeatureCache
 from agent.features.rows import Features
-from agent.keeper.orders import Result, SnapshotOrder
-from agent.keeper.worker import Report
+from agent.keeper.orders import Report, Result, SnapshotOrder
 
 _FEATURES = "features.npz"
 

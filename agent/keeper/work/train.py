@@ -12,9 +12,8 @@ from agent.errors import Refused
 from agent.features.reference import reference_sha256
 from agent.features.spec import spec_sha256
 from agent.files import write_atomic
-from agent.keeper.orders import BaselineOrder, Result, RoundOrder, Settings
+from agent.keeper.orders import BaselineOrder, Report, Result, RoundOrder, Settings
 from agent.keeper.work.problem import Problem, load_problem
-from agent.keeper.worker import Report
 from agent.learning import train
 from agent.learning.score import Score, predict, score_tasks
 from agent.wire.documents import Plan, Recipe
