@@ -21,14 +21,10 @@ ROWS |= {("silo-b", PRIVATE)}
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "agent", "demo"),
-            *("--folder", str(folder), "--json", str(folder.with_suffix(".json"))),
-        ],
-        stdout=folder.with_suffix(".out").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
+    json_path = str(folder.with_suffix(".json"))
+    command = [sys.executable, "-m", "agent", "demo", "--folder", str(folder), "--json", json_path]
+    with folder.with_suffix(".out").open("wb") as out:
+        return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
 
 
 def figures(folder: Path) -> dict[str, Any]:
