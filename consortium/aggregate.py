@@ -15,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.errors import Refused
+from agent.wire.documents import Recipe
 from agent.wire.envelope import Header, Unsealer, open_blob
+from agent.wire.network import HEAD
 from agent.wire.update import Shapes, Weights, group_of, unpack
 
-# Weights are of order one. An update that moves one by more is a fault or an attack, and a few
-# such could make the sum overflow float32.
-MAX_STEP = 1e3
+# Bounds of one silo's step, whatever weight it claims: past them it is a fault or an attack. Adam
+# (Kingma and Ba 2015, section 2.1) moves a weight by about the learning rate a batch, so 10 is 5000
+# batches straight on at 0.002, while the weights themselves are of order one. Only the bias of a
+# head has far to go: to its endpoint's own level, which may be 100 percent.
+MAX_STEP = 100.0
+MAX_MEAN_STEP = 10.0
 
 
 class Sealed(Protocol):
@@ -87,7 +92,9 @@ class Aggregate:
     refused: Mapping[str, str]
 
 
-def aggregate(envelopes: Iterable[Sealed], recipient: Unsealer, shapes: Shapes) -> Aggregate:
+def aggregate(
+    envelopes: Iterable[Sealed], recipient: Unsealer, shapes: Shapes, recipe: Recipe
+) -> Aggregate:
     """Opens envelopes one at a time and averages them; a bad one is left out.
 
     In memory at once: the sums and one update, about four updates' size at the peak.
@@ -96,13 +103,14 @@ def aggregate(envelopes: Iterable[Sealed], recipient: Unsealer, shapes: Shapes) 
         envelopes: In the silos' order.
         recipient: The round's sealing key.
         shapes: Every shared tensor and its shape.
+        recipe: Says how much a silo may count.
     """
     sums = Sums()
     counted: list[str] = []
     refused: dict[str, str] = {}
     for envelope in envelopes:
         try:
-            products, weight = _open(envelope, recipient, shapes)
+            products, weight = _open(envelope, recipient, shapes, recipe)
         except Refused as refusal:
             refused[envelope.envelope_id] = refusal.reason
             continue
@@ -112,16 +120,44 @@ def aggregate(envelopes: Iterable[Sealed], recipient: Unsealer, shapes: Shapes) 
 
 
 def _open(
-    envelope: Sealed, recipient: Unsealer, shapes: Shapes
+    envelope: Sealed, recipient: Unsealer, shapes: Shapes, recipe: Recipe
 ) -> tuple[Weights, dict[str, float]]:
     with envelope.open() as blob:
         # Not kept in a name: the payload must be gone before the next tensors come.
-        products, weight = unpack(open_blob(envelope.header, blob, recipient), shapes)
-    for name, tensor in products.items():
-        farthest = max(tensor.max(initial=0.0), -tensor.min(initial=0.0))
-        if farthest > MAX_STEP * weight[group_of(name)]:
-            raise Refused("implausible", f"The update moves {name} by more than {MAX_STEP:g}.")
+        products, weight = unpack(
+            open_blob(envelope.header, blob, recipient), shapes, recipe.weight_cap
+        )
+    check_update(products, weight, recipe)
     return products, weight
+
+
+def check_update(products: Weights, weight: Mapping[str, float], recipe: Recipe) -> None:
+    """Checks what a silo could use to own the model: its weights and how far it steps.
+
+    Args:
+        products: w * delta by tensor.
+        weight: w by group, each within the recipe's cap.
+        recipe: With `uniform` weighting every weight is exactly 1.
+
+    Raises:
+        Refused: `bad_weight`, or `implausible`.
+    """
+    if recipe.weighting == "uniform" and any(value != 1.0 for value in weight.values()):
+        raise Refused("bad_weight", "Every silo counts alike in this plan; the weight must be 1.")
+    for name, tensor in products.items():
+        size, own = np.abs(tensor), weight[group_of(name)]
+        if size.max(initial=0.0) > MAX_STEP * own:
+            raise Refused("implausible", f"The update moves {name} by more than {MAX_STEP:g}.")
+        if _is_level(name) or not size.size:
+            continue
+        if size.mean(dtype=np.float64) > MAX_MEAN_STEP * own:
+            raise Refused(
+                "implausible", f"The update moves {name} by more than {MAX_MEAN_STEP:g} on average."
+            )
+
+
+def _is_level(name: str) -> bool:
+    return name.startswith(HEAD) and name.endswith(".bias")
 
 
 def step(base: Weights, delta: Weights, momentum: Weights, decay: float) -> tuple[Weights, Weights]:

@@ -16,6 +16,8 @@ from agent.wire.signed import Signer, sign
 from consortium.tables import AnswerRow
 
 _logger = logging.getLogger(__name__)
+# Evidence enough; past it a silo that sends header after header would fill the disk.
+MAX_KEPT_HEADERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,11 @@ class Registrar:
         return answer
 
     def refuse(self, session: Session, subject: Subject, why: Refused, now: datetime) -> Answer:
-        """Refuses an envelope for good."""
+        """Refuses an envelope for good.
+
+        Of the headers that one silo had refused in one round (or outside of any), the first
+        `MAX_KEPT_HEADERS` are kept; further ones are answered, and neither stored nor logged.
+        """
         refusal = Refusal(
             consortium=self._consortium,
             silo=subject.silo,
@@ -84,6 +90,8 @@ class Registrar:
         )
         document = sign("refusal", refusal.to_bytes(), self._aggregator)
         answer = Answer("refusal", why.code, document)
+        if subject.header is not None and _kept_headers(session, subject) >= MAX_KEPT_HEADERS:
+            return answer
         session.add(_row(_next_index(session), subject, answer, now))
         log.trouble(
             _logger,
@@ -106,6 +114,15 @@ def first_answer(session: Session, envelope_id: str, silo: str) -> Answer | None
     if row is None:
         return None
     return Answer("receipt" if row.kind == "receipt" else "refusal", row.code, row.document)
+
+
+def _kept_headers(session: Session, subject: Subject) -> int:
+    kept = select(func.count()).where(
+        AnswerRow.silo == subject.silo,
+        AnswerRow.round_id.is_not_distinct_from(subject.round_id),
+        AnswerRow.header.is_not(None),
+    )
+    return session.scalar(kept) or 0
 
 
 def _next_index(session: Session) -> int:

@@ -15,6 +15,7 @@ from agent.wire.documents import Feed
 from agent.wire.request import OFFSET, RECEIPT_TYPE, REFUSAL_TYPE
 from consortium.answers import Answer
 from consortium.auth import Claim, authenticate
+from consortium.certificate import is_loopback
 from consortium.enrol import Enrolment
 from consortium.envelopes import Desk, Known, WrongOffset
 from consortium.faults import install, problem, refused
@@ -101,15 +102,24 @@ def _open_routes(store: Store, enrolment: Enrolment, time: Clock) -> APIRouter:
         return Response(answer, media_type="application/json")
 
     @router.get("/v1/status")
-    def status() -> Response:
+    def status(request: Request) -> Response:
+        _check_local(request)
         with store.reading() as session:
-            return JSONResponse(read_status(session, enrolment.consortium))
+            return JSONResponse(read_status(session, enrolment.consortium, time()))
 
     @router.get("/healthz")
     async def healthz() -> Response:
         return JSONResponse({"status": "ok"})
 
     return router
+
+
+def _check_local(request: Request) -> None:
+    # Who takes part, and whose updates counted, is nobody's business outside this machine.
+    if request.client is None or not is_loopback(request.client.host):
+        raise Refused(
+            "loopback_only", "Ask on the aggregator's own host, or run `onggi-aggregator status`."
+        )
 
 
 def _published_routes(store: Store, folder: Folder, door: Door) -> APIRouter:
@@ -123,7 +133,7 @@ def _published_routes(store: Store, folder: Folder, door: Door) -> APIRouter:
     @router.get("/v1/feed")
     async def feed(
         caller: Annotated[Caller, Depends(door)],
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
         wait_s: Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S)] = 0.0,
     ) -> Response:
         found = await _wait_for_items(store, caller.silo, after, wait_s)

@@ -55,8 +55,11 @@ def authenticate(session: Session, claim: Claim, now: datetime) -> str:
     if not _NONCE.fullmatch(nonce) or not _SIGNATURE.fullmatch(signature):
         raise Refused("unsigned_request", "The request's nonce or signature is malformed.")
     member = session.get(MemberRow, silo)
-    if member is None or member.revoked or from_text(member.expires) <= now:
-        raise Refused("unknown_silo", f"No silo {silo!r} is enrolled here; enrol first.")
+    if member is None or not _in_force(member, now):
+        raise Refused(
+            "unknown_silo",
+            f"No silo {silo!r} is enrolled here, or no longer; enrol, or ask the consortium.",
+        )
     message = request_message(
         claim.method, claim.target, silo, time, nonce, sha256_bytes(claim.body)
     )
@@ -64,6 +67,11 @@ def authenticate(session: Session, claim: Claim, now: datetime) -> str:
     _check_time(time, now)
     _use_nonce(session, silo, nonce, now)
     return silo
+
+
+def _in_force(member: MemberRow, now: datetime) -> bool:
+    begun = from_text(member.not_before) <= now
+    return begun and now < from_text(member.expires) and not member.revoked
 
 
 def _named(headers: Mapping[str, str], name: str) -> str:

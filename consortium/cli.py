@@ -15,11 +15,13 @@ import click
 from agent import clock, log
 from agent.errors import EXIT_FAILED, OnggiError, Refused
 from agent.wire import strict_json
+from agent.wire.signed import Signer
 from agent.wire.token import encode_token, fingerprint
 from consortium.certificate import public_key_sha256
 from consortium.enrol import issue_token, make_token
 from consortium.folder import Folder, Settings, load_settings, load_signers
 from consortium.founding import found, root_sha256
+from consortium.membership import renew, revoke
 from consortium.plans import read_draft, sign_plan
 from consortium.serve import serve as run_server
 from consortium.status import describe, read_status
@@ -139,13 +141,13 @@ def status(root: Path, *, as_json: bool) -> None:
     folder = Folder(root)
     settings = load_settings(folder)
     with closing(Store(folder.database)) as store, store.reading() as session:
-        found = read_status(session, settings.consortium)
+        found = read_status(session, settings.consortium, clock.now())
     click.echo(json.dumps(found, indent=2) if as_json else describe(found))
 
 
 @main.group("roster")
 def roster_group() -> None:
-    """Shows who takes part."""
+    """Shows and changes who takes part."""
 
 
 @roster_group.command("list")
@@ -164,6 +166,27 @@ def roster_list(root: Path, *, as_json: bool) -> None:
         click.echo(f"{member.silo}\t{member.legal_entity or '-'}\t{standing}")
 
 
+@roster_group.command("renew")
+@_folder
+def roster_renew(root: Path) -> None:
+    """Lets every silo that is not revoked stay for another year."""
+    settings, offline = _authority(root)
+    with _opened(root) as store, store.writing() as session:
+        known = renew(session, settings.consortium, offline, clock.now())
+    click.echo(f"Roster version {known.version} of {known.consortium}, until {known.expires}")
+
+
+@roster_group.command("revoke")
+@click.argument("silo")
+@_folder
+def roster_revoke(silo: str, root: Path) -> None:
+    """Shuts SILO out for good: it cannot connect, and what is held of it is not counted."""
+    settings, offline = _authority(root)
+    with _opened(root) as store, store.writing() as session:
+        known = revoke(session, silo, settings.consortium, offline, clock.now())
+    click.echo(f"Revoked {silo}; roster version {known.version} says so.")
+
+
 @main.command("fingerprint")
 @click.argument("silo")
 @_folder
@@ -175,6 +198,11 @@ def show_fingerprint(silo: str, root: Path) -> None:
         raise Refused("unknown_silo", f"No silo {silo!r} is enrolled here.")
     keys = (member.sign_key, member.seal_key, member.courier_key)
     click.echo(fingerprint(root_sha256(Folder(root)), *keys))
+
+
+def _authority(root: Path) -> tuple[Settings, Signer]:
+    folder = Folder(root)
+    return load_settings(folder), load_signers(folder).offline
 
 
 def _opened(root: Path) -> closing[Store]:

@@ -67,7 +67,7 @@ def sum_up(
     envelopes = (
         AtRest(row.envelope_id, row.header, trusted, blobs / row.envelope_id) for row in rows
     )
-    return aggregate(envelopes, key, shapes)
+    return aggregate(envelopes, key, shapes, plan.recipe)
 
 
 def move(

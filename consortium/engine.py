@@ -28,7 +28,15 @@ from consortium.objects import put_object
 from consortium.opening import Opener, Running, key_path
 from consortium.publish import Result, publish_release
 from consortium.rounds import Attempt, decide, is_last, releases_after
-from consortium.store import Store, envelopes_of, held_count, latest_round, roster
+from consortium.store import (
+    Store,
+    envelopes_of,
+    held_count,
+    latest_round,
+    newest,
+    roster,
+    standing,
+)
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
 
 _logger = logging.getLogger(__name__)
@@ -85,12 +93,14 @@ class Engine:
         with self._store.reading() as session:
             latest = latest_round(session, running.plan.plan_id)
             held = held_count(session, latest.round_id) if latest else 0
+            in_standing = standing(session)
         if latest is None:
             return self._begin(running, now)
         manifest = RoundManifest.parse(latest.payload)
         if latest.state == "closed":
             return self._finish(running, manifest, now)
-        decision = decide(held, running.plan.quorum, manifest, now)
+        expected = len(in_standing.intersection(manifest.participants))
+        decision = decide(held, expected, running.plan.quorum, manifest, now)
         if decision == "close":
             self._close(manifest, now)
         elif decision == "abort":
@@ -138,7 +148,7 @@ class Engine:
             return True
         with self._store.reading() as session:
             rows = envelopes_of(session, manifest.round_id, "held")
-            trusted = roster(session)
+            trusted, seen = roster(session), newest(session, "roster").number
             momentum = session.get_one(PlanRow, plan.plan_id).momentum_sha256
         outcome = sum_up(rows, trusted, self._folder.blobs, key, plan)
         if len(outcome.counted) < plan.quorum:
@@ -146,6 +156,8 @@ class Engine:
             return True
         new = move(self._folder, plan, manifest, outcome.delta, momentum)
         with self._store.writing() as session:
+            if newest(session, "roster").number != seen:
+                return True  # a silo may have been revoked meanwhile: sum up anew
             self._refuse(session, outcome.refused, now)
             _count(session, outcome.counted)
             self._publish(session, running, manifest, new, now)

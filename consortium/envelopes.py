@@ -1,7 +1,8 @@
 """Envelopes at the door: admitted by header, kept piece by piece, answered with a signature.
 
 Nothing is acknowledged before it is durable, and every answer is stored before it is sent, so the
-same question always gets the same answer, byte for byte, whatever was killed in between.
+same question always gets the same answer, byte for byte, whatever was killed in between (but for
+refused headers past the bound that `answers` sets a silo).
 """
 
 import os

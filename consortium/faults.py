@@ -20,6 +20,7 @@ _STATUS = {
     "unknown_object": HTTPStatus.NOT_FOUND,
     "unknown_round": HTTPStatus.NOT_FOUND,
     "not_participant": HTTPStatus.FORBIDDEN,
+    "loopback_only": HTTPStatus.FORBIDDEN,
     "wrong_id": HTTPStatus.BAD_REQUEST,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }

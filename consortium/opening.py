@@ -1,19 +1,24 @@
 """Opens a round: a fresh sealing key on disk, then the manifest that names it in the feed."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from agent import log
 from agent.clock import from_text
 from agent.files import sha256_bytes
 from agent.keys import new_sealing
 from agent.wire.documents import ObjectRef, Plan
 from agent.wire.signed import Signer
 from consortium.publish import publish_round
-from consortium.rounds import Attempt, make_manifest, round_id
+from consortium.rounds import Attempt, Start, invited, make_manifest, round_id
+from consortium.store import spoilt, standing
 from consortium.tables import PlanRow
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +54,26 @@ class Opener:
     def open(
         self, session: Session, running: Running, attempt: Attempt, base: ObjectRef, now: datetime
     ) -> None:
-        """Opens an attempt in the caller's transaction, or ends the plan when its time is over."""
+        """Opens an attempt in the caller's transaction, or ends the plan.
+
+        It ends as `expired` when its time is over, and as `stalled` when its quorum cannot be met
+        any more or bad updates spoilt this round too often.
+        """
         plan = running.plan
         if now >= from_text(plan.expires):
             session.get_one(PlanRow, plan.plan_id).state = "expired"
+            return
+        failed = spoilt(session, plan.plan_id, attempt.number)
+        participants = invited(plan, standing(session), failed)
+        if participants is None:
+            session.get_one(PlanRow, plan.plan_id).state = "stalled"
+            log.trouble(_logger, "plan_stalled", plan=plan.plan_id, round=attempt.number)
             return
         path = key_path(self._round_keys, round_id(plan.plan_id, attempt))
         # Left by a kill before the commit: no manifest names it, so nothing was sealed for it.
         path.unlink(missing_ok=True)
         key = new_sealing("round")
         key.save(path)
-        manifest = make_manifest(plan, running.sha256, attempt, base, key.public_hex, now)
+        start = Start(participants, base, key.public_hex)
+        manifest = make_manifest(plan, running.sha256, attempt, start, now)
         publish_round(session, manifest, self._aggregator)

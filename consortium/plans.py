@@ -18,6 +18,7 @@ from agent.errors import Refused, Stop
 from agent.wire import strict_json
 from agent.wire.documents import (
     Catalogue,
+    Count,
     Document,
     FeatureSpec,
     Finite,
@@ -60,7 +61,7 @@ class Draft(Document):
     """
 
     plan_id: Name
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Count = 1
     endpoints: tuple[str, ...] = ()
     features: FeatureSpec | None = None
     reference_sha256: Sha256 | None = None
@@ -78,7 +79,7 @@ class Draft(Document):
     )
     privacy: Privacy = Privacy()
     participants: tuple[Name, ...] = ()
-    quorum: Annotated[int, Field(ge=1)] | None = None
+    quorum: Count | None = None
     round_deadline_s: Annotated[Finite, Field(gt=0)] = 86_400.0
     valid_days: Annotated[Finite, Field(gt=0, le=3650)] = 90.0
     fold_key: Sha256 | None = None

@@ -74,8 +74,8 @@ def publish(
     return row
 
 
-def publish_roster(session: Session, consortium: str, offline: Signer, now: datetime) -> None:
-    """Publishes the roster of all members as the next version."""
+def publish_roster(session: Session, consortium: str, offline: Signer, now: datetime) -> Roster:
+    """Publishes the roster of all members as the next version, and returns it."""
     version = session.scalar(
         select(func.count()).select_from(PublishedRow).where(PublishedRow.kind == "roster")
     )
@@ -99,6 +99,7 @@ def publish_roster(session: Session, consortium: str, offline: Signer, now: date
         ),
     )
     publish(session, "roster", roster, offline)
+    return roster
 
 
 def publish_plan(session: Session, plan: Plan, offline: Signer) -> None:

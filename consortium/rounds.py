@@ -4,9 +4,12 @@
     collecting -> aborted                  too few at the deadline
     closed -> aborted                      too few could be opened, or the sealing key is lost
 
-An aborted round is tried again as a new attempt: new id, new sealing key, same base.
+An aborted round is tried again as a new attempt: new id, new sealing key, same base. Silos whose
+updates could not be used sit out the further attempts at that round, as far as the plan's quorum
+allows.
 """
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -15,6 +18,8 @@ from agent.clock import from_text, to_text
 from agent.wire.documents import ObjectRef, Plan, RoundManifest
 
 Decision = Literal["wait", "close", "abort"]
+# Attempts at one round that bad updates spoil before the plan is given up.
+MOST_SPOILT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +38,59 @@ class Attempt:
         return Attempt(self.number + 1, 1)
 
 
-def decide(held: int, quorum: int, manifest: RoundManifest, now: datetime) -> Decision:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a round begins with.
+
+    Attributes:
+        participants: Silos that may take part.
+        base: The weights to start from.
+        seal_key: The round's public sealing key, in hexadecimal.
+    """
+
+    participants: tuple[str, ...]
+    base: ObjectRef
+    seal_key: str
+
+
+def decide(
+    held: int, expected: int, quorum: int, manifest: RoundManifest, now: datetime
+) -> Decision:
     """Says what becomes of a collecting round.
 
     Args:
-        held: How many whole envelopes are here.
+        held: How many whole envelopes of silos in good standing are here.
+        expected: How many of the round's participants are in good standing.
         quorum: How many the plan asks for.
         manifest: The round's manifest.
         now: The time.
     """
-    if held >= len(manifest.participants):
+    if held >= max(expected, quorum):
         return "close"
     if now < from_text(manifest.deadline):
         return "wait"
     return "close" if held >= quorum else "abort"
+
+
+def invited(plan: Plan, standing: Set[str], spoilt: Sequence[Set[str]]) -> tuple[str, ...] | None:
+    """Says who takes part in the next attempt at a round, or None when the plan must end.
+
+    The quorum is the plan's, which the offline keys signed; it is never lowered.
+
+    Args:
+        plan: The plan.
+        standing: Silos that are enrolled and not revoked.
+        spoilt: The silos whose updates could not be used, for each aborted attempt at this round
+            that had such.
+    """
+    left = tuple(silo for silo in plan.participants if silo in standing)
+    if len(left) < plan.quorum:
+        return None
+    faulty = set().union(*spoilt)
+    good = tuple(silo for silo in left if silo not in faulty)
+    if len(good) >= plan.quorum:
+        return good
+    return left if len(spoilt) < MOST_SPOILT else None
 
 
 def releases_after(plan: Plan, number: int) -> bool:
@@ -60,12 +104,7 @@ def is_last(plan: Plan, number: int) -> bool:
 
 
 def make_manifest(
-    plan: Plan,
-    plan_sha256: str,
-    attempt: Attempt,
-    base: ObjectRef,
-    seal_key: str,
-    now: datetime,
+    plan: Plan, plan_sha256: str, attempt: Attempt, start: Start, now: datetime
 ) -> RoundManifest:
     """Writes the manifest of a round that opens now.
 
@@ -79,10 +118,10 @@ def make_manifest(
         plan_sha256=plan_sha256,
         number=attempt.number,
         attempt=attempt.attempt,
-        base_sha256=base.sha256,
-        base_bytes=base.bytes,
-        seal_key=seal_key,
-        participants=plan.participants,
+        base_sha256=start.base.sha256,
+        base_bytes=start.base.bytes,
+        seal_key=start.seal_key,
+        participants=start.participants,
         opens=to_text(now),
         deadline=to_text(deadline),
     )

@@ -1,18 +1,28 @@
 """What an operator may see without a key: counts and ids, nothing else."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from agent.records import Json
-from agent.wire.documents import RoundManifest
-from consortium.store import members
+from agent.wire.documents import Plan, RoundManifest
+from consortium.membership import warnings
+from consortium.rounds import MOST_SPOILT
+from consortium.store import roster, standing
 from consortium.tables import AnswerRow, EnvelopeRow, PlanRow, ReleaseRow, RoundRow
 
 
-def read_status(session: Session, consortium: str) -> dict[str, Json]:
-    """Returns the state of the consortium; every list is in order of creation."""
+def read_status(session: Session, consortium: str, now: datetime) -> dict[str, Json]:
+    """Returns the state of the consortium; every list is in order of creation.
+
+    Args:
+        session: A transaction that sees one state.
+        consortium: This consortium.
+        now: The time, for what expires soon.
+    """
+    current = roster(session)
     rounds = session.scalars(
         select(RoundRow).order_by(RoundRow.plan_id, RoundRow.number, RoundRow.attempt)
     ).all()
@@ -20,8 +30,10 @@ def read_status(session: Session, consortium: str) -> dict[str, Json]:
     releases = session.scalars(select(ReleaseRow).order_by(ReleaseRow.version)).all()
     return {
         "consortium": consortium,
-        "members": [row.silo for row in members(session) if not row.revoked],
-        "plans": [{"plan_id": row.plan_id, "state": row.state} for row in plans],
+        "members": list[Json](sorted(standing(session))),
+        "roster": {"version": current.version, "expires": current.expires},
+        "warnings": list[Json](warnings(current, now)),
+        "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),
         "releases": [_release(row) for row in releases],
@@ -31,7 +43,8 @@ def read_status(session: Session, consortium: str) -> dict[str, Json]:
 def describe(status: Mapping[str, Json]) -> str:
     """Writes the status as lines for people."""
     lines = [f"Consortium {status['consortium']}: {len(_list(status, 'members'))} silos"]
-    lines += [f"plan {_text(one, 'plan_id', 'state')}" for one in _list(status, "plans")]
+    lines += [f"warning: {one['']}" for one in _list(status, "warnings")]
+    lines += [_plan_line(one) for one in _list(status, "plans")]
     for one in _list(status, "rounds"):
         counts = ", ".join(f"{len(_list(one, key))} {key}" for key in ("counted", "refused"))
         lines.append(f"round {_text(one, 'round_id', 'state')}, {one['held']} held, {counts}")
@@ -51,6 +64,27 @@ def _list(of: Mapping[str, Json], key: str) -> list[dict[str, Json]]:
 
 def _text(of: Mapping[str, Json], *keys: str) -> str:
     return " ".join(str(of[key]) for key in keys)
+
+
+def _plan(session: Session, row: PlanRow) -> Json:
+    why = _why_stalled(session, row) if row.state == "stalled" else ""
+    return {"plan_id": row.plan_id, "state": row.state, "why": why}
+
+
+def _why_stalled(session: Session, row: PlanRow) -> str:
+    plan = Plan.parse(row.payload)
+    left = len(standing(session).intersection(plan.participants))
+    if left < plan.quorum:
+        return f"{left} silos are left of its quorum of {plan.quorum}; publish a new plan."
+    return (
+        f"Bad updates spoilt {MOST_SPOILT} attempts at one round, and without the refused silos "
+        f"its quorum of {plan.quorum} is not met; have them mended, then publish a new plan."
+    )
+
+
+def _plan_line(one: Mapping[str, Json]) -> str:
+    why = f": {one['why']}" if one["why"] else ""
+    return f"plan {_text(one, 'plan_id', 'state')}{why}"
 
 
 def _round(session: Session, row: RoundRow) -> Json:

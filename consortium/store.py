@@ -13,7 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from agent.errors import Stop, TryLater
 from agent.wire.documents import Catalogue, Roster
 from agent.wire.signed import parse
-from consortium.tables import Base, EnvelopeRow, MemberRow, PublishedRow, RoundRow
+from consortium.tables import AnswerRow, Base, EnvelopeRow, MemberRow, PublishedRow, RoundRow
 
 _BUSY_MS = 30_000
 
@@ -124,6 +124,25 @@ def members(session: Session) -> Sequence[MemberRow]:
     return session.scalars(select(MemberRow).order_by(MemberRow.silo)).all()
 
 
+def standing(session: Session) -> frozenset[str]:
+    """Names the silos that are enrolled and not revoked."""
+    return frozenset(row.silo for row in members(session) if not row.revoked)
+
+
+def spoilt(session: Session, plan_id: str, number: int) -> Sequence[frozenset[str]]:
+    """Names the silos with bad updates, for each aborted attempt at a round that had such."""
+    found = session.execute(
+        select(RoundRow.attempt, AnswerRow.silo)
+        .join(AnswerRow, AnswerRow.round_id == RoundRow.round_id)
+        .where(RoundRow.plan_id == plan_id, RoundRow.number == number)
+        .where(RoundRow.state == "aborted", AnswerRow.code == "bad_update")
+    )
+    by_attempt: dict[int, set[str]] = {}
+    for attempt, silo in found:
+        by_attempt.setdefault(attempt, set()).add(silo)
+    return [frozenset(by_attempt[attempt]) for attempt in sorted(by_attempt)]
+
+
 def latest_round(session: Session, plan_id: str) -> RoundRow | None:
     """Returns the last attempt at the last round of a plan."""
     return session.scalars(
@@ -144,12 +163,14 @@ def envelopes_of(session: Session, round_id: str, state: str) -> Sequence[Envelo
 
 
 def held_count(session: Session, round_id: str) -> int:
-    """Counts the whole envelopes that wait to be aggregated."""
+    """Counts the whole envelopes that wait to be aggregated; a revoked silo's is not counted."""
     return (
         session.scalar(
             select(func.count())
             .select_from(EnvelopeRow)
+            .join(MemberRow, MemberRow.silo == EnvelopeRow.silo)
             .where(EnvelopeRow.round_id == round_id, EnvelopeRow.state == "held")
+            .where(MemberRow.revoked.is_(False))
         )
         or 0
     )

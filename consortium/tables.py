@@ -61,7 +61,11 @@ class PublishedRow(Base):
 
 
 class PlanRow(Base):
-    """A signed plan. States: `running`, `finished` (all rounds done), `expired`."""
+    """A signed plan.
+
+    States: `running`, `finished` (all rounds done), `expired`, `stalled` (its quorum cannot be met
+    any more, or bad updates spoilt a round too often).
+    """
 
     __tablename__ = "plans"
     plan_id: Mapped[str] = mapped_column(primary_key=True)

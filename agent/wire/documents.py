@@ -19,6 +19,8 @@ Moment = Annotated[
     str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$")
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# Bounded: a version of 2**63 would be a floor that no later document passes, nor SQLite keeps.
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class Document(BaseModel):
@@ -51,7 +53,7 @@ class Document(BaseModel):
 class RoleKeys(Document):
     """Which keys may sign for one role, and how many of them must."""
 
-    threshold: Annotated[int, Field(ge=1)]
+    threshold: Count
     keys: dict[Sha256, KeyHex]
 
 
@@ -64,7 +66,7 @@ class TrustRoot(Document):
 
     kind: Literal["root"] = "root"
     consortium: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Count
     roles: dict[str, RoleKeys]
     expires: Moment
 
@@ -87,7 +89,7 @@ class Roster(Document):
 
     kind: Literal["roster"] = "roster"
     consortium: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Count
     issued: Moment
     expires: Moment
     members: tuple[Member, ...]
@@ -132,7 +134,7 @@ class Catalogue(Document):
 
     kind: Literal["catalogue"] = "catalogue"
     consortium: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Count
     endpoints: tuple[Endpoint, ...]
 
 
@@ -160,7 +162,7 @@ class NetworkSpec(Document):
     kind: Literal["sparse_trunk"] = "sparse_trunk"
     hidden: tuple[Annotated[int, Field(ge=8, le=4096)], ...]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Recipe(Document):
@@ -168,6 +170,7 @@ class Recipe(Document):
 
     Attributes:
         weighting: How much a silo counts, by its number n of labelled compounds.
+        weight_cap: No silo counts for more, whatever it says of n; `uniform` is always 1.
         release_every: A release after every so many rounds, and after the last.
         finetune_epochs, finetune_rate: Each silo's personal copy of a release is trained for so
             many epochs at this fraction of the learning rate; it never leaves.
@@ -181,8 +184,9 @@ class Recipe(Document):
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
     weighting: Literal["uniform", "sqrt_n", "n"]
+    weight_cap: Annotated[float, Field(ge=1, le=1e6)] = 1000.0
     server_momentum: Annotated[float, Field(ge=0, lt=1)]
-    release_every: Annotated[int, Field(ge=1)]
+    release_every: Count
     finetune_epochs: Annotated[int, Field(ge=0, le=200)]
     finetune_rate: Annotated[float, Field(gt=0, le=1)] = 0.3
     personal_share: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -200,7 +204,7 @@ class Plan(Document):
     kind: Literal["plan"] = "plan"
     consortium: Name
     plan_id: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Count
     catalogue_sha256: Sha256
     endpoints: tuple[str, ...]
     features: FeatureSpec
@@ -209,7 +213,7 @@ class Plan(Document):
     recipe: Recipe
     privacy: Privacy
     participants: tuple[Name, ...]
-    quorum: Annotated[int, Field(ge=1)]
+    quorum: Count
     round_deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     fold_key: Sha256
     not_before: Moment
@@ -224,10 +228,10 @@ class RoundManifest(Document):
     round_id: Name
     plan_id: Name
     plan_sha256: Sha256
-    number: Annotated[int, Field(ge=1)]
-    attempt: Annotated[int, Field(ge=1)]
+    number: Count
+    attempt: Count
     base_sha256: Sha256
-    base_bytes: Annotated[int, Field(ge=1)]
+    base_bytes: Count
     seal_key: KeyHex
     participants: tuple[Name, ...]
     opens: Moment
@@ -240,15 +244,15 @@ class ReleaseManifest(Document):
     kind: Literal["release"] = "release"
     consortium: Name
     release_id: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Count
     channel: Literal["stable"] = "stable"
     plan_id: Name
     plan_sha256: Sha256
     round_id: Name
     weights_sha256: Sha256
-    weights_bytes: Annotated[int, Field(ge=1)]
+    weights_bytes: Count
     heads: tuple[str, ...]
-    contributors: Annotated[int, Field(ge=1)]
+    contributors: Count
     created: Moment
     expires: Moment
 
@@ -269,12 +273,12 @@ class UpdateCore(Document):
     type: Literal["update"] = "update"
     consortium: Name
     silo: Name
-    sequence: Annotated[int, Field(ge=1)]
-    roster_version: Annotated[int, Field(ge=1)]
+    sequence: Count
+    roster_version: Count
     roster_sha256: Sha256
     plan_id: Name
     round_id: Name
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Count
     base_sha256: Sha256
     feature_sha256: Sha256
     reference_sha256: Sha256
@@ -297,7 +301,7 @@ class Receipt(Document):
     silo: Name
     envelope_id: Sha256
     round_id: Name
-    log_index: Annotated[int, Field(ge=1)]
+    log_index: Count
     received: Moment
 
 
@@ -369,13 +373,13 @@ class ObjectRef(Document):
     """A blob of the repository by content."""
 
     sha256: Sha256
-    bytes: Annotated[int, Field(ge=1)]
+    bytes: Count
 
 
 class FeedItem(Document):
     """One thing the consortium published, in order; the document is base64 of its container."""
 
-    number: Annotated[int, Field(ge=1)]
+    number: Count
     kind: Literal["root", "roster", "catalogue", "plan", "round", "release"]
     document: str
     objects: tuple[ObjectRef, ...] = ()
@@ -385,4 +389,4 @@ class Feed(Document):
     """Answer of the feed route; it is only a list of signed things, and itself unsigned."""
 
     items: tuple[FeedItem, ...]
-    last: Annotated[int, Field(ge=0)]
+    last: Annotated[int, Field(ge=0, le=2**31 - 1)]

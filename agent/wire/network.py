@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from agent.errors import Refused
 from agent.wire.documents import FeatureSpec, NetworkSpec
-
-Weights = dict[str, npt.NDArray[np.float32]]
+from agent.wire.update import Weights as Weights
+from agent.wire.update import check_tensors
 
 TRUNK = "trunk."
 HEAD = "head."
@@ -110,21 +110,6 @@ def check_weights(
     """Checks that the weights are exactly those of this network, and finite.
 
     Raises:
-        Refused: `wrong_tensors`, `wrong_shape`, `wrong_dtype`, `not_finite`, or as
-            `expected_shapes`.
+        Refused: As `update.check_tensors` and `expected_shapes`.
     """
-    shapes = expected_shapes(network, features, heads)
-    if odd := sorted(set(shapes) ^ set(weights)):
-        what = "lack" if odd[0] in shapes else "have an unknown"
-        raise Refused("wrong_tensors", f"The weights {what} tensor {odd[0]!r}.")
-    for name, shape in shapes.items():
-        _check_tensor(name, weights[name], shape)
-
-
-def _check_tensor(name: str, tensor: npt.NDArray[np.float32], shape: tuple[int, ...]) -> None:
-    if tensor.dtype != np.float32:
-        raise Refused("wrong_dtype", f"Tensor {name!r} is {tensor.dtype}, not float32.")
-    if tensor.shape != shape:
-        raise Refused("wrong_shape", f"Tensor {name!r} is {tensor.shape}, not {shape}.")
-    if not bool(np.isfinite(tensor).all()):
-        raise Refused("not_finite", f"Tensor {name!r} holds a number that is not finite.")
+    check_tensors(weights, expected_shapes(network, features, heads))

@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float32]
 Weights = dict[str, Array]
 Shapes = Mapping[str, tuple[int, ...]]
 
-MAX_WEIGHT = 1e6
+DEFAULT_CAP = 1000.0  # as `Recipe.weight_cap`
 _DELTA, _WEIGHT = "delta/", "weight/"
 
 
@@ -39,7 +39,9 @@ def decode(content: bytes, shapes: Shapes) -> Weights:
     Raises:
         Refused: `bad_tensors`, `wrong_tensors` (names or shapes) or `not_finite`.
     """
-    return _checked(_load(content), shapes)
+    tensors = _load(content)
+    check_tensors(tensors, shapes)
+    return tensors
 
 
 def _load(content: bytes) -> Weights:
@@ -50,42 +52,52 @@ def _load(content: bytes) -> Weights:
     return tensors
 
 
-def _checked(tensors: Weights, shapes: Shapes) -> Weights:
-    if tensors.keys() != shapes.keys():
-        strange = sorted(tensors.keys() ^ shapes.keys())[:3]
-        raise Refused("wrong_tensors", f"Tensors missing or not asked for: {', '.join(strange)}.")
-    for name, tensor in tensors.items():
-        _check(name, tensor, shapes[name])
-    return tensors
+def check_tensors(tensors: Mapping[str, Array], shapes: Shapes) -> None:
+    """Checks that the tensors are exactly those asked for, in float32, and finite.
+
+    Raises:
+        Refused: `wrong_tensors` (names, types or shapes) or `not_finite`.
+    """
+    if odd := sorted(shapes.keys() ^ tensors.keys()):
+        what = "lack" if odd[0] in shapes else "have an unknown"
+        raise Refused("wrong_tensors", f"The weights {what} tensor {odd[0]!r}.")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.dtype != np.float32 or tensor.shape != shape:
+            found = f"{tensor.dtype}{tensor.shape}"
+            raise Refused("wrong_tensors", f"Tensor {name!r} is {found}, not float32{shape}.")
+        if not bool(np.isfinite(tensor).all()):
+            raise Refused("not_finite", f"Tensor {name!r} holds a number that is not finite.")
 
 
-def _check(name: str, tensor: Array, shape: tuple[int, ...]) -> None:
-    if tensor.dtype != np.float32 or tensor.shape != shape:
-        raise Refused(
-            "wrong_tensors", f"{name} is {tensor.dtype}{tensor.shape}, not float32{shape}."
-        )
-    if not np.isfinite(tensor).all():
-        raise Refused("not_finite", f"{name} contains NaN or infinity.")
+def pack(delta: Weights, weight: Mapping[str, float], cap: float = DEFAULT_CAP) -> bytes:
+    """Writes an update: w * delta for each tensor whose group has a weight, and the weights.
 
-
-def pack(delta: Weights, weight: Mapping[str, float]) -> bytes:
-    """Writes an update: w * delta for each tensor whose group has a weight, and the weights."""
+    Args:
+        delta: What training changed, by tensor.
+        weight: How much this silo counts, by group.
+        cap: The recipe's `weight_cap`; a weight above it is brought down to it.
+    """
+    capped = {group: min(value, cap) for group, value in weight.items()}
     tensors = {
-        _DELTA + name: np.asarray(tensor * weight[group_of(name)], dtype=np.float32)
+        _DELTA + name: np.asarray(tensor * capped[group_of(name)], dtype=np.float32)
         for name, tensor in delta.items()
-        if group_of(name) in weight
+        if group_of(name) in capped
     }
-    for group, value in weight.items():
+    for group, value in capped.items():
         tensors[_WEIGHT + group] = np.asarray([value], dtype=np.float32)
     return encode(tensors)
 
 
-def unpack(content: bytes, shapes: Shapes) -> tuple[Weights, dict[str, float]]:
+def unpack(
+    content: bytes, shapes: Shapes, cap: float = DEFAULT_CAP
+) -> tuple[Weights, dict[str, float]]:
     """Reads an update; groups may be missing as a whole, but never in part.
 
     Args:
         content: What `pack` wrote.
         shapes: Every shared tensor and its shape.
+        cap: The recipe's `weight_cap`: the most that a silo may count in a group.
 
     Returns:
         The products w * delta by tensor name, and w by group.
@@ -93,13 +105,14 @@ def unpack(content: bytes, shapes: Shapes) -> tuple[Weights, dict[str, float]]:
     Raises:
         Refused: as `decode`, or `bad_weight`.
     """
-    loaded = _load(content)
-    given = {group_of(name) for name in shapes if _WEIGHT + group_of(name) in loaded}
+    tensors = _load(content)
+    given = {group_of(name) for name in shapes if _WEIGHT + group_of(name) in tensors}
     expected = {_DELTA + name: shape for name, shape in shapes.items() if group_of(name) in given}
     expected |= {_WEIGHT + group: (1,) for group in given}
-    tensors = _checked(loaded, expected)
+    check_tensors(tensors, expected)
     weight = {group: float(tensors[_WEIGHT + group][0]) for group in given}
+    highest = float(np.float32(cap))  # a weight at the cap went through float32, too
     for group, value in weight.items():
-        if not 0 < value <= MAX_WEIGHT:
-            raise Refused("bad_weight", f"The weight of {group} is outside (0, {MAX_WEIGHT:g}].")
+        if not 0 < value <= highest:
+            raise Refused("bad_weight", f"The weight of {group} is outside (0, {cap:g}].")
     return {name: tensors[_DELTA + name] for name in shapes if group_of(name) in given}, weight

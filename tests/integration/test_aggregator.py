@@ -362,7 +362,8 @@ def test_what_the_routes_answer_to_the_wrong_question(
     assert silo.put_piece("00" * 32, 0, b"x").json()["code"] == "unknown_envelope"
     assert silo.put_header("00" * 32, b"x").json()["code"] == "wrong_id"
     assert silo.put_header("00" * 32, bytes(3 << 20)).json()["code"] == "body_too_large"
-    assert silo.ask("GET", "/v1/feed?after=-1").json()["code"] == "bad_parameter"
+    for after in (-1, 2**31, 2**63):  # the last is more than the database takes
+        assert silo.ask("GET", f"/v1/feed?after={after}").json()["code"] == "bad_parameter"
     assert silo.ask("GET", "/docs").status_code == 404
     _publish(aggregator, tmp_path)
     silo.wait_for_round(1)

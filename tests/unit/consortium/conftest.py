@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -135,7 +136,12 @@ class House:
             self.silos[name] = silo
 
     def plan(
-        self, rounds: int = 2, quorum: int = 2, release_every: int = 1, momentum: float = 0.0
+        self,
+        rounds: int = 2,
+        quorum: int = 2,
+        release_every: int = 1,
+        momentum: float = 0.0,
+        weighting: Literal["uniform", "sqrt_n", "n"] = "n",
     ) -> Plan:
         recipe = Recipe(
             rounds=rounds,
@@ -143,7 +149,8 @@ class House:
             batch_size=8,
             learning_rate=0.01,
             weight_decay=0.0,
-            weighting="n",
+            weighting=weighting,
+            weight_cap=100.0,
             server_momentum=momentum,
             release_every=release_every,
             finetune_epochs=0,

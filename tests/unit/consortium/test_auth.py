@@ -64,7 +64,10 @@ def test_nonces_are_kept_as_long_as_their_time_is_good(house: "House", claim: Cl
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
-def test_a_clock_that_is_off_is_refused(house: "House", claim: Claim, seconds: float) -> None:
+def test_a_clock_that_is_off_is_refused(house: "House", seconds: float) -> None:
+    house.enrol("a")
+    house.later(3600)  # well inside the membership, which begins five minutes before
+    claim = _claim(house)
     house.later(seconds)
     assert _refused(house, claim) == "wrong_time"
 
@@ -123,4 +126,11 @@ def test_a_revoked_silo_stays_out(house: "House", claim: Claim) -> None:
 def test_an_expired_membership_stays_out(house: "House") -> None:
     house.enrol("a")
     house.later(366 * 86400)
+    assert _refused(house, _claim(house)) == "unknown_silo"
+
+
+@pytest.mark.parametrize("seconds", [-301, 366 * 86400])
+def test_a_member_is_let_in_between_its_dates_only(house: "House", seconds: float) -> None:
+    house.enrol("a")  # valid from five minutes before, for 365 days
+    house.later(seconds)
     assert _refused(house, _claim(house)) == "unknown_silo"

@@ -69,7 +69,15 @@ def test_a_missing_certificate_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("a.b", False)],
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("localhost", True),
+        ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("a.b", False),
+    ],
 )
 def test_which_hosts_are_loopback(host: str, *, loopback: bool) -> None:
     assert is_loopback(host) is loopback

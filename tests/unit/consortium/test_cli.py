@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,3 +117,31 @@ def test_an_enrolled_name_gets_no_token(house: "House") -> None:
     house.enrol("a")
     result = _run("token", "a", "--folder", house.folder.root)
     assert "already_enrolled" in result.output
+
+
+def test_renew_and_revoke(house: "House") -> None:
+    house.now = now()  # the commands read the clock
+    house.enrol("a", "b")
+    folder = house.folder.root
+    assert "Roster version 4 of demo, until" in _run("roster", "renew", "--folder", folder).output
+    revoked = _run("roster", "revoke", "b", "--folder", folder)
+    assert revoked.output.strip() == "Revoked b; roster version 5 says so."
+    assert "b\tCompany\trevoked" in _run("roster", "list", "--folder", folder).output
+    status = json.loads(_run("status", "--json", "--folder", folder).output)
+    assert (status["members"], status["roster"]["version"], status["warnings"]) == (["a"], 5, [])
+    for silo, code in (("b", "already_revoked"), ("stranger", "unknown_silo")):
+        result = _run("roster", "revoke", silo, "--folder", folder)
+        assert (result.exit_code, code in result.output) == (EXIT_FAILED, True)
+
+
+def test_a_roster_that_ends_soon_is_said(house: "House") -> None:
+    house.now = now() - timedelta(days=340)
+    house.enrol("a")
+    house.now += timedelta(days=300)
+    house.enrol("b")  # signs a new roster, which outlives a's membership
+    folder = house.folder.root
+    output = _run("status", "--folder", folder).output
+    assert "warning: Silo a's membership ends at" in output
+    assert "warning: The roster" not in output
+    _run("roster", "renew", "--folder", folder)
+    assert "warning" not in _run("status", "--folder", folder).output

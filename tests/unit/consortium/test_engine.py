@@ -1,24 +1,26 @@
 """Rounds from opening to release, with a kill between any two steps."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from sqlalchemy import select
 
 from agent.files import sha256_bytes
+from agent.records import Json
 from agent.wire.documents import Plan, ReleaseManifest
 from agent.wire.signed import parse
 from agent.wire.trusted import Trusted
-from agent.wire.update import Weights, decode
+from agent.wire.update import Weights, decode, pack
 from consortium import closing as closing_module
 from consortium import engine as engine_module
+from consortium.closing import NewWeights
 from consortium.feed import read_feed
 from consortium.founding import root_sha256
+from consortium.membership import revoke
 from consortium.objects import get_object
-from consortium.publish import publish_roster
 from consortium.status import describe, read_status
-from consortium.tables import AnswerRow, MemberRow, PublishedRow, RoundRow
+from consortium.tables import AnswerRow, PublishedRow, RoundRow
 
 if TYPE_CHECKING:
     from tests.unit.consortium.conftest import House
@@ -32,6 +34,11 @@ def _rounds(house: "House") -> list[tuple[int, int, str]]:
     with house.store.reading() as session:
         rows = session.scalars(select(RoundRow).order_by(RoundRow.number, RoundRow.attempt)).all()
         return [(row.number, row.attempt, row.state) for row in rows]
+
+
+def _status(house: "House") -> dict[str, Json]:
+    with house.store.reading() as session:
+        return read_status(session, "demo", house.now)
 
 
 def _releases(house: "House") -> list[ReleaseManifest]:
@@ -115,9 +122,8 @@ def test_a_whole_plan_ends_with_its_last_release(running: "House") -> None:
     assert [release.version for release in _releases(running)] == [1, 2]
     assert list(running.folder.round_keys.iterdir()) == []
     assert list(running.folder.blobs.iterdir()) == []
-    with running.store.reading() as session:
-        status = read_status(session, "demo")
-    assert status["plans"] == [{"plan_id": "p1", "state": "finished"}]
+    status = _status(running)
+    assert status["plans"] == [{"plan_id": "p1", "state": "finished", "why": ""}]
     assert "release release-2 p1.r2.a1" in describe(status)
     running.later(1e6)
     assert not running.tick()
@@ -149,7 +155,7 @@ def test_momentum_carries_over(house: "House") -> None:
     assert len(list(house.folder.momenta.iterdir())) == 1
 
 
-@pytest.mark.parametrize("fault", ["garbage", "nan", "weight", "huge", "other_key"])
+@pytest.mark.parametrize("fault", ["garbage", "nan", "weight", "heavy", "huge", "other_key"])
 def test_a_bad_update_is_refused_and_the_others_go_on(running: "House", fault: str) -> None:
     delta = running.delta(1.0)
     payload = running.update(1.0, 1.0)
@@ -160,6 +166,8 @@ def test_a_bad_update_is_refused_and_the_others_go_on(running: "House", fault: s
         payload = running.update(float("nan"), 1.0)
     elif fault == "weight":
         payload = running.update(1.0, 0.0)
+    elif fault == "heavy":
+        payload = pack(delta, {"trunk": 101.0, "head.logd": 1.0}, cap=1e6)
     elif fault == "huge":
         payload = running.update(1e30, 1.0)
     else:
@@ -178,7 +186,7 @@ def test_a_bad_update_is_refused_and_the_others_go_on(running: "House", fault: s
         codes = session.scalars(
             select(AnswerRow.code).where(AnswerRow.envelope_id == bad.envelope_id)
         ).all()
-        status = read_status(session, "demo")
+        status = read_status(session, "demo", running.now)
     assert sorted(codes) == ["", "bad_update"]
     assert "bad_update" in str(status["rounds"])
 
@@ -190,6 +198,57 @@ def test_too_many_bad_updates_start_the_round_anew(running: "House") -> None:
     running.settle()
     assert _rounds(running) == [(1, 1, "aborted"), (1, 2, "collecting")]
     assert sorted(running.states().values()) == ["discarded", "refused", "refused"]
+
+
+def test_the_silo_of_a_bad_update_sits_out_the_next_attempt(running: "House") -> None:
+    running.deliver("a", running.seal("a", b"no tensors"))
+    running.deliver("b", running.seal("b"))
+    running.later(101)
+    running.settle()
+    assert running.round().participants == ("b", "c")
+    for name in "bc":
+        running.deliver(name, running.seal(name))
+    running.settle()
+    assert _rounds(running) == [(1, 1, "aborted"), (1, 2, "aggregated"), (2, 1, "collecting")]
+    assert running.round().participants == ("a", "b", "c"), "the next round takes it in again"
+
+
+def test_a_plan_whose_quorum_needs_a_bad_silo_stalls(house: "House") -> None:
+    house.enrol("a", "b")
+    house.plan(quorum=2)
+    house.settle()
+    for attempt in (1, 2, 3):
+        assert house.round().attempt == attempt
+        house.deliver("a", house.seal("a", b"no tensors"))
+        house.deliver("b", house.seal("b"))
+        house.settle()
+    assert _rounds(house) == [(1, number, "aborted") for number in (1, 2, 3)]
+    assert "p1 stalled: Bad updates spoilt 3 attempts" in describe(_status(house))
+    assert list(house.folder.round_keys.iterdir()) == []
+    house.later(1e6)
+    assert not house.tick()
+
+
+def test_missing_updates_never_stall_a_plan(house: "House") -> None:
+    house.enrol("a", "b")
+    house.plan(quorum=2)
+    house.settle()
+    for _ in range(5):
+        house.later(101)
+        house.settle()
+    assert _rounds(house)[-1] == (1, 6, "collecting")
+
+
+def test_with_uniform_weighting_every_silo_counts_one(house: "House") -> None:
+    house.enrol("a", "b", "c")
+    house.plan(weighting="uniform")
+    house.settle()
+    for name, weight in (("a", 1.0), ("b", 1.0), ("c", 1.5)):
+        house.deliver(name, house.seal(name, house.update(1.0, weight)))
+    first = house.round().round_id
+    house.settle()
+    states = {name: house.states()[f"{name} {first}"] for name in "abc"}
+    assert states == {"a": "counted", "b": "counted", "c": "refused"}
 
 
 def test_an_envelope_that_is_still_arriving_is_not_waited_for(running: "House") -> None:
@@ -209,12 +268,54 @@ def test_an_envelope_that_is_still_arriving_is_not_waited_for(running: "House") 
 def test_a_revoked_silo_is_left_out_of_the_sum(running: "House") -> None:
     for name in "abc":
         running.deliver(name, running.seal(name))
-    with running.store.writing() as session:
-        session.get_one(MemberRow, "b").revoked = True
-        publish_roster(session, "demo", running.signers.offline, running.now)
+    _revoke(running, "b")
     running.settle()
     assert running.states()["b p1.r1.a1"] == "refused"
     assert _releases(running)[0].contributors == 2
+    assert running.round().participants == ("a", "c"), "and is not waited for any more"
+
+
+def test_a_revoked_silo_does_not_make_the_quorum(running: "House") -> None:
+    for name in "ab":
+        running.deliver(name, running.seal(name))
+    _revoke(running, "b")
+    running.later(101)
+    running.settle()
+    assert _rounds(running) == [(1, 1, "aborted"), (1, 2, "collecting")]
+
+
+def test_a_plan_that_revocations_leave_below_its_quorum_stalls(running: "House") -> None:
+    _revoke(running, "b")
+    _revoke(running, "c")
+    running.later(101)
+    running.settle()
+    assert "p1 stalled: 1 silos are left of its quorum of 2" in describe(_status(running))
+
+
+def test_a_revocation_during_the_sum_is_minded(
+    running: "House", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        running.deliver(name, running.seal(name))
+    running.tick()  # closes the round
+    move = closing_module.move
+
+    def revoke_first(*arguments: Any) -> NewWeights:  # noqa: ANN401 - as `move`
+        _revoke(running, "b")
+        return move(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "move", revoke_first)
+        assert running.tick()
+    assert _releases(running) == []
+    running.settle()
+    assert running.states()["b p1.r1.a1"] == "refused"
+    assert _releases(running)[0].contributors == 2
+
+
+def _revoke(house: "House", silo: str) -> None:
+    with house.store.writing() as session:
+        revoke(session, silo, "demo", house.signers.offline, house.now)
 
 
 @pytest.mark.parametrize("where", ["put_object", "move", "publish_release", "_count", "_change"])
@@ -282,8 +383,8 @@ def test_an_expired_plan_opens_no_more_rounds(running: "House") -> None:
     running.later(91 * 86400)
     running.settle()
     assert _rounds(running) == [(1, 1, "aborted")]
-    with running.store.reading() as session:
-        assert read_status(session, "demo")["plans"] == [{"plan_id": "p1", "state": "expired"}]
+    plans = _status(running)["plans"]
+    assert plans == [{"plan_id": "p1", "state": "expired", "why": ""}]
 
 
 def test_the_round_key_is_readable_by_its_owner_only(running: "House") -> None:

@@ -3,14 +3,16 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import func, select
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
 from agent.keys import new_signing
 from agent.wire.documents import Receipt, Refusal
 from agent.wire.signed import parse
-from consortium.answers import Answer
+from consortium.answers import MAX_KEPT_HEADERS, Answer
 from consortium.envelopes import Known, WrongOffset
+from consortium.tables import AnswerRow
 
 if TYPE_CHECKING:
     from tests.unit.consortium.conftest import House, Sealed
@@ -194,3 +196,21 @@ def test_a_piece_that_does_not_join_is_told_where_to_go_on(running: "House") -> 
     for offset in (0, 99, 101):
         answer = running.desk.put_piece(sealed.envelope_id, "a", offset, b"x", running.now)
         assert answer == WrongOffset(100)
+
+
+def _stored(house: "House") -> int:
+    with house.store.reading() as session:
+        return session.scalar(select(func.count()).select_from(AnswerRow)) or 0
+
+
+def test_refused_headers_past_a_bound_are_answered_but_not_kept(running: "House") -> None:
+    for number in range(MAX_KEPT_HEADERS + 5):
+        junk = b"junk %d" % number
+        answer = running.desk.put_header(sha256_bytes(junk), "a", junk, running.now)
+        assert _code(answer) == "bad_header"
+    assert _stored(running) == MAX_KEPT_HEADERS
+    assert _code(running.deliver("a", running.seal("a", changes={"attempt": 2}))) == "wrong_attempt"
+    assert _stored(running) == MAX_KEPT_HEADERS + 1, "the round has a bound of its own"
+    assert _code(running.desk.put_header(sha256_bytes(b"?"), "b", b"?", running.now))
+    assert _stored(running) == MAX_KEPT_HEADERS + 2, "and so has each silo"
+    assert running.deliver("a", running.seal("a")).kind == "receipt"

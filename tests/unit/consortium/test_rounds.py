@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import from_text, to_text
 from agent.wire.documents import RoundManifest
-from consortium.rounds import Attempt, decide, round_id
+from consortium.rounds import Attempt, decide, invited, round_id
 
 if TYPE_CHECKING:
     from tests.unit.consortium.conftest import House
@@ -44,7 +45,7 @@ def test_every_case_has_one_answer(
 ) -> None:
     held, quorum = min(held, participants), min(quorum, participants)
     moment = _START + timedelta(seconds=passed_s)
-    answer = decide(held, quorum, _manifest(participants, 100), moment)
+    answer = decide(held, participants, quorum, _manifest(participants, 100), moment)
     over = moment >= _START + timedelta(seconds=100)
     if held == participants:
         assert answer == "close"
@@ -52,6 +53,38 @@ def test_every_case_has_one_answer(
         assert answer == "wait"
     else:
         assert answer == ("close" if held >= quorum else "abort")
+
+
+def test_a_revoked_participant_is_not_waited_for() -> None:
+    manifest = _manifest(3, 100)
+    assert decide(2, 2, 2, manifest, _START) == "close"
+    assert decide(2, 3, 2, manifest, _START) == "wait"
+    assert decide(2, 2, 3, manifest, _START) == "wait", "never below the quorum"
+    assert decide(2, 2, 3, manifest, _START + timedelta(seconds=100)) == "abort"
+
+
+@pytest.mark.parametrize(
+    ("quorum", "standing", "spoilt", "wanted"),
+    [
+        (2, "abc", [], "abc"),
+        (2, "abcd", [], "abc"),  # the plan names who takes part
+        (2, "ac", [], "ac"),
+        (2, "abc", ["b"], "ac"),
+        (2, "abc", ["b", "b", "b"], "ac"),
+        (2, "abc", ["ab"], "abc"),  # the quorum leaves nobody out
+        (3, "abc", ["b", "b"], "abc"),
+        (3, "abc", ["b", "b", "b"], None),
+        (2, "abc", ["a", "b", "c"], None),
+        (3, "ac", [], None),
+    ],
+)
+def test_who_takes_part_in_the_next_attempt(
+    house: "House", quorum: int, standing: str, spoilt: list[str], wanted: str | None
+) -> None:
+    house.enrol("a", "b", "c")
+    plan = house.plan(quorum=quorum)
+    found = invited(plan, set(standing), [set(silos) for silos in spoilt])
+    assert found == (tuple(wanted) if wanted else None)
 
 
 def test_ids_tell_attempts_apart() -> None:

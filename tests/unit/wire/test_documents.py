@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from annotated_types import Le
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -10,7 +11,16 @@ from pydantic import ValidationError
 from agent.errors import Refused
 from agent.records import Json
 from agent.wire import strict_json
-from agent.wire.documents import EnrolmentToken, Feed, FeedItem, ObjectRef, Receipt, TrustRoot
+from agent.wire.documents import (
+    Document,
+    EnrolmentToken,
+    Feed,
+    FeedItem,
+    ObjectRef,
+    Receipt,
+    Recipe,
+    TrustRoot,
+)
 
 _RECEIPT = Receipt(
     consortium="c",
@@ -50,6 +60,8 @@ def test_a_document_is_frozen() -> None:
         {"extra": 1},
         {"kind": "refusal"},
         {"log_index": 0},
+        {"log_index": 2**31},
+        {"log_index": 10**30},
         {"log_index": "1"},
         {"log_index": 1.0},
         {"log_index": True},
@@ -69,6 +81,32 @@ def test_what_does_not_fit_is_refused_with_its_place(fields: dict[str, Json]) ->
         Receipt.parse(_changed(**fields))
     assert caught.value.code == "malformed"
     assert "Receipt is malformed at " in caught.value.reason
+
+
+def test_every_count_and_version_has_an_upper_bound() -> None:
+    models, bounded = [Document], 0
+    while models:
+        model = models.pop()
+        models += model.__subclasses__()
+        if model.__module__ != Document.__module__:
+            continue
+        for name, field in model.model_fields.items():
+            if field.annotation is int:
+                bounded += 1
+                assert any(isinstance(one, Le) for one in field.metadata), f"{model} {name}"
+    assert bounded > 20
+
+
+@pytest.mark.parametrize("cap", [0.0, 0.5, 1e7, float("nan")])
+def test_a_weight_cap_is_bounded(cap: float) -> None:
+    recipe = {
+        "rounds": 1, "local_epochs": 1, "batch_size": 8, "learning_rate": 0.01,
+        "weight_decay": 0.0, "weighting": "n", "server_momentum": 0.0, "release_every": 1,
+        "finetune_epochs": 0,
+    }  # fmt: skip
+    assert Recipe.model_validate(recipe).weight_cap == 1000.0
+    with pytest.raises(ValidationError):
+        Recipe.model_validate({**recipe, "weight_cap": cap})
 
 
 def test_a_missing_field_and_a_wrong_top_are_refused() -> None:

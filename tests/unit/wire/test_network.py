@@ -86,9 +86,9 @@ def test_a_spec_without_descriptors_has_an_empty_dense_layer() -> None:
 @pytest.mark.parametrize(
     ("name", "tensor", "code"),
     [
-        ("head.logd.bias", np.zeros(2, np.float32), "wrong_shape"),
-        ("head.logd.bias", np.zeros((1, 1), np.float32), "wrong_shape"),
-        ("head.logd.bias", np.zeros(1, np.float64), "wrong_dtype"),
+        ("head.logd.bias", np.zeros(2, np.float32), "wrong_tensors"),
+        ("head.logd.bias", np.zeros((1, 1), np.float32), "wrong_tensors"),
+        ("head.logd.bias", np.zeros(1, np.float64), "wrong_tensors"),
         ("trunk.0.norm.bias", np.full(16, np.nan, np.float32), "not_finite"),
         ("trunk.0.norm.bias", np.full(16, -np.inf, np.float32), "not_finite"),
         ("head.unheard.bias", np.zeros(1, np.float32), "wrong_tensors"),

@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 from agent.errors import Refused
 from agent.wire import update
+from agent.wire.documents import Recipe
 from agent.wire.update import Weights
 
 _SHAPES = {
@@ -65,6 +66,24 @@ def test_nothing_given_is_an_empty_update() -> None:
     assert update.unpack(update.pack(_weights(), {}), _SHAPES) == ({}, {})
 
 
+@given(st.floats(1, 1e6), st.floats(1e-3, 1e12))
+def test_a_silo_packs_no_more_than_the_cap_and_that_is_taken(cap: float, weight: float) -> None:
+    delta = {"trunk.0.bias": np.full(4, 0.5, np.float32)}
+    packed = update.pack(delta, {"trunk": weight}, cap)
+    products, taken = update.unpack(packed, {"trunk.0.bias": (4,)}, cap)
+    assert taken["trunk"] == float(np.float32(min(weight, cap)))
+    np.testing.assert_allclose(products["trunk.0.bias"], taken["trunk"] / 2, rtol=1e-6)
+    if weight > cap * 1.001:
+        with pytest.raises(Refused, match="bad_weight"):
+            update.unpack(
+                update.pack(delta, {"trunk": weight}, weight), {"trunk.0.bias": (4,)}, cap
+            )
+
+
+def test_the_default_cap_is_the_recipes() -> None:
+    assert Recipe.model_fields["weight_cap"].default == update.DEFAULT_CAP
+
+
 def _with(**changes: object) -> bytes:
     tensors = {f"delta/{name}": tensor for name, tensor in _weights().items()}
     for group in ("trunk", "head.bbb", "head.bbb_class"):
@@ -94,7 +113,7 @@ def _with(**changes: object) -> bytes:
         (_with(weight__trunk=np.full(1, np.inf, np.float32)), "not_finite"),
         (_with(weight__trunk=np.zeros(1, np.float32)), "bad_weight"),
         (_with(weight__trunk=np.full(1, -1, np.float32)), "bad_weight"),
-        (_with(weight__trunk=np.full(1, 2e6, np.float32)), "bad_weight"),
+        (_with(weight__trunk=np.full(1, 1000.01, np.float32)), "bad_weight"),
     ],
 )
 def test_refusals_by_name(content: bytes, code: str) -> None:
@@ -120,7 +139,7 @@ def test_any_altered_byte_is_read_or_refused(place: int, change: int) -> None:
     except Refused:
         return
     assert all(np.isfinite(product).all() for product in products.values())
-    assert all(0 < value <= update.MAX_WEIGHT for value in weight.values())
+    assert all(0 < value <= update.DEFAULT_CAP for value in weight.values())
     assert all(product.shape == _SHAPES[name] for name, product in products.items())
 
 
