@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from threading import Event
 
 Clock = Callable[[], datetime]
 
@@ -15,6 +16,18 @@ def now() -> datetime:
 def monotonic_s() -> float:
     """Returns seconds that never step back, for durations and time-outs."""
     return time.monotonic()
+
+
+def rest(stop: Event, seconds: float) -> bool:
+    """Sleeps until `stop` is set or the time is over; returns whether it is set.
+
+    Unlike `Event.wait` it holds no lock, so that a signal handler of the same thread may set the
+    event at any moment.
+    """
+    until_s = monotonic_s() + seconds
+    while not stop.is_set() and (left_s := until_s - monotonic_s()) > 0:
+        time.sleep(min(left_s, 0.1))
+    return stop.is_set()
 
 
 def to_text(moment: datetime) -> str:

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    model_validator,
 )
 
 from agent.errors import Stop
@@ -33,6 +32,14 @@ def _absolute(path: Path) -> Path:
         raise ValueError("must be an absolute path, because services start in /")
     return path
 
+
+# What a store of each kind cannot do without.
+_NEEDED: dict[object, tuple[str, ...]] = {
+    "kmelloddy": ("path",),
+    "table": ("path", "profile"),
+    "sdf": ("path", "profile"),
+    "database": ("url", "query", "watermark", "key", "profile"),
+}
 
 AbsolutePath = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -76,19 +83,6 @@ class Store(Section):
     key: str = ""
     password_file: AbsolutePath | None = None
     poll_s: Seconds = 60.0
-
-    @model_validator(mode="after")
-    def _fits_kind(self) -> Self:
-        wanted = (
-            {"url", "query", "watermark", "key", "profile"}
-            if self.kind == "database"
-            else {"path"} | ({"profile"} if self.kind != "kmelloddy" else set())
-        )
-        if missing := sorted(field for field in wanted if not getattr(self, field)):
-            raise ValueError(f"a store of kind {self.kind!r} needs {', '.join(missing)}")
-        if self.kind == "database" and self.path is not None:
-            raise ValueError("a store of kind 'database' has no path; its reader fills a spool")
-        return self
 
 
 class PrivateEndpoint(Section):
@@ -155,16 +149,6 @@ class Config(Section):
     serve: ServeSection = ServeSection()
     store: tuple[Store, ...] = ()
     private: tuple[PrivateEndpoint, ...] = ()
-
-    @model_validator(mode="after")
-    def _unique_names(self) -> Self:
-        for what, names in (
-            ("store", [store.name for store in self.store]),
-            ("private endpoint", [endpoint.id for endpoint in self.private]),
-        ):
-            if doubled := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"two entries of [[{what}]] are named {doubled[0]!r}")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,12 +273,38 @@ def load(path: Path) -> Config:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Stop(f"{path} is not valid TOML: {error}.") from error
+    # Cross-checks look at the raw tables, so that a fault elsewhere does not hide them.
+    faults = [*_store_faults(raw.get("store")), *_doubled_names(raw)]
     try:
         # TOML has arrays, strict models have tuples.
-        return Config.model_validate(_tupled(raw))
+        config = Config.model_validate(_tupled(raw))
     except ValidationError as error:
-        faults = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()]
-        raise Stop(f"{path} has {len(faults)} fault(s):\n" + "\n".join(faults)) from error
+        faults = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()] + faults
+    else:
+        if not faults:
+            return config
+    raise Stop(f"{path} has {len(faults)} fault(s):\n" + "\n".join(faults))
+
+
+def _store_faults(stores: object) -> Iterator[str]:
+    for number, store in enumerate(stores if isinstance(stores, list) else ()):
+        kind = store.get("kind") if isinstance(store, dict) else None
+        if kind not in _NEEDED:
+            continue  # the field check says so
+        where = f"  store[{number}]: a store of kind {kind!r}"
+        if missing := [name for name in _NEEDED[kind] if not store.get(name)]:
+            yield f"{where} needs {', '.join(missing)}"
+        if kind == "database" and store.get("path"):
+            yield f"{where} has no path; its reader fills a spool"
+
+
+def _doubled_names(raw: dict[str, object]) -> Iterator[str]:
+    for table, key in (("store", "name"), ("private", "id")):
+        entries = raw.get(table)
+        rows = entries if isinstance(entries, list) else []
+        names = [str(row[key]) for row in rows if isinstance(row, dict) and key in row]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f"  {table}: two entries are named {name!r}"
 
 
 def _tupled(value: object) -> object:

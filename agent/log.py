@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
 
 _FIELDS = "onggi_fields"
@@ -49,8 +50,16 @@ def setup(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PlainLines() if sys.stderr.isatty() else _JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    threading.excepthook = _thread_died
     for chatty in ("apscheduler", "watchdog", "urllib3", "uvicorn.access"):
         logging.getLogger(chatty).setLevel("WARNING")
+
+
+def _thread_died(args: threading.ExceptHookArgs) -> None:
+    # As at the edge of the command line: the place, never the message.
+    trace = args.exc_traceback
+    info = (args.exc_type, args.exc_value or args.exc_type(), trace)
+    logging.getLogger("agent").error("a thread died", exc_info=info)
 
 
 def event(logger: logging.Logger, name: str, **fields: str | float | bool | None) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from agent import log
-from agent.clock import monotonic_s
+from agent.clock import monotonic_s, rest
 from agent.errors import EXIT_STOP, Stop
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def supervise(services: Mapping[str, Sequence[str]], stop: Event) -> None:
         for name, arguments in services.items()
     ]
     try:
-        while not stop.wait(0.2):
+        while not rest(stop, 0.2):
             for child in children:
                 _look_after(child)
     finally:

@@ -1,6 +1,7 @@
 """Commands that look at a silo without changing it: status, egress."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.cli.setup import JSON
+from agent.clock import from_text, now
 from agent.config import Paths, load
 from agent.ledger.book import Ledger
 
 _HASH_CHARS = 32
+_SILENT_S = 90.0  # three of the slowest heartbeat, the keeper's
 _SIGNS = {"wrong": "[red]✗[/]", "waits": "[yellow]…[/]", "well": "[green]✓[/]"}
 
 
@@ -29,8 +32,10 @@ def status(config_path: Path, as_json: bool) -> None:
     with Ledger(paths.ledger, read_only=True) as ledger:
         report: dict[str, Any] = keeper_status.report(ledger, silo)
     report["keeper"] = _file(paths.status / "keeper.json")
+    report["job"] = ((report["keeper"] or {}).pop("status", None) or {}).get("job")
     report["courier"] = _file(paths.courier / "status.json")
     report["predict"] = _file(paths.predict / "status.json")
+    report["services"] = _services(report, now())
     if as_json:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     else:
@@ -42,7 +47,6 @@ def _file(path: Path) -> dict[str, Any] | None:
         content: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    content.pop("status", None)
     return content
 
 
@@ -66,7 +70,7 @@ def _print(report: dict[str, Any]) -> None:
 def _last(change: dict[str, str] | None) -> str:
     if change is None:
         return ""
-    return f"{change['at'][11:19]}  {_short(change['id'])} {change['state']}"
+    return f"{change['at'][5:19].replace('T', ' ')}  {_short(change['id'])} {change['state']}"
 
 
 def _short(item_id: str) -> str:
@@ -77,7 +81,7 @@ def _short(item_id: str) -> str:
 
 def _print_lines(console: Console, state: str, stage: str, lines: list[dict[str, Any]]) -> None:
     for line in lines:
-        why = line["why"] or f"is {line['state']} since {line['since'][11:19]}"
+        why = line["why"] or f"is {line['state']} since {line['since'][5:19].replace('T', ' ')}"
         text = f"{_SIGNS[state]} {stage}: [bold]{_short(line['id'])}[/] {why}"
         console.print(text, soft_wrap=True, highlight=False)
 
@@ -86,16 +90,49 @@ def _print_services(console: Console, report: dict[str, Any]) -> None:
     m, egress = report["measurements"], report["egress"]
     console.print(
         f"Measurements: {m['read']} read = {m['used']} used + {m['set_aside']} set aside + "
-        f"{m['blank']} blank.  Left this silo: {egress['bytes']:,} bytes in {egress['lines']} "
+        f"{m['blank']} blank.  Sealed to leave: {egress['bytes']:,} bytes in {egress['lines']} "
         "envelope(s)."
     )
-    courier, predict = report["courier"], report["predict"]
-    if courier and courier.get("last_error"):
-        console.print(f"{_SIGNS['waits']} courier: {courier['last_error']}", soft_wrap=True)
-    if predict:
-        address = f"http://{predict['host']}:{predict['port']}"
-        served = predict.get("release") or "no release yet"
-        console.print(f"Endpoint: {address} serves {served}.")
+    for name, service in report["services"].items():
+        sign = _SIGNS["well" if service["alive"] else "wrong"]
+        console.print(f"{sign} {name}: {service['says']}", soft_wrap=True, highlight=False)
+
+
+def _services(report: dict[str, Any], at: datetime) -> dict[str, dict[str, Any]]:
+    """Says of each service whether it lives, by the age of what it last wrote, and how it is."""
+    keeper, courier, predict = report["keeper"], report["courier"], report["predict"]
+    job = (report["job"] or {}).get("id")
+    served = (predict or {}).get("release") or "no release yet"
+    faults = [courier.get(way) for way in ("up_error", "down_error")] if courier else []
+    address = f"http://{predict['host']}:{predict['port']}" if predict else ""
+    return {
+        "keeper": _service((keeper or {}).get("at"), f"works on {job}" if job else "waits", at),
+        "courier": _service(
+            (courier or {}).get("updated"),
+            next((fault for fault in faults if fault), "reaches the aggregator"),
+            at,
+        ),
+        "predict": _service((predict or {}).get("time"), f"{address} serves {served}", at),
+    }
+
+
+def _service(written: str | None, says: str, at: datetime) -> dict[str, Any]:
+    if not written:
+        return {"alive": False, "says": "has not run yet; start it with `onggi run` or systemd"}
+    try:
+        age_s = (at - from_text(written)).total_seconds()
+    except ValueError:
+        return {"alive": False, "says": "left a damaged status file; start it again"}
+    if age_s > _SILENT_S:
+        return {"alive": False, "says": f"has been silent for {_age(age_s)}; is it running?"}
+    return {"alive": True, "says": says}
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _print_models(console: Console, report: dict[str, Any]) -> None:
@@ -122,7 +159,10 @@ def _print_models(console: Console, report: dict[str, Any]) -> None:
 @JSON
 @click.pass_obj
 def egress(config_path: Path, verify: bool, as_json: bool) -> None:
-    """List everything that left: when, what, how large, its hash, and to whom."""
+    """List every sealed envelope that left: when, how large, its hash, and to whom.
+
+    --verify checks this chain, and the courier's log of every request.
+    """
     from agent.ledger import egress as book
 
     paths = Paths(load(config_path).site.state)
@@ -143,8 +183,9 @@ def egress(config_path: Path, verify: bool, as_json: bool) -> None:
         }
         for line in lines
     ]
+    carried = _carried(paths.courier / "transport.ndjson") if verify else None
     if as_json:
-        click.echo(json.dumps({"lines": rows, "verified": checked}, indent=1))
+        click.echo(json.dumps({"lines": rows, "verified": checked, "carried": carried}, indent=1))
         return
     table = Table(title="Left this silo", title_justify="left", box=None, pad_edge=False)
     for heading in ("#", "when (UTC)", "what", "to", "round", "bytes", "envelope"):
@@ -157,3 +198,18 @@ def egress(config_path: Path, verify: bool, as_json: bool) -> None:
     console.print(table)
     if checked is not None:
         console.print(f"[green]✓[/] The hash chain of {checked} line(s) is whole.")
+    if carried is not None:
+        console.print(
+            f"[green]✓[/] The courier's own log is whole, too: {carried['requests']} requests, "
+            f"{carried['bytes_up']:,} bytes of bodies up, {carried['bytes_down']:,} down."
+        )
+
+
+def _carried(path: Path) -> dict[str, int] | None:
+    from agent.exchange.transport_log import verify as verify_log
+
+    if not path.exists():
+        return None
+    totals = verify_log(path)
+    counts = {"bytes_up": totals.bytes_up, "bytes_down": totals.bytes_down}
+    return {"requests": totals.requests, **counts}

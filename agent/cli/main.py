@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 failed or refused; 2 wrong usage; 75 try again later; 78 a
 something first (systemd does not restart then).
 """
 
+import logging
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,8 @@ import click
 from agent import __version__, log
 from agent.config import DEFAULT_CONFIG
 from agent.errors import EXIT_FAILED, OnggiError
+
+_logger = logging.getLogger(__name__)
 
 # Where each command is; its module is imported only when it is used, so that all start quickly.
 _COMMANDS = {
@@ -71,6 +74,7 @@ def onggi(ctx: click.Context, config: Path, log_level: str) -> None:
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    log.setup()  # before anything can go wrong: the default handler would print messages whole
     try:
         onggi(standalone_mode=False)
     except OnggiError as error:
@@ -81,4 +85,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("onggi: interrupted", err=True)
+        sys.exit(EXIT_FAILED)
+    except Exception:
+        # The outermost edge: Python's own report would print the message, which may quote data.
+        _logger.exception("unforeseen error")
+        click.echo("onggi: an unforeseen error; the log line above has its place.", err=True)
         sys.exit(EXIT_FAILED)

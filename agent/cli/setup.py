@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from agent.config import Paths, load
+from agent.errors import Stop
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine.")
 
@@ -18,9 +19,22 @@ def check_config(config_path: Path, as_json: bool) -> None:
     from agent.stores.profile import load_profile
 
     config = load(config_path)
+    faults = []
     for store in config.store:
-        if store.profile is not None:
-            load_profile(store.profile)
+        try:
+            profile = load_profile(store.profile) if store.profile else None
+        except Stop as error:
+            faults.append(f"store {store.name}: {error}")
+            continue
+        own = {f"private:{endpoint.id}" for endpoint in config.private}
+        named = {entry.endpoint for entry in profile.assay} if profile else set()
+        faults += [
+            f"store {store.name}: {store.profile} names {name}, and no [[private]] has that id"
+            for name in sorted(named - own)
+            if name.startswith("private:")
+        ]
+    if faults:
+        raise Stop("\n".join(faults))
     if as_json:
         click.echo(config.model_dump_json(indent=1))
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.demo.silos import Silo
-from agent.errors import OnggiError, TryLater
+from agent.errors import EXIT_STOP, OnggiError, Stop, TryLater
 
 _WAIT_S = 60.0
 _TIMEOUT_S = 10.0
@@ -55,9 +55,16 @@ class Party:
     starts: int = field(default=0)
 
     def keep_alive(self) -> None:
-        """Starts the process if it is not running."""
+        """Starts the process if it is not running.
+
+        Raises:
+            Stop: It said that starting it again cannot help.
+        """
         if self.process is not None and self.process.poll() is None:
             return
+        if self.process is not None and self.process.returncode == EXIT_STOP:
+            lines = self.log.read_text(errors="replace").splitlines()
+            raise Stop(f"{self.name} stopped: {lines[-1] if lines else 'it said nothing'}")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *self.command], stdout=log, stderr=log

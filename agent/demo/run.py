@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from agent.clock import monotonic_s
+from agent.clock import monotonic_s, rest
 from agent.demo import outcome
 from agent.demo.data import SILOS, shares
 from agent.demo.display import Display
@@ -19,7 +18,7 @@ from agent.demo.parties import Aggregator, Party, enrol, free_ports
 from agent.demo.plan import ROUNDS, draft
 from agent.demo.silos import Silo, lay_out
 from agent.demo.watching import finished, glance
-from agent.errors import TryLater
+from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 
 _LOOK_S = 0.5
@@ -61,6 +60,8 @@ def run(
 @contextmanager
 def _place(folder: Path | None) -> Iterator[Path]:
     if folder is not None:
+        if folder.exists() and any(folder.iterdir()):
+            raise Stop(f"{folder} is not empty; name a new folder, the demo keeps what is there.")
         folder.mkdir(parents=True, exist_ok=True)
         yield folder.absolute()
         return
@@ -119,11 +120,11 @@ def _loop(
             raise TryLater("The demo is not done after half an hour; see the logs with --folder.")
         for party in parties:
             party.keep_alive()
-        time.sleep(_LOOK_S)
+        rest(stop, _LOOK_S)
     raise TryLater("The demo was stopped before its end.")
 
 
 def _until_stopped(parties: Sequence[Party], stop: Event) -> None:
-    while not stop.wait(_LOOK_S):
+    while not rest(stop, _LOOK_S):
         for party in parties:
             party.keep_alive()

@@ -62,14 +62,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def finished(glances: Sequence[Glance], consortium: dict[str, Any] | None) -> bool:
-    """The plan's rounds are over, and every silo serves the last release."""
+    """The plan's rounds are over, and every silo has taken or refused the last release."""
     if not consortium or not consortium["releases"]:
         return False
     if any(plan["state"] != "finished" for plan in consortium["plans"]):
         return False
     last = consortium["releases"][-1]["release_id"]
     aggregated = sum(r["state"] == "aggregated" for r in consortium["rounds"])
-    return all(
-        g.served == last and g.release == f"{last} active" and g.acknowledged >= aggregated
-        for g in glances
-    )
+    return all(_decided(g, last) and g.acknowledged >= aggregated for g in glances)
+
+
+def _decided(silo: Glance, last: str) -> bool:
+    if silo.release == f"{last} active":
+        return silo.served == last
+    return silo.release in {f"{last} refused", f"{last} rolled back"}

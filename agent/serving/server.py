@@ -75,7 +75,7 @@ def _write_first(status: "_Status", serving: Serving) -> None:
 def _follow(
     models: Models, status: "_Status", http: threading.Thread, stop: threading.Event
 ) -> None:
-    while not stop.wait(_POLL_S if models.current() else _POLL_S / 5):
+    while not clock.rest(stop, _POLL_S if models.current() else _POLL_S / 5):
         now_s = clock.monotonic_s()
         try:
             models.step(now_s)

@@ -108,7 +108,10 @@ kind = "parquet"
         ('kind = "kmelloddy"', "a store of kind 'kmelloddy' needs path"),
         ('kind = "table"', "a store of kind 'table' needs path, profile"),
         ('kind = "sdf"\npath = "/s"', "a store of kind 'sdf' needs profile"),
-        ('kind = "database"', "a store of kind 'database' needs key, profile, query, url, water"),
+        (
+            'kind = "database"',
+            "a store of kind 'database' needs url, query, watermark, key, profile",
+        ),
         (
             'kind = "database"\nurl = "x"\nquery = "q"\nwatermark = "w"\nkey = "k"\n'
             'profile = "/p"\npath = "/s"',
@@ -129,8 +132,20 @@ def test_what_each_kind_of_store_needs(path: Path, store: str, fault: str) -> No
 )
 def test_names_are_unique(path: Path, section: str, entry: str) -> None:
     text = _faults(path, f"[[{section}]]\n{entry}\n" * 2)
-    assert "(top): two entries of [[" in text
-    assert "are named 'a'" in text
+    assert f"  {section}: two entries are named 'a'" in text
+
+
+def test_a_fault_of_one_field_hides_no_other(path: Path) -> None:
+    text = _faults(
+        path,
+        '[site]\nfoo = 1\n[[store]]\nname = "a"\nkind = "table"\nbar = 2\n'
+        '[[store]]\nname = "a"\nkind = "sdf"\npath = "/s"\n',
+    )
+    assert "has 5 fault(s)" in text
+    for line in ("site.foo:", "store[0].bar:", "store[0]: a store of kind 'table' needs path"):
+        assert line in text
+    assert "store[1]: a store of kind 'sdf' needs profile" in text
+    assert "store: two entries are named 'a'" in text
 
 
 def test_a_wrong_shape_is_a_fault_and_no_crash(path: Path) -> None:

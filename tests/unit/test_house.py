@@ -88,3 +88,8 @@ def test_a_package_with_code_is_found(source: str) -> None:
 def test_every_package_has_an_init() -> None:
     folders = {p.parent for p in modules()}
     assert [name(f) for f in sorted(folders) if not (f / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_no_readme_waits_to_be_filled_in(name: str) -> None:
+    assert "DEMO_" not in (ROOT / name).read_text(encoding="utf-8")

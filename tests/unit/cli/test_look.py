@@ -1,7 +1,10 @@
+import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.clock import now, to_text
 from agent.errors import Refused, Stop
 from agent.ledger import egress
 from agent.ledger.book import Ledger, Score
@@ -34,7 +37,7 @@ def test_the_status_names_what_is_wrong(enrolled: "Home") -> None:
     said = " ".join(enrolled.said("status").split())  # as wrapped for a narrow terminal
     assert "Silo silo-a" in said
     assert "files/a.csv The file is empty; save it again." in said
-    assert "Left this silo: 1,234 bytes in 1 envelope(s)." in said
+    assert "Sealed to leave: 1,234 bytes in 1 envelope(s)." in said
     assert "0.750" in said
     assert "0.500" in said
     assert "Traceback" not in said
@@ -49,14 +52,34 @@ def test_the_status_for_machines(enrolled: "Home") -> None:
 
 
 def test_other_services_tell_of_themselves(enrolled: "Home") -> None:
-    (enrolled.paths.status / "keeper.json").write_text('{"at": "now", "status": {"a": 1}}')
-    (enrolled.paths.courier / "status.json").write_text('{"last_error": "The proxy says 407."}')
-    (enrolled.paths.predict / "status.json").write_text('{"host": "127.0.0.1", "port": 8600}')
-    report = enrolled.json("status")
-    assert report["keeper"] == {"at": "now"}
+    at = to_text(now())
+    keeper = {"at": at, "status": {"job": {"id": "round-r1"}}}
+    courier = {"updated": at, "up_error": "The proxy says 407.", "last_error": "An old one."}
+    predict = {"time": at, "host": "127.0.0.1", "port": 8600}
+    (enrolled.paths.status / "keeper.json").write_text(json.dumps(keeper))
+    (enrolled.paths.courier / "status.json").write_text(json.dumps(courier))
+    (enrolled.paths.predict / "status.json").write_text(json.dumps(predict))
+    assert enrolled.json("status")["keeper"] == {"at": at}
     said = enrolled.said("status")
-    assert "courier: The proxy says 407." in said
-    assert "http://127.0.0.1:8600 serves no release yet." in said
+    assert "✓ keeper: works on round-r1" in said
+    assert "✓ courier: The proxy says 407." in said
+    assert "An old one." not in said
+    assert "✓ predict: http://127.0.0.1:8600 serves no release yet" in said
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (to_text(now() - timedelta(hours=5)), "has been silent for 5 hours; is it running?"),
+        (to_text(now() - timedelta(seconds=100)), "has been silent for 1"),
+        ("now", "left a damaged status file"),
+        ("", "has not run yet"),
+    ],
+)
+def test_a_service_that_does_not_live_is_wrong(enrolled: "Home", written: str, says: str) -> None:
+    (enrolled.paths.status / "keeper.json").write_text(json.dumps({"at": written}))
+    assert f"✗ keeper: {says}" in enrolled.said("status")
+    assert enrolled.json("status")["services"]["keeper"]["alive"] is False
 
 
 def test_a_damaged_status_file_is_passed_over(enrolled: "Home") -> None:
