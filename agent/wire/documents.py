@@ -94,12 +94,31 @@ class Roster(Document):
 
 
 class AssayRule(Document):
-    """Readings that match every non-empty field (case and blanks ignored) map to the endpoint."""
+    """Which readings an endpoint takes, in the words of the K-MELLODDY standard format.
+
+    Case, blanks, underscores and inner hyphens do not count. In every field `|` parts
+    alternatives, `-` stands for an empty field and `*` for any. A field that is left empty takes
+    anything; an empty `subject` or `condition` takes only an empty one, so that species and pH
+    are joined by a word of the catalogue and never by its silence.
+
+    Attributes:
+        condition: An alternative lists `key=value` terms joined by `;`, which must be met as they
+            stand; `key=*` lets that key have any value or be missing, `*` lets any other key.
+            Example: `ph=7.4; conc_um=*; temp_c=*`.
+    """
 
     test: str = ""
     test_type: str = ""
     subject: str = ""
     readout: str = ""
+    condition: str = ""
+
+
+class UnsharedAssay(Document):
+    """Readings that no endpoint takes on purpose, and the sentence that says why."""
+
+    rule: AssayRule
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
 
 
 class Endpoint(Document):
@@ -112,6 +131,9 @@ class Endpoint(Document):
         transform: From native to model scale; `log10_plus_1` is log10(max(y, 0) + 1).
         low, high: Plausible native range, inclusive; outside it a row is set aside.
         positive, negative: Words that mean 1 and 0 for a class, lower case.
+        max_replicate_sd: Standard deviation of a compound's replicates, on the transformed scale,
+            above which they are flagged as disagreeing.
+        synonyms: What the endpoint's column is called in the field, for suggestions of profiles.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -125,15 +147,22 @@ class Endpoint(Document):
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     rules: tuple[AssayRule, ...] = ()
+    max_replicate_sd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    synonyms: tuple[str, ...] = ()
 
 
 class Catalogue(Document):
-    """The endpoints that the consortium shares, signed like a plan."""
+    """The endpoints that the consortium shares, signed like a plan.
+
+    Attributes:
+        unshared: Assays that are known and not shared: their rows are kept and reported.
+    """
 
     kind: Literal["catalogue"] = "catalogue"
     consortium: Name
     version: Annotated[int, Field(ge=1)]
     endpoints: tuple[Endpoint, ...]
+    unshared: tuple[UnsharedAssay, ...] = ()
 
 
 class Scaling(Document):
