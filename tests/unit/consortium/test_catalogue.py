@@ -99,15 +99,19 @@ _FAMILIES = {
         ("Kp", "Kp_uu", "Papp"),
     ),
     "CYP_Inhibition": (
-        ("CYP1A1", "CYP1A2", "CYP2B6", "CYP2C19", "CYP2C8", "CYP2C9", "CYP2D6")
-        + ("CYP3A4_MDZ", "CYP3A4_TST"),
+        (
+            *("CYP1A1", "CYP1A2", "CYP2B6", "CYP2C19", "CYP2C8", "CYP2C9", "CYP2D6"),
+            *("CYP3A4_MDZ", "CYP3A4_TST"),
+        ),
         ("IC50", "Inhibition", "Inhibition_10uM", "Inhibition_1uM"),
     ),
     "Efflux_transporter": (("BCRP", "P_gp"), ("efflux_Ratio", "IC50", "Papp", "")),
     "In_vivo_PK": (
         ("PK_ip", "PK_iv", "PK_po", "PK_sc"),
-        ("AUCExtra", "AUCinf", "AUClast", "BA", "Clearance", "Clearance/F", "Cmax", "Co", "MRT")
-        + ("Rsq", "T1/2", "Tmax", "Vd", "Vd/F", "Vss", "Vz"),
+        (
+            *("AUCExtra", "AUCinf", "AUClast", "BA", "Clearance", "Clearance/F", "Cmax", "Co"),
+            *("MRT", "Rsq", "T1/2", "Tmax", "Vd", "Vd/F", "Vss", "Vz"),
+        ),
     ),
     "Metabolic_stability": (
         ("Hepatocytes", "Hepatocytes_Phase_II", "Liver_Microsomes_Phase_II", "Liver_microsomes"),
