@@ -29,6 +29,11 @@ class Assay:
     """What was measured, in the words of the K-MELLODDY standard format.
 
     A profile that maps columns fills in what it knows and leaves the rest empty.
+
+    Attributes:
+        test, test_type, subject, readout: As written, the conditions hidden in them taken out.
+        condition: Canonical: `key=value` terms sorted by key and joined by "; ", with the keys of
+            `agent.stores.conditions`, so that equal conditions are equal texts.
     """
 
     test: str = ""
@@ -61,6 +66,8 @@ class Reading:
         measurement_id: The silo's number for the measurement, or empty; a later reading with
             the same number replaces this one.
         place: Where it stands in its file.
+        derived: Computed from other measurements of its row (an efflux ratio from its two
+            directions); it counts only where an endpoint takes it.
     """
 
     compound_id: str
@@ -74,6 +81,7 @@ class Reading:
     date: str
     measurement_id: str
     place: Place
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

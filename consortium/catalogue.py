@@ -2,6 +2,7 @@
 
 from importlib import resources
 
+from agent.records import Json
 from agent.wire import strict_json
 from agent.wire.documents import Catalogue
 
@@ -9,12 +10,24 @@ from agent.wire.documents import Catalogue
 def default_catalogue(consortium: str) -> Catalogue:
     """Returns the endpoints that come with the aggregator, in K-MELLODDY's vocabulary.
 
+    What the vocabulary knows and the consortium does not share stands in `unshared.json`, each
+    with its reason, so that a silo's account can say why.
+
     Units and ranges: concentrations in uM, CLint in uL/min/mg (microsomes) or uL/min/10^6 cells,
     permeability in 10^-6 cm/s. A range is where a value is physically or experimentally possible;
     outside it, it is a slip of the pen.
     """
-    content = resources.files("consortium").joinpath("catalogue.json").read_bytes()
-    endpoints = strict_json.loads(content)
     return Catalogue.parse(
-        strict_json.dumps({"consortium": consortium, "version": 1, "endpoints": endpoints})
+        strict_json.dumps(
+            {
+                "consortium": consortium,
+                "version": 1,
+                "endpoints": _shipped("catalogue.json"),
+                "unshared": _shipped("unshared.json"),
+            }
+        )
     )
+
+
+def _shipped(name: str) -> Json:
+    return strict_json.loads(resources.files("consortium").joinpath(name).read_bytes())

@@ -3,8 +3,9 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
+from operator import attrgetter
 from typing import Literal
 
 from agent.assays import endpoints, qualifiers, units
@@ -27,6 +28,7 @@ Kind = Literal["regression", "classification"]
 Progress = Callable[[int], None]
 
 _PROGRESS_EVERY = 500
+_CONTENT = attrgetter(*(part.name for part in fields(Reading) if part.name != "place"))
 _DATE = re.compile(r"^(?:(\d{4})([-./])(\d{1,2})\2(\d{1,2})|(\d{4})(\d\d)(\d\d))(?!\d)")
 
 
@@ -67,6 +69,8 @@ def curate(
     result = Curated()
     places: dict[bytes, Place] = {}
     for item in items:
+        if _needless(item, index):
+            continue
         result.read += 1
         if isinstance(item, Blank):
             result.blank += 1
@@ -86,28 +90,37 @@ def _take(
         _refuse_repeated(reading, places)
         resolved = index.resolve(reading)
         if resolved is None:
-            raise _unmapped(reading)
+            raise _unmapped(reading, index)
         result.measurements.append(_measurement(reading, resolved))
         result.kinds[resolved.task] = resolved.endpoint.kind
     except Refused as refused:
         result.set_aside.append(SetAside(reading.place, refused.code, refused.reason))
 
 
+def _needless(item: Reading | SetAside | Blank, index: EndpointIndex) -> bool:
+    """Tells whether an item was computed from others for an endpoint that nobody has."""
+    if not isinstance(item, Reading) or not item.derived:
+        return False
+    try:
+        return index.resolve(item) is None
+    except Refused:
+        return False
+
+
 def _refuse_repeated(reading: Reading, places: dict[bytes, Place]) -> None:
     # A digest instead of the reading: a million rows must not be held twice.
-    content = repr(astuple(reading)[:-1]).encode(errors="surrogatepass")
+    content = repr(_CONTENT(reading)).encode(errors="surrogatepass")
     first = places.setdefault(hashlib.blake2b(content, digest_size=16).digest(), reading.place)
     if first is not reading.place:
         where = f"row {first.row}" + (f" of sheet {first.sheet}" if first.sheet else "")
         raise Refused("duplicate_row", f"Everything in it is the same as in {where}.")
 
 
-def _unmapped(reading: Reading) -> Refused:
+def _unmapped(reading: Reading, index: EndpointIndex) -> Refused:
     name = reading.endpoint or reading.assay.label()
-    return Refused(
-        "unmapped_assay",
-        f"No endpoint is known for {name[:200]!r}; map it in the profile or declare it private.",
-    )
+    known = "" if reading.endpoint else index.why_unshared(reading.assay)
+    reason = known or "map it in the profile or declare it private."
+    return Refused("unmapped_assay", f"No endpoint is known for {name[:200]!r}; {reason}")
 
 
 def _measurement(reading: Reading, resolved: Resolved) -> Measurement:

@@ -4,14 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.assays.rules import compiled, fit, words_of
 from agent.errors import Refused
 from agent.records import Assay, Reading
-from agent.wire.documents import AssayRule, Catalogue, Endpoint
+from agent.wire.documents import Catalogue, Endpoint
 
 PRIVATE = "private:"
 """Prefix of the tasks whose heads never leave the silo."""
 
-_RULE_FIELDS = ("test", "test_type", "subject", "readout")
+_MAX_KNOWN = 20_000
 _MICROMOLAR_EXPONENT = 6.0  # 1 M = 10^6 uM
 
 
@@ -31,10 +32,11 @@ class EndpointIndex:
         own = [Resolved(PRIVATE + endpoint.id, endpoint) for endpoint in private]
         self._by_task = {entry.task: entry for entry in (*shared, *own)}
         self._rules = [
-            (_rule_key(rule), entry)
+            (compiled(rule), entry)
             for entry in self._by_task.values()
             for rule in entry.endpoint.rules
         ]
+        self._unshared = [(compiled(entry.rule), entry.reason) for entry in catalogue.unshared]
         self._known: dict[Assay, Resolved | None] = {}
 
     @property
@@ -62,39 +64,29 @@ class EndpointIndex:
         if reading.endpoint:
             return self._by_task.get(reading.endpoint)
         if reading.assay not in self._known:
+            if len(self._known) >= _MAX_KNOWN:  # free text in conditions has no end
+                self._known.clear()
             self._known[reading.assay] = self._by_rules(reading.assay)
         return self._known[reading.assay]
 
-    def _by_rules(self, assay: Assay) -> Resolved | None:
-        words = tuple(_plain(getattr(assay, name)) for name in _RULE_FIELDS)
-        fitting = [(_given(rule), entry) for rule, entry in self._rules if _fits(rule, words)]
+    def why_unshared(self, assay: Assay) -> str:
+        """Returns the catalogue's sentence on an assay that it leaves out, or an empty text."""
+        words, condition = words_of(assay)
+        fitting = [(fit(rule, words, condition), reason) for rule, reason in self._unshared]
         best = max((given for given, _ in fitting), default=0)
-        tasks = {entry.task for given, entry in fitting if given == best}
+        return next((reason for given, reason in fitting if given == best and given), "")
+
+    def _by_rules(self, assay: Assay) -> Resolved | None:
+        words, condition = words_of(assay)
+        fitting = [(fit(rule, words, condition), entry) for rule, entry in self._rules]
+        best = max((given for given, _ in fitting), default=0)
+        tasks = {entry.task for given, entry in fitting if given and given == best}
         if len(tasks) > 1:
             raise Refused(
                 "ambiguous_assay",
                 f"The assay fits {' and '.join(sorted(tasks))} equally; name one in the profile.",
             )
         return self._by_task[tasks.pop()] if tasks else None
-
-
-def _plain(text: str) -> str:
-    # "CYP Inhibition" and "CYP_Inhibition" both occur.
-    return "".join(text.replace("_", " ").split()).lower()
-
-
-def _rule_key(rule: AssayRule) -> tuple[str, ...]:
-    return tuple(_plain(getattr(rule, name)) for name in _RULE_FIELDS)
-
-
-def _given(rule: tuple[str, ...]) -> int:
-    return sum(map(bool, rule))
-
-
-def _fits(rule: tuple[str, ...], words: tuple[str, ...]) -> bool:
-    return any(rule) and all(
-        not want or want == have for want, have in zip(rule, words, strict=True)
-    )
 
 
 def transform(native: float, endpoint: Endpoint) -> float:

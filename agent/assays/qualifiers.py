@@ -18,7 +18,8 @@ _FLIPPED: dict[Qualifier, Qualifier] = {"=": "=", "<": ">", ">": "<"}
 _LEADING = re.compile(r"^([<>=~≈≤≥≦≧⩽⩾\s]*)(.*)$", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?")
+# What a spreadsheet makes of 6-2 or 1:30.
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?|\d\d?:\d\d(?::\d\d(?:\.\d+)?)?")
 _DIRECTIONAL = re.compile(r"\[.*,.*\]")
 _MAX_CHARS = 200
 
@@ -43,7 +44,7 @@ def split(qualifier: str, value: str) -> tuple[Qualifier, float]:
             thousands separator), `date_as_number`, `directional_value`, `unknown_qualifier` or
             `conflicting_qualifier`.
     """
-    apart = _qualifier(_clean(qualifier))
+    apart = _qualifier(_clean(qualifier).strip("\"'"))  # `"="` keeps Excel from a formula
     leading = _LEADING.match(_clean(value))
     mark, rest = leading.groups() if leading else ("", "")
     inside = _qualifier("".join(mark.split()))

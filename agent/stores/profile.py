@@ -30,14 +30,20 @@ class Columns(_Part):
     Attributes:
         compound: The silo's own compound number; an SDF without it gives the record's title.
         structure: The structure; an SDF without it gives the molblock.
+        salt: The structure as registered; it serves where `structure` is empty.
         date: When it was measured.
         measurement_id: The silo's number for the measurement (long) or the row (wide).
         value, unit, qualifier: Long form only.
         test, test_type, subject, readout, condition: What was measured; long form only.
+        concentration (uM where the cell names no unit), temperature (degrees Celsius), dose,
+            route, sex, formulation: Further conditions; long form only.
+        label: A class word, which is the measurement where no value is given; long form only.
+        value_a_to_b, value_b_to_a: Permeability by direction; long form only.
     """
 
     compound: ColumnName | None = None
     structure: ColumnName | None = None
+    salt: ColumnName | None = None
     date: ColumnName | None = None
     measurement_id: ColumnName | None = None
     value: ColumnName | None = None
@@ -48,9 +54,22 @@ class Columns(_Part):
     subject: ColumnName | None = None
     readout: ColumnName | None = None
     condition: ColumnName | None = None
+    concentration: ColumnName | None = None
+    temperature: ColumnName | None = None
+    dose: ColumnName | None = None
+    route: ColumnName | None = None
+    sex: ColumnName | None = None
+    formulation: ColumnName | None = None
+    label: ColumnName | None = None
+    value_a_to_b: ColumnName | None = None
+    value_b_to_a: ColumnName | None = None
 
 
-LONG_ONLY = ("value", "unit", "qualifier", "test", "test_type", "subject", "readout", "condition")
+LONG_ONLY = (
+    *("value", "unit", "qualifier", "test", "test_type", "subject", "readout", "condition"),
+    *("concentration", "temperature", "dose", "route", "sex", "formulation", "label"),
+    *("value_a_to_b", "value_b_to_a"),
+)
 
 
 class AssayColumn(_Part):
@@ -103,10 +122,11 @@ class Profile(_Part):
 
 
 KMELLODDY = Profile(
-    version=1,
+    version=2,
     columns=Columns(
         compound="Chemical ID",
         structure="SMILES_Structure_Parent",
+        salt="SMILES_Salt",
         value="Measurement_Value",
         unit="Measurement_Unit",
         qualifier="Measurement_Relation",
@@ -115,6 +135,15 @@ KMELLODDY = Profile(
         subject="Test_Subject",
         readout="Measurement_Type",
         condition="Measurement_Condition",
+        concentration="Measurement_Conc",
+        temperature="Measurement_Temp",
+        dose="Test_Dose",
+        route="Measurement_Route",
+        sex="Measurement_Sex",
+        formulation="Measurement_Formulation",
+        label="Measurement_Class",
+        value_a_to_b="Measurement_Value(AtoB)",
+        value_b_to_a="Measurement_Value(BtoA)",
     ),
 )
 """The K-MELLODDY standard format, template V2 and long format v4.6."""

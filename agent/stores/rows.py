@@ -2,34 +2,52 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from agent.errors import Refused
 from agent.records import Assay, Blank, Place, Reading, SetAside, Structure
+from agent.stores.conditions import Words, assay_of, restates
+from agent.stores.directions import (
+    A_TO_B,
+    B_TO_A,
+    EFFLUX_READOUT,
+    Directions,
+    count_given,
+    directed,
+    directions,
+    efflux_ratio,
+    is_list,
+)
 from agent.stores.profile import AssayColumn, Columns, Profile
 
 Item = Reading | SetAside | Blank
 
-_DIRECTIONS = re.compile(r"^\[([^,\]]*),([^,\]]*)\]$")
 # Quirks of the standard format's headers that occur in the field.
 _HEADER_QUIRKS = (
     (re.compile(r"[\s_*]+"), ""),
     (re.compile(r"^measurment"), "measurement"),
     (re.compile(r"^testspecies$"), "testsubject"),
 )
-_DIRECTION_HEADERS = ("Measurement_Value(AtoB)", "Measurement_Value(BtoA)")
+_WORDS = (
+    *("test", "test_type", "subject", "readout", "condition"),
+    *("concentration", "temperature", "dose", "route", "sex", "formulation"),
+)
+_MEASURED = ("value", "value_a_to_b", "value_b_to_a")
+"""Columns of which a long table needs one."""
 
 
 class Row(NamedTuple):
     """One row: its number as a person sees it, and its cells by exact header, stripped.
 
-    `fault` is a code and a sentence where the row as such cannot be read.
+    `fault` is a code and a sentence where the row as such cannot be read; `column` is where a
+    single cell of a wide sheet was made a row.
     """
 
     number: int
     cells: Mapping[str, str]
     fault: tuple[str, str] | None = None
+    column: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +113,7 @@ def _bind(table: Table, profile: Profile, lax: bool) -> dict[str, str]:
         header = _find(name, table.header)
         if header is not None:
             found[name] = header
-    needed = (profile.columns.structure, profile.columns.value) if lax else wanted
-    missing = [name for name in needed if name and name not in found]
+    missing = [name for name in (_needed(profile, found) if lax else wanted) if name not in found]
     if missing:
         where = f"sheet {table.sheet!r}" if table.sheet else "file"
         raise Refused(
@@ -105,6 +122,14 @@ def _bind(table: Table, profile: Profile, lax: bool) -> dict[str, str]:
             "correct the header or the store's profile.",
         )
     return found
+
+
+def _needed(profile: Profile, found: Mapping[str, str]) -> list[str]:
+    """Returns the columns without which a file of the standard format, or an SDF, is none."""
+    columns = profile.columns
+    given = [getattr(columns, name) in found for name in _MEASURED]
+    wanted = [columns.structure, None if any(given) else columns.value]
+    return [name for name in wanted if name]
 
 
 def _find(name: str, header: Sequence[str]) -> str | None:
@@ -122,7 +147,7 @@ def _find(name: str, header: Sequence[str]) -> str | None:
 
 def _places(row: Row, table: Table, profile: Profile) -> list[Place]:
     if profile.shape == "long":
-        return [Place(row.number, table.sheet)]
+        return [Place(row.number, table.sheet, row.column)]
     return [Place(row.number, table.sheet, entry.column) for entry in profile.assay]
 
 
@@ -140,7 +165,8 @@ def _structure(
 ) -> tuple[str, Structure]:
     if profile.columns.structure is None and table.molblock_column:
         return row.cells.get(table.molblock_column, ""), "molblock"
-    return _cell(row, found, profile.columns.structure), profile.structure_format
+    parent = _cell(row, found, profile.columns.structure)
+    return parent or _cell(row, found, profile.columns.salt), profile.structure_format
 
 
 def _compound(row: Row, table: Table, columns: Columns, found: Mapping[str, str]) -> str:
@@ -150,57 +176,73 @@ def _compound(row: Row, table: Table, columns: Columns, found: Mapping[str, str]
 
 
 def _long(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) -> Iterator[Item]:
+    place = Place(row.number, table.sheet, row.column)
+    value, a_to_b, b_to_a = (
+        _cell(row, found, getattr(profile.columns, name)) for name in _MEASURED
+    )
+    try:
+        reading = _long_reading(row, table, profile, found)
+        if not (is_list(value) or a_to_b or b_to_a):
+            # A word such as "Positive" may stand in the relation or even the unit column.
+            given = reading.value or reading.qualifier or reading.unit
+            yield reading if given else Blank(place)
+            return
+        both = directions(value if is_list(value) else "", a_to_b, b_to_a)
+    except Refused as refused:
+        count = max(1, sum(map(count_given, (value, a_to_b, b_to_a))))
+        yield from (SetAside(place, refused.code, refused.reason) for _ in range(count))
+        return
+    if value and not is_list(value) and value not in both:
+        reason = "The value is neither of the two directions given; move it to a row of its own."
+        yield SetAside(place, "conflicting_directions", reason)
+    yield from _directional(reading, both)
+
+
+def _long_reading(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) -> Reading:
     columns = profile.columns
-    place = Place(row.number, table.sheet)
-    value, qualifier = _cell(row, found, columns.value), _cell(row, found, columns.qualifier)
-    directions = _directions(row, value)
-    if directions is not None:
-        yield from _directional(directions, place)
-        return
-    unit = _cell(row, found, columns.unit)
-    # A word such as "Positive" may stand in the relation or even the unit column.
-    if not (value or qualifier or unit):
-        yield Blank(place)
-        return
     structure, structure_format = _structure(row, table, profile, found)
-    words = (columns.test, columns.test_type, columns.subject, columns.readout, columns.condition)
-    yield Reading(
+    numbers = [_cell(row, found, getattr(columns, name)) for name in _MEASURED]
+    qualifier, unit = _cell(row, found, columns.qualifier), _cell(row, found, columns.unit)
+    label = _cell(row, found, columns.label)
+    # The class is the measurement where nothing else is, or where it can be nothing else.
+    is_value = not any(numbers) and (restates(label) or not (qualifier or unit))
+    words = Words(
+        **{name: _cell(row, found, getattr(columns, name)) for name in _WORDS},
+        label="" if is_value else label,
+    )
+    return Reading(
         compound_id=_compound(row, table, columns, found),
         structure=structure,
         structure_format=structure_format,
-        assay=Assay(*(_cell(row, found, name) for name in words)),
+        assay=assay_of(words),
         endpoint="",
         qualifier=qualifier,
-        value=value,
+        value=label if is_value else numbers[0],
         unit=unit,
         date=_cell(row, found, columns.date),
         measurement_id=_cell(row, found, columns.measurement_id),
-        place=place,
+        place=Place(row.number, table.sheet, row.column),
     )
 
 
-def _directions(row: Row, value: str) -> tuple[str, ...] | None:
-    """Returns the two directions of a permeability row, or `None` where it has none."""
-    listed = _DIRECTIONS.match(value)
-    if listed:
-        return tuple(part.strip() for part in listed.groups())
-    if value:
-        return None
-    apart = tuple(row.cells.get(name, "") for name in _DIRECTION_HEADERS)
-    return apart if any(apart) else None
+def _directional(reading: Reading, both: Directions) -> Iterator[Item]:
+    """Yields a reading a direction, and the efflux ratio where both are known exactly."""
+    if not any(both):
+        yield Blank(reading.place)
+    for part, direction in zip(both, (A_TO_B, B_TO_A), strict=True):
+        if part:
+            readout = directed(reading.assay.readout, direction)
+            yield _one_of(reading, readout, direction, part)
+    if ratio := efflux_ratio(both, reading.qualifier):
+        derived = _one_of(reading, EFFLUX_READOUT, EFFLUX_READOUT, ratio)
+        yield replace(derived, unit="ratio", derived=True)
 
 
-def _directional(directions: tuple[str, ...], place: Place) -> Iterator[Item]:
-    given = [part for part in directions if part]
-    if not given:
-        yield Blank(place)
-    for _ in given:
-        yield SetAside(
-            place,
-            "directional_value",
-            "Permeability given by direction (A to B, B to A) is not read yet; "
-            "give each direction its own row.",
-        )
+def _one_of(reading: Reading, readout: str, name: str, value: str) -> Reading:
+    # A row's number covers several measurements, so the direction makes it one's own.
+    number = f"{reading.measurement_id}#{name}" if reading.measurement_id else ""
+    assay = replace(reading.assay, readout=readout)
+    return replace(reading, assay=assay, value=value, measurement_id=number)
 
 
 def _wide(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) -> Iterator[Item]:

@@ -4,50 +4,17 @@ Every one travels as a signed container (`agent.wire.signed`) and is parsed only
 signature was checked over the very bytes received.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from agent.errors import Refused
-from agent.wire import strict_json
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-KeyHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-# [0-9], for \d also means the digits of other scripts.
-Moment = Annotated[
-    str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$")
-]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-# Bounded: a version of 2**63 would be a floor that no later document passes, nor SQLite keeps.
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-
-
-class Document(BaseModel):
-    """A frozen model that forbids unknown fields and never coerces a type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def to_bytes(self) -> bytes:
-        """Writes the document as the bytes that get signed."""
-        return strict_json.dumps(self.model_dump(mode="json"))
-
-    @classmethod
-    def parse(cls, content: bytes) -> Self:
-        """Reads the document from bytes whose signature was checked.
-
-        Raises:
-            Refused: `malformed`, or a code of `strict_json.loads`.
-        """
-        strict_json.loads(content)  # refuses what pydantic's parser would let pass
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in fault["loc"])
-            raise Refused(
-                "malformed", f"{cls.__name__} is malformed at {where or 'its top'}: {fault['msg']}."
-            ) from error
+from agent.wire.document import Count as Count
+from agent.wire.document import Document as Document
+from agent.wire.document import Finite as Finite
+from agent.wire.document import KeyHex as KeyHex
+from agent.wire.document import Moment as Moment
+from agent.wire.document import Name as Name
+from agent.wire.document import Sha256 as Sha256
 
 
 class RoleKeys(Document):
@@ -96,12 +63,31 @@ class Roster(Document):
 
 
 class AssayRule(Document):
-    """Readings that match every non-empty field (case and blanks ignored) map to the endpoint."""
+    """Which readings an endpoint takes, in the words of the K-MELLODDY standard format.
+
+    Case, blanks, underscores and inner hyphens do not count. In every field `|` parts
+    alternatives, `-` stands for an empty field and `*` for any. A field that is left empty takes
+    anything; an empty `subject` or `condition` takes only an empty one, so that species and pH
+    are joined by a word of the catalogue and never by its silence.
+
+    Attributes:
+        condition: An alternative lists `key=value` terms joined by `;`, which must be met as they
+            stand; `key=*` lets that key have any value or be missing, `*` lets any other key.
+            Example: `ph=7.4; conc_um=*; temp_c=*`.
+    """
 
     test: str = ""
     test_type: str = ""
     subject: str = ""
     readout: str = ""
+    condition: str = ""
+
+
+class UnsharedAssay(Document):
+    """Readings that no endpoint takes on purpose, and the sentence that says why."""
+
+    rule: AssayRule
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
 
 
 class Endpoint(Document):
@@ -114,6 +100,9 @@ class Endpoint(Document):
         transform: From native to model scale; `log10_plus_1` is log10(max(y, 0) + 1).
         low, high: Plausible native range, inclusive; outside it a row is set aside.
         positive, negative: Words that mean 1 and 0 for a class, lower case.
+        max_replicate_sd: Standard deviation of a compound's replicates, on the transformed scale,
+            above which they are flagged as disagreeing.
+        synonyms: What the endpoint's column is called in the field, for suggestions of profiles.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -127,15 +116,22 @@ class Endpoint(Document):
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     rules: tuple[AssayRule, ...] = ()
+    max_replicate_sd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    synonyms: tuple[str, ...] = ()
 
 
 class Catalogue(Document):
-    """The endpoints that the consortium shares, signed like a plan."""
+    """The endpoints that the consortium shares, signed like a plan.
+
+    Attributes:
+        unshared: Assays that are known and not shared: their rows are kept and reported.
+    """
 
     kind: Literal["catalogue"] = "catalogue"
     consortium: Name
     version: Count
     endpoints: tuple[Endpoint, ...]
+    unshared: tuple[UnsharedAssay, ...] = ()
 
 
 class Scaling(Document):

@@ -65,7 +65,7 @@ ENDPOINTS = (
         kind="regression",
         low=-5.0,
         high=5.0,
-        rules=(AssayRule(test_type="logBB"),),
+        rules=(AssayRule(test_type="logBB", subject="*"),),
     ),
     Endpoint(
         id="solubility",

@@ -53,6 +53,14 @@ def test_negative_logarithm_as_a_unit_flips_once_more() -> None:
     assert found.value == pytest.approx(5.0)
 
 
+def test_derived_reading_counts_only_where_an_endpoint_takes_it() -> None:
+    ratio = replace(_HERG, derived=True, value="20")
+    assert curate([_HERG, ratio], _INDEX).read == 2
+    nowhere = replace(ratio, assay=Assay(readout="efflux_Ratio"))
+    result = curate([_HERG, nowhere], _INDEX)
+    assert (result.read, len(result.measurements), result.set_aside) == (1, 1, [])
+
+
 def test_class_is_read() -> None:
     ames = replace(_HERG, assay=Assay(test_type="Ames"), qualifier="Positive", value="", unit="")
     result = curate([ames], _INDEX)

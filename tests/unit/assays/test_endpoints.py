@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from agent.assays.endpoints import EndpointIndex, flips, invert, transform
 from agent.errors import Refused
 from agent.records import Assay, Place, Reading
-from agent.wire.documents import AssayRule, Catalogue, Endpoint
+from agent.wire.documents import AssayRule, Catalogue, Endpoint, UnsharedAssay
 
 Transform = Literal["identity", "log10", "neg_log10_molar", "log10_plus_1"]
 
@@ -45,11 +45,27 @@ def test_most_specific_rule_wins() -> None:
 
 def test_two_rules_that_fit_alike_are_never_merged_silently() -> None:
     index = _index(
-        _endpoint("a", AssayRule(test="PPB")), _endpoint("b", AssayRule(subject="Human"))
+        _endpoint("a", AssayRule(test="PPB", subject="*")),
+        _endpoint("b", AssayRule(subject="Human")),
     )
     with pytest.raises(Refused) as caught:
         _task(index, Assay(test="PPB", subject="Human"))
     assert caught.value.code == "ambiguous_assay"
+
+
+def test_what_is_left_out_on_purpose_has_its_reason() -> None:
+    left_out = UnsharedAssay(rule=AssayRule(test_type="CYP1A1", subject="*"), reason="No column.")
+    catalogue = Catalogue(consortium="c", version=1, endpoints=(), unshared=(left_out,))
+    index = EndpointIndex(catalogue)
+    assert index.why_unshared(Assay("CYP_Inhibition", "CYP1A1", "Human")) == "No column."
+    assert index.why_unshared(Assay("CYP_Inhibition", "CYP2D6")) == ""
+
+
+def test_many_different_conditions_are_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.assays.endpoints._MAX_KNOWN", 10)
+    index = _index(_endpoint("a", AssayRule(test="PPB", condition="note=*")))
+    assert [_task(index, Assay("PPB", condition=f"note=n{at}")) for at in range(25)] == ["a"] * 25
+    assert len(index._known) <= 10
 
 
 def test_rule_without_words_fits_nothing() -> None:

@@ -78,10 +78,10 @@ def test_template_sheets_are_read_and_vocabulary_is_not(tmp_path: Path) -> None:
 
 
 def test_sheet_that_cannot_be_read_yet_shows_in_the_account(tmp_path: Path) -> None:
-    sheets: Sheets = {"데이터": [("",), _HEADER, _ROW], "데이터1(Human PK)": [("x",)]}
+    sheets: Sheets = {"데이터": [("",), _HEADER, _ROW], "데이터3": [("x",)]}
     items = list(read(_workbook(tmp_path / "a.xlsx", sheets), "kmelloddy", KMELLODDY))
     (aside,) = (item for item in items if isinstance(item, SetAside))
-    assert (aside.code, aside.place.sheet) == ("unread_sheet", "데이터1(Human PK)")
+    assert (aside.code, aside.place.sheet) == ("unread_sheet", "데이터3")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])

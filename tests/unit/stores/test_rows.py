@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 import pytest
 
 from agent.errors import Refused
@@ -64,17 +66,124 @@ def test_wide_row_gives_one_item_a_cell_with_its_own_id() -> None:
     assert [item.place.column for item in items] == ["A", "B", "A", "B"]
 
 
-@pytest.mark.parametrize(("value", "count"), [("[6,2]", 2), ("[6,]", 1), ("[,2]", 1)])
-def test_each_direction_is_counted(value: str, count: int) -> None:
-    items = list(readings(_table(["S", "V", "Q", "U"], ("CCO", value, "", "")), _LONG))
-    assert len(items) == count
-    assert all(isinstance(item, SetAside) and item.code == "directional_value" for item in items)
+def _readings(items: Iterable[object]) -> list[Reading]:
+    found = list(items)
+    assert all(isinstance(item, Reading) for item in found)
+    return [item for item in found if isinstance(item, Reading)]
 
 
-def test_directions_in_columns_of_their_own() -> None:
-    header = ["SMILES_Structure_Parent", "Measurement_Value", "Measurement_Value(AtoB)"]
-    items = list(readings(_table(header, ("CCO", "", "6")), KMELLODDY, lax_columns=True))
-    assert [item.code for item in items if isinstance(item, SetAside)] == ["directional_value"]
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("[6,2]", [("(AtoB)", "6"), ("(BtoA)", "2"), ("efflux_Ratio", "0.333333")]),
+        ("[6,]", [("(AtoB)", "6")]),
+        ("[ , 2]", [("(BtoA)", "2")]),
+        ("[>6,2]", [("(AtoB)", ">6"), ("(BtoA)", "2")]),
+    ],
+)
+def test_each_direction_is_a_reading(value: str, expected: list[tuple[str, str]]) -> None:
+    table = _table(["S", "V", "Q", "U"], ("CCO", value, "", "cm/s"))
+    found = _readings(readings(table, _LONG))
+    assert [(entry.assay.readout, entry.value) for entry in found] == expected
+    assert [entry.unit for entry in found if entry.derived] == ["ratio"] * (len(found) // 3)
+
+
+def test_directions_without_any_value_are_blank() -> None:
+    (item,) = readings(_table(["S", "V", "Q", "U"], ("CCO", "[,]", "", "")), _LONG)
+    assert isinstance(item, Blank)
+
+
+_PERMEABILITY = (
+    "SMILES_Structure_Parent",
+    "Measurement_Type",
+    "Measurement_Value",
+    "Measurement_Value(AtoB)",
+    "measurement_value (BtoA)",
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "a_to_b", "b_to_a"),
+    [
+        ("", "6", "2"),
+        ("", "[6,]", "[,2]"),
+        ("", "[6,2]", ""),
+        ("", "[6,2]", "[6,2]"),
+        ("6", "6", "2"),
+    ],
+)
+def test_directions_in_columns_of_their_own(value: str, a_to_b: str, b_to_a: str) -> None:
+    table = _table(list(_PERMEABILITY), ("CCO", "Papp", value, a_to_b, b_to_a))
+    found = _readings(readings(table, KMELLODDY, lax_columns=True))
+    assert [(entry.assay.readout, entry.value) for entry in found] == [
+        ("Papp(AtoB)", "6"),
+        ("Papp(BtoA)", "2"),
+        ("efflux_Ratio", "0.333333"),
+    ]
+
+
+@pytest.mark.parametrize("cells", [("", "[6,2]", "[7,2]"), ("", "6", "[7,2]")])
+def test_directions_that_contradict_are_set_aside(cells: tuple[str, str, str]) -> None:
+    table = _table(list(_PERMEABILITY), ("CCO", "Papp", *cells))
+    items = list(readings(table, KMELLODDY, lax_columns=True))
+    assert len(items) >= 2
+    assert all(isinstance(i, SetAside) and i.code == "conflicting_directions" for i in items)
+
+
+def test_value_beside_other_directions_is_set_aside_alone() -> None:
+    table = _table(list(_PERMEABILITY), ("CCO", "Papp", "9", "6", ""))
+    items = list(readings(table, KMELLODDY, lax_columns=True))
+    assert [type(item) for item in items] == [SetAside, Reading]
+
+
+def test_permeability_table_needs_no_single_value_column() -> None:
+    header = ["SMILES_Structure_Parent", "Measurement_Value(AtoB)"]
+    assert len(list(readings(_table(header, ("CCO", "6")), KMELLODDY, lax_columns=True))) == 1
+
+
+def _standard(**cells: str) -> Reading:
+    full = {"SMILES_Structure_Parent": "CCO", "Measurement_Value": "5", **cells}
+    (item,) = readings(_table(list(full), tuple(full.values())), KMELLODDY, lax_columns=True)
+    assert isinstance(item, Reading)
+    return item
+
+
+def test_every_condition_column_is_read() -> None:
+    found = _standard(
+        Test="In_vivo_PK",
+        Test_Type="PK_po",
+        Test_Dose="3mg/kg",
+        Measurement_Conc="10",
+        Measurement_Temp="37℃",
+        Measurement_Route="oral",
+        Measurement_Sex="M",
+        Measurement_Formulation="0.5% MC; suspension",
+    )
+    assert found.assay.condition == (
+        "conc_um=10; dose=3 mg/kg; formulation=0.5% mc, suspension; sex=male; temp_c=37"
+    )
+
+
+def test_salt_serves_where_the_parent_is_empty() -> None:
+    assert _standard(SMILES_Structure_Parent="", SMILES_Salt="CCO.Cl").structure == "CCO.Cl"
+    assert _standard(SMILES_Salt="CCO.Cl").structure == "CCO"
+
+
+def test_class_column_is_the_value_only_where_there_is_none() -> None:
+    alone = _standard(Measurement_Value="", Measurement_Class="Positive")
+    assert (alone.value, alone.assay.condition) == ("Positive", "")
+    beside = _standard(Measurement_Class="Potent")
+    assert (beside.value, beside.assay.condition) == ("5", "")
+    apart = _standard(Measurement_Class="In vivo")
+    assert (apart.value, apart.assay.condition) == ("5", "class=in vivo")
+
+
+def test_contradicting_ph_sets_the_row_aside() -> None:
+    header = ["SMILES_Structure_Parent", "Measurement_Value", "Test_Type", "Test_Subject"]
+    table = _table(header, ("CCO", "5", "Solubility_pH7.4", "pH2.1"))
+    (item,) = readings(table, KMELLODDY, lax_columns=True)
+    assert isinstance(item, SetAside)
+    assert item.code == "conflicting_condition"
 
 
 def test_missing_columns_are_all_named() -> None:
