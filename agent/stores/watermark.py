@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 from agent.errors import Stop
 from agent.files import write_atomic
@@ -124,8 +125,8 @@ def _tagged(value: Value) -> list[object]:
     """Keeps the type beside the value, so that the database compares like with like."""
     if isinstance(value, (datetime, date)):
         return [type(value).__name__, value.isoformat()]
-    if isinstance(value, Decimal):
-        return ["Decimal", str(value)]
+    if isinstance(value, (Decimal, UUID)):
+        return [type(value).__name__, str(value)]
     if value is None or isinstance(value, (int, float, str)):
         return ["", value]
     raise Stop(
@@ -148,5 +149,7 @@ def _untagged(entry: object) -> Value:
             return date.fromisoformat(value)
         case "Decimal":
             return Decimal(value)
+        case "UUID":
+            return UUID(value)
         case _:
             return value
