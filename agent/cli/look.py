@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.setup import JSON
@@ -66,7 +67,7 @@ def _print(report: dict[str, Any]) -> None:
 def _last(change: dict[str, str] | None) -> str:
     if change is None:
         return ""
-    return f"{change['at'][11:19]}  {_short(change['id'])} {change['state']}"
+    return f"{change['at'][11:19]}  {escape(_short(change['id']))} {change['state']}"
 
 
 def _short(item_id: str) -> str:
@@ -77,8 +78,8 @@ def _short(item_id: str) -> str:
 
 def _print_lines(console: Console, state: str, stage: str, lines: list[dict[str, Any]]) -> None:
     for line in lines:
-        why = line["why"] or f"is {line['state']} since {line['since'][11:19]}"
-        text = f"{_SIGNS[state]} {stage}: [bold]{_short(line['id'])}[/] {why}"
+        why = escape(line["why"] or f"is {line['state']} since {line['since'][11:19]}")
+        text = f"{_SIGNS[state]} {stage}: [bold]{escape(_short(line['id']))}[/] {why}"
         console.print(text, soft_wrap=True, highlight=False)
 
 
