@@ -23,6 +23,17 @@ Report = dict[str, Any]
 
 _COUNTS = ("read", "used", "set_aside", "blank")
 _EXAMPLES = 3
+_COLUMNS = (
+    "compound_key",
+    "task",
+    "qualifier",
+    "value",
+    "native",
+    "unit",
+    "date",
+    "measurement_id",
+)
+_DETAILS = ("compound_id", "smiles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,7 @@ def build_report(
         index: The endpoints.
     """
     counted = _counted(files)
-    frame, faults = _measurements(counted)
+    frame, faults = _measurements(counted, detailed=about.detailed)
     tasks = task_reports(frame, index, about.min_labels, detailed=about.detailed)
     reasons, wording = _reasons(counted, detailed=about.detailed)
     return {
@@ -123,13 +134,13 @@ def _counted(files: Sequence[FileRow]) -> list[FileRow]:
     return list(parts.values())
 
 
-def _measurements(files: Sequence[FileRow]) -> tuple[pl.DataFrame, list[str]]:
+def _measurements(files: Sequence[FileRow], *, detailed: bool) -> tuple[pl.DataFrame, list[str]]:
     """Joins the parts, without measurements that a later one replaces.
 
     Returns:
         The columns of a part, with `store`; and a sentence for each part that cannot be read.
     """
-    frames = [load_parts([]).with_columns(store=pl.lit("", dtype=pl.String))]
+    frames = [_needed(load_parts([]), "", detailed=detailed)]
     faults = []
     for file in files:
         try:
@@ -137,12 +148,22 @@ def _measurements(files: Sequence[FileRow]) -> tuple[pl.DataFrame, list[str]]:
         except Refused as refused:
             faults.append(f"{file.name}: {refused.reason}")
             continue
-        frames.append(found.with_columns(store=pl.lit(file.store, dtype=pl.String)))
-    frame = pl.concat(frames)
-    unnamed = frame.filter(pl.col("measurement_id") == "")
-    named = frame.filter(pl.col("measurement_id") != "")
-    newest = named.unique(["store", "measurement_id"], keep="last", maintain_order=True)
-    return pl.concat([unnamed, newest]), faults
+        frames.append(_needed(found, file.store, detailed=detailed))
+    frame = pl.concat(frames, how="diagonal")
+    # The last of its store and id stays; a measurement without an id is replaced by none.
+    last = pl.struct("store", "measurement_id").is_last_distinct()
+    kept = frame.filter(last | (pl.col("measurement_id") == ""))
+    return kept.drop("measurement_id"), faults
+
+
+def _needed(part: pl.DataFrame, store: str, *, detailed: bool) -> pl.DataFrame:
+    """Keeps the columns that the report counts: a million measurements are all here at once."""
+    wanted = (*_COLUMNS, *(_DETAILS if detailed else ()))
+    named = part.select(name for name in part.columns if name in wanted)
+    return named.with_columns(
+        pl.col("compound_key").hash(),  # 8 bytes for 64; two of a million compounds never meet
+        store=pl.lit(store, dtype=pl.String),
+    )
 
 
 def _totals(

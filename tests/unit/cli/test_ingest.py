@@ -90,9 +90,9 @@ def test_the_report_lists_every_file(home: "Home", file: Path) -> None:
 
 
 def test_names_and_headers_are_no_markup(home: "Home", file: Path) -> None:
-    named = file.with_name("[/bold] [red]x.csv")
+    named = file.with_name("[red]x.csv")
     named.write_text("ID,SMILES,[/] sol\nc1,CCO,12\nc2,nonsense,3\n")
     home.profile.write_text(home.profile.read_text().replace('"sol"', '"[/] sol"'))
     said = home.said("ingest", str(named))
-    assert "[/bold] [red]x.csv: 2 read" in said
+    assert "[red]x.csv: 2 read" in said
     assert "[/] sol" in said
