@@ -9,7 +9,8 @@ _WIDTH, _HEIGHT = 320.0, 112.0
 _BASE = 88.0  # y of the histogram's base line
 _TOP = 6.0
 _GAP = 1.0
-_MAX_TICKS = 5
+_MAX_TICKS = 6
+_TICK_STEPS = (1, 2, 5, 10, 20, 50)  # bins between two ticks
 _TEXT_PX = 6.0  # about the width of a character
 _MIN_SHARE = 0.004  # a part that is there must be seen
 
@@ -70,9 +71,12 @@ def _bar(kind: str, x: float, width: float, rise: tuple[int, int, float], title:
 
 def _ticks(plot: Mapping[str, Any]) -> list[Html]:
     edges, labels = plot["edges"], plot["labels"]
-    every = max(1, -(-len(edges) // _MAX_TICKS))
-    whole = [at for at, edge in enumerate(edges) if float(edge).is_integer()]
-    chosen = whole if 2 <= len(whole) <= _MAX_TICKS + 1 else list(range(0, len(edges), every))
+    step = edges[1] - edges[0]
+    every = next(n for n in _TICK_STEPS if len(edges) <= n * _MAX_TICKS or n == _TICK_STEPS[-1])
+    # Multiples of a round number, and so of ten in native units where a scale is logarithmic.
+    whole = [at for at, edge in enumerate(edges) if abs(edge - round(edge)) < step / 4]
+    rounds = [at for at, edge in enumerate(edges) if round(edge / step) % every == 0]
+    chosen = whole if 2 <= len(whole) <= _MAX_TICKS + 1 else rounds
     ticks = []
     for at in chosen:
         x = at * _WIDTH / (len(edges) - 1)
