@@ -1,7 +1,7 @@
 """The SQL reader: new rows of one query go into a spool, none twice, none missed.
 
-A batch file is durable before the watermark moves, and its header carries the state that holds
-after it. A reader killed in between finds the batch in the spool and adopts that state instead of
+A batch file is durable before the watermark moves, and its header says how the state changed with
+it. A reader killed in between finds the batches in the spool and takes those steps instead of
 reading the same rows into a second batch.
 """
 
@@ -23,6 +23,7 @@ from agent.stores.watermark import State, Value, to_json
 
 _LOG = logging.getLogger(__name__)
 _MAX_PASSWORD_BYTES = 4096
+_SAVE_EVERY = 50  # batches
 _DEFAULT_DRIVERS = {"postgresql": "postgresql+pg8000"}  # the one that the extra brings
 # Classes of SQLSTATE (SQL:2016 and PostgreSQL's appendix A) that pass by themselves: connection,
 # rollback, resources, not in the right state, operator intervention, system.
@@ -76,9 +77,14 @@ def read_batches(source: Source, spool: Path, state: Path, batch_rows: int = 500
         first = True
         while rows := _fetch(connection, source, current, batch_rows, again=first):
             first = False
-            current = _write(rows, current, source, spool)
-            current.save(state)
+            before, current = current, _write(rows, current, source, spool)
+            # A bulk load gives a million rows one watermark, and every key at it is in the state:
+            # to save it with each batch would grow with the square. The batches hold the steps.
+            if current.watermark != before.watermark or current.sequence % _SAVE_EVERY == 0:
+                current.save(state)
             total += len(rows)
+        if total:
+            current.save(state)
         if total or not current.sequence:
             _report_unusable(connection, source)
     return total
@@ -233,7 +239,7 @@ def _write(rows: list[dict[str, Value]], state: State, source: Source, spool: Pa
         "columns": list(rows[0]),
         "store": source.store,
         "sequence": after.sequence,
-        "state": after.to_document(),
+        "state": after.step(marks, state),
     }
     lines = [json.dumps(header, ensure_ascii=False)]
     lines += [
@@ -245,11 +251,12 @@ def _write(rows: list[dict[str, Value]], state: State, source: Source, spool: Pa
 
 
 def _adopt(state: State, spool: Path, path: Path) -> State:
-    """Takes over a batch that was written just before the reader died."""
-    for batch in sorted(spool.glob(f"{state.sequence + 1:010d}-*.ndjson")):
+    """Takes over the batches that were written before the reader died and saved its state."""
+    adopted = state
+    while batch := next(iter(sorted(spool.glob(f"{adopted.sequence + 1:010d}-*.ndjson"))), None):
         with batch.open(encoding="utf-8") as handle:
-            state = State.from_document(json.loads(handle.readline())["state"], batch)
-        state.save(path)
-        log.event(_LOG, "batch_adopted", sequence=state.sequence)
-        break
-    return state
+            adopted = adopted.after_step(json.loads(handle.readline())["state"], batch)
+    if adopted.sequence != state.sequence:
+        adopted.save(path)
+        log.event(_LOG, "batches adopted", sequence=adopted.sequence)
+    return adopted
