@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.setup import JSON
@@ -58,14 +59,14 @@ def _try(config_path: Path, file: Path, store_name: str, *, drop: bool, as_json:
 
 def _print_account(console: Console, name: str, account: dict[str, Any]) -> None:
     console.print(
-        f"[bold]{name}[/]: {account['read']} read = {account['used']} used + "
+        f"[bold]{escape(name)}[/]: {account['read']} read = {account['used']} used + "
         f"{len(account['set_aside'])} set aside + {account['blank']} blank"
     )
     for task, counts in account["tasks"].items():
         console.print(f"  {task}: {counts['n']} ({counts['censored']} censored)")
     _print_set_aside(console, account["set_aside"])
     if account.get("dropped"):
-        console.print(f"Dropped into {account['dropped']}; `onggi status` follows it.")
+        console.print(f"Dropped into {escape(account['dropped'])}; `onggi status` follows it.")
 
 
 def _print_set_aside(console: Console, rows: list[dict[str, Any]]) -> None:
@@ -75,7 +76,7 @@ def _print_set_aside(console: Console, rows: list[dict[str, Any]]) -> None:
     for heading in ("row", "sheet", "column", "reason"):
         table.add_column(heading, justify="right" if heading == "row" else "left")
     for row in rows[:_SHOWN]:
-        table.add_row(str(row["row"]), row["sheet"], row["column"], row["reason"])
+        table.add_row(*(escape(str(row[n])) for n in ("row", "sheet", "column", "reason")))
     console.print(table)
     if len(rows) > _SHOWN:
         console.print(f"… and {len(rows) - _SHOWN} more; --json lists all.")
@@ -93,11 +94,13 @@ def _report(paths: Paths, *, as_json: bool) -> None:
     console = Console()
     for account in accounts:
         if account["state"] == "refused":
-            console.print(f"[red]✗[/] [bold]{account['file']}[/]: {account['why']}", soft_wrap=True)
+            name, why = escape(account["file"]), escape(account["why"])
+            console.print(f"[red]✗[/] [bold]{name}[/]: {why}", soft_wrap=True)
             continue
         counts = " + ".join(f"{account[k]} {k.replace('_', ' ')}" for k in ("used", "blank"))
         console.print(
-            f"[bold]{account['file']}[/] ({account['state']}): {account['read']} read = {counts} + "
+            f"[bold]{escape(account['file'])}[/] ({account['state']}): "
+            f"{account['read']} read = {counts} + "
             f"{len(account['set_aside'])} set aside"
         )
         _print_set_aside(console, account["set_aside"])

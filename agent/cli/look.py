@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.setup import JSON
@@ -70,7 +71,9 @@ def _print(report: dict[str, Any]) -> None:
 def _last(change: dict[str, str] | None) -> str:
     if change is None:
         return ""
-    return f"{change['at'][5:19].replace('T', ' ')}  {_short(change['id'])} {change['state']}"
+    return (
+        f"{change['at'][5:19].replace('T', ' ')}  {escape(_short(change['id']))} {change['state']}"
+    )
 
 
 def _short(item_id: str) -> str:
@@ -82,7 +85,7 @@ def _short(item_id: str) -> str:
 def _print_lines(console: Console, state: str, stage: str, lines: list[dict[str, Any]]) -> None:
     for line in lines:
         why = line["why"] or f"is {line['state']} since {line['since'][5:19].replace('T', ' ')}"
-        text = f"{_SIGNS[state]} {stage}: [bold]{_short(line['id'])}[/] {why}"
+        text = f"{_SIGNS[state]} {stage}: [bold]{escape(_short(line['id']))}[/] {escape(why)}"
         console.print(text, soft_wrap=True, highlight=False)
 
 

@@ -31,6 +31,7 @@ _COMMANDS = {
     "status": "agent.cli.look:status",
     "egress": "agent.cli.look:egress",
     "ingest": "agent.cli.ingest:ingest",
+    "report": "agent.cli.report:report",
     "predict": "agent.cli.predict:predict",
     "demo": "agent.cli.demo:demo",
 }

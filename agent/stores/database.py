@@ -1,7 +1,7 @@
 """The SQL reader: new rows of one query go into a spool, none twice, none missed.
 
-A batch file is durable before the watermark moves, and its header carries the state that holds
-after it. A reader killed in between finds the batch in the spool and adopts that state instead of
+A batch file is durable before the watermark moves, and its header says how the state changed with
+it. A reader killed in between finds the batches in the spool and takes those steps instead of
 reading the same rows into a second batch.
 """
 
@@ -23,6 +23,13 @@ from agent.stores.watermark import State, Value, to_json
 
 _LOG = logging.getLogger(__name__)
 _MAX_PASSWORD_BYTES = 4096
+_SAVE_EVERY = 50  # batches
+_DEFAULT_DRIVERS = {"postgresql": "postgresql+pg8000"}  # the one that the extra brings
+# Classes of SQLSTATE (SQL:2016 and PostgreSQL's appendix A) that pass by themselves: connection,
+# rollback, resources, not in the right state, operator intervention, system.
+_PASSING = frozenset({"08", "40", "53", "55", "57", "58"})
+_LOGIN = "28"
+_READ_ONLY = "25006"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,14 @@ def read_batches(source: Source, spool: Path, state: Path, batch_rows: int = 500
         first = True
         while rows := _fetch(connection, source, current, batch_rows, again=first):
             first = False
-            current = _write(rows, current, source, spool)
-            current.save(state)
+            before, current = current, _write(rows, current, source, spool)
+            # A bulk load gives a million rows one watermark, and every key at it is in the state:
+            # to save it with each batch would grow with the square. The batches hold the steps.
+            if current.watermark != before.watermark or current.sequence % _SAVE_EVERY == 0:
+                current.save(state)
             total += len(rows)
+        if total:
+            current.save(state)
         if total or not current.sequence:
             _report_unusable(connection, source)
     return total
@@ -83,6 +95,7 @@ def _url(source: Source) -> sa.URL:
         url = sa.make_url(source.url)
     except exc.ArgumentError as error:
         raise Stop("The database URL is not one that SQLAlchemy understands.") from error
+    url = url.set(drivername=_DEFAULT_DRIVERS.get(url.drivername, url.drivername))
     if url.password is not None:
         raise Stop("The database URL holds a password; put it into the store's password file.")
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
@@ -92,8 +105,8 @@ def _url(source: Source) -> sa.URL:
         return url
     try:
         with source.password_file.open(encoding="utf-8") as handle:
-            return url.set(password=handle.read(_MAX_PASSWORD_BYTES).strip())
-    except OSError as error:
+            return url.set(password=handle.read(_MAX_PASSWORD_BYTES).rstrip("\r\n"))
+    except (OSError, UnicodeDecodeError) as error:
         raise Stop(f"The password file {source.password_file} cannot be read.") from error
 
 
@@ -108,6 +121,8 @@ def _connection(url: sa.URL) -> Iterator[sa.Connection]:
         raise Stop(f"The driver for {url.get_backend_name()} is not installed.") from error
     except exc.DBAPIError as error:
         raise _named(error) from error
+    except OSError as error:  # pg8000 lets a socket's own errors pass
+        raise TryLater("The connection to the database broke; the reader tries again.") from error
     except exc.SQLAlchemyError as error:
         raise Stop(f"The query cannot be built ({type(error).__name__}); correct it.") from error
 
@@ -123,6 +138,9 @@ def _read_only(connection: sa.Connection) -> sa.Connection:
 def _named(error: exc.DBAPIError) -> Stop | TryLater:
     # The driver's own text may quote a row, so only its class is told, except for SQLite's
     # complaint about a name, which is an OperationalError there and a fault of the query.
+    state = _sqlstate(error.orig)
+    if state:
+        return _by_sqlstate(state)
     text = str(error.orig)
     if text.startswith("no such") or "syntax error" in text:
         return Stop(f"The query does not fit the database: {text}.")
@@ -130,6 +148,27 @@ def _named(error: exc.DBAPIError) -> Stop | TryLater:
     if isinstance(error, (exc.OperationalError, exc.InterfaceError, exc.InternalError)):
         return TryLater(f"The database does not answer ({kind}); the reader tries again.")
     return Stop(f"The database refuses the query ({kind}); correct the store's query or columns.")
+
+
+def _sqlstate(original: BaseException | None) -> str:
+    """Returns the five characters of SQLSTATE, or an empty text where the driver gives none."""
+    found = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    details = original.args[0] if original is not None and original.args else None
+    if found is None and isinstance(details, dict):  # pg8000: the fields of the server's message
+        found = details.get("C")
+    return found if isinstance(found, str) else ""
+
+
+def _by_sqlstate(state: str) -> Stop | TryLater:
+    if state[:2] in _PASSING:
+        return TryLater(f"The database broke off (SQLSTATE {state}); the reader tries again.")
+    if state[:2] == _LOGIN:
+        return Stop(
+            f"The database refuses the login (SQLSTATE {state}); correct user and password."
+        )
+    if state == _READ_ONLY:
+        return Stop("The query wants to write; name one that only reads.")
+    return Stop(f"The database refuses the query (SQLSTATE {state}); correct the store's query.")
 
 
 def _subquery(source: Source) -> sa.Subquery:
@@ -155,22 +194,33 @@ def _fetch(
 
     `again` looks at the state's own watermark once more, for rows that came late with it; later
     batches of the same call go on behind the last key, so that many equal watermarks stay linear.
+    Pages of rows that were all seen before are passed by, so that memory is bounded by a page.
     """
+    behind = None if again else state.last_key
+    while True:
+        page = _page(connection, source, state.watermark, behind, batch_rows)
+        fresh = [row for row in page if not state.has(*_mark(row, source))]
+        _check_unique([_mark(row, source) for row in fresh])
+        if fresh or len(page) < batch_rows:
+            return fresh
+        behind = _mark(page[-1], source)[1]  # all of them are at the state's watermark
+
+
+def _page(
+    connection: sa.Connection, source: Source, watermark: Value, behind: Value, limit: int
+) -> list[dict[str, Value]]:
+    """Reads rows from a watermark on (`None`: all), at that watermark only behind a key."""
     table = _subquery(source)
     mark, key = table.c[source.watermark_column], table.c[source.key_column]
     query: sa.Select[Any] = sa.select(sa.literal_column("q.*")).select_from(table)
     query = query.where(mark.is_not(None), key.is_not(None)).order_by(mark, key)
-    limit = batch_rows
-    if state.watermark is not None and again:
-        query, limit = query.where(mark >= state.watermark), batch_rows + len(state.keys)
-    elif state.watermark is not None:
-        behind = (mark == state.watermark) & (key > state.last_key)
-        query = query.where((mark > state.watermark) | behind)
+    if watermark is not None and behind is None:
+        query = query.where(mark >= watermark)
+    elif watermark is not None:
+        query = query.where((mark > watermark) | ((mark == watermark) & (key > behind)))
     found = [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
     connection.rollback()  # ends the read: no transaction is held while a batch is written
-    fresh = [row for row in found if not state.has(*_mark(row, source))]
-    _check_unique([_mark(row, source) for row in fresh])
-    return fresh[:batch_rows]
+    return found
 
 
 def _mark(row: dict[str, Value], source: Source) -> tuple[Value, Value]:
@@ -189,7 +239,7 @@ def _write(rows: list[dict[str, Value]], state: State, source: Source, spool: Pa
         "columns": list(rows[0]),
         "store": source.store,
         "sequence": after.sequence,
-        "state": after.to_document(),
+        "state": after.step(marks, state),
     }
     lines = [json.dumps(header, ensure_ascii=False)]
     lines += [
@@ -201,11 +251,12 @@ def _write(rows: list[dict[str, Value]], state: State, source: Source, spool: Pa
 
 
 def _adopt(state: State, spool: Path, path: Path) -> State:
-    """Takes over a batch that was written just before the reader died."""
-    for batch in sorted(spool.glob(f"{state.sequence + 1:010d}-*.ndjson")):
+    """Takes over the batches that were written before the reader died and saved its state."""
+    adopted = state
+    while batch := next(iter(sorted(spool.glob(f"{adopted.sequence + 1:010d}-*.ndjson"))), None):
         with batch.open(encoding="utf-8") as handle:
-            state = State.from_document(json.loads(handle.readline())["state"], batch)
-        state.save(path)
-        log.event(_LOG, "batch_adopted", sequence=state.sequence)
-        break
-    return state
+            adopted = adopted.after_step(json.loads(handle.readline())["state"], batch)
+    if adopted.sequence != state.sequence:
+        adopted.save(path)
+        log.event(_LOG, "batches adopted", sequence=adopted.sequence)
+    return adopted

@@ -19,6 +19,7 @@ _PROPERTY = re.compile(r"^>.*?<([^>]*)>")
 _END = "M  END"
 _RECORD_END = "$$$$"
 _MAX_LINES = 200_000
+_MAX_LINE_CHARS = 1 << 20
 
 
 def read_sdf(path: Path) -> Iterator[Table]:
@@ -56,7 +57,10 @@ def _records(path: Path) -> Iterator[list[str]]:
     record: list[str] = []
     # latin-1 never fails; property values of other encodings are decoded in `_decoded`.
     with path.open(encoding="latin-1") as handle:
-        for line in handle:
+        # Never `for line in handle`: a file without line ends would be held whole.
+        for line in iter(lambda: handle.readline(_MAX_LINE_CHARS), ""):
+            if len(line) == _MAX_LINE_CHARS:
+                raise Refused("unreadable_file", f"A line has over {_MAX_LINE_CHARS} characters.")
             if line.startswith(_RECORD_END):
                 yield record
                 record = []

@@ -17,6 +17,7 @@ _ENCODINGS = ("utf-8-sig", "cp949")
 _SEPARATORS = (",", ";", "\t")
 _CHUNK_BYTES = 1 << 20
 _SNIFF_CHARS = 1 << 16
+_MAX_LINE_CHARS = 16 << 20  # a row as wide as Excel allows, a thousand characters a cell
 _MAX_COLUMNS = 16_384  # Excel's own limit
 
 
@@ -70,13 +71,21 @@ def _table(handle: TextIO) -> Table:
         raise Refused("empty_file", "The file is empty; export it again.")
     handle.seek(0)
     # strict: an unclosed quote is a fault, not a cell that swallows the rest of the file.
-    records = csv.reader(handle, delimiter=_separator(head), strict=True)
+    records = csv.reader(_lines(handle), delimiter=_separator(head), strict=True)
     numbered = enumerate(_checked(records), start=1)
     for _, cells in numbered:
         if any(cell.strip() for cell in cells):
             header = _header(cells)
             return Table(header, _rows(numbered, header))
     raise Refused("empty_file", "The file has no header; export it again.")
+
+
+def _lines(handle: TextIO) -> Iterator[str]:
+    # Never the handle itself: a file without line ends would be held whole.
+    for line in iter(lambda: handle.readline(_MAX_LINE_CHARS), ""):
+        if len(line) == _MAX_LINE_CHARS:
+            raise Refused("unreadable_file", f"A line has over {_MAX_LINE_CHARS} characters.")
+        yield line
 
 
 def _separator(head: str) -> str:

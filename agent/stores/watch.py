@@ -1,12 +1,12 @@
 """Which files of a store's folder are ready: a sweep is the truth, events only hasten it.
 
-inotify sees nothing on NFS and SMB and one write gives about six events, so an event says only
-"look at this store soon". No reader is imported here: the keeper runs this.
+One write gives about six events, so an event says only "look at this store soon"; on NFS and SMB
+there are none, and the sweep is the polling. No reader is imported here: the keeper runs this.
 """
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,9 +16,11 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from agent.errors import TryLater
+from agent.stores.filesystem import needs_polling
 
 # Reading a file posts "opened" and "closed_no_write": those would make the keeper wake itself.
 _CHANGES = frozenset({"created", "modified", "moved", "closed", "deleted"})
+_NOT_TEXT = "The name is not valid UTF-8 (often CP949 from a Windows archive); rename the file."
 _TEMPORARY = (".*", "~$*", "*~", "*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", "*.swp")
 
 
@@ -84,6 +86,9 @@ def sweep(
         name = path.relative_to(folder).as_posix()
         if _temporary(path.name) or not _wanted(path.name, patterns):
             continue
+        if not _is_text(name):
+            result.refused.append((_shown(name), _NOT_TEXT))
+            continue
         fault = _fault(path, folder)
         if fault:
             result.refused.append((name, fault))
@@ -91,6 +96,17 @@ def sweep(
         _compare(path, name, seen.get(name), now_s, settle_s, result)
     result.refused.sort()
     return result
+
+
+def _is_text(name: str) -> bool:
+    # Bytes that are no UTF-8 arrive as lone surrogates, which neither SQLite nor JSON can hold.
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _shown(name: str) -> str:
+    raw = name.encode(errors="surrogateescape")
+    # With the words behind it, it is the name of no file that is read.
+    return f"{raw.decode(errors='backslashreplace')} (not UTF-8)"
 
 
 def _temporary(name: str) -> bool:
@@ -106,7 +122,12 @@ def _walk(folder: Path, refused: list[tuple[str, str]]) -> Iterable[Path]:
         if Path(error.filename) == folder:
             raise TryLater(f"The store folder {folder} cannot be listed: {error.strerror}.")
         name = Path(error.filename).relative_to(folder).as_posix()
-        refused.append((name, f"The folder cannot be listed: {error.strerror}."))
+        refused.append(
+            (
+                name if _is_text(name) else _shown(name),
+                f"The folder cannot be listed: {error.strerror}.",
+            )
+        )
 
     paths = []
     for root, folders, files in os.walk(folder, onerror=unlistable):
@@ -158,13 +179,20 @@ class _Post(FileSystemEventHandler):
 class FolderWatch:
     """Posts a store's name whenever something changes in its folder, and does nothing else."""
 
-    def __init__(self, folders: Mapping[str, Path], queue: SimpleQueue[str]) -> None:
+    def __init__(
+        self,
+        folders: Mapping[str, Path],
+        queue: SimpleQueue[str],
+        polled: Callable[[Path], bool] = needs_polling,
+    ) -> None:
         """Prepares the watch.
 
         Args:
             folders: Store names and their folders.
             queue: Receives the name of the store to look at.
+            polled: Tells of a folder that its file system posts no events.
         """
+        self._polled = polled
         self._folders = dict(folders)
         self._queue = queue
         self._observer = Observer()
@@ -173,7 +201,8 @@ class FolderWatch:
         """Starts watching, once.
 
         Returns:
-            Names of the stores that cannot be watched; sweeps alone look after those.
+            Names of the stores that are not watched, because their file system posts no events
+            or the kernel refuses; sweeps alone look after those.
         """
         try:
             self._observer.start()
@@ -181,6 +210,9 @@ class FolderWatch:
             return sorted(self._folders)
         unwatched = []
         for store, folder in self._folders.items():
+            if self._polled(folder):
+                unwatched.append(store)
+                continue
             try:
                 self._observer.schedule(_Post(store, self._queue), str(folder), recursive=True)
             except OSError:  # the folder is not there, or the kernel's watches are used up

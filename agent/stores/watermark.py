@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 from agent.errors import Stop
 from agent.files import write_atomic
@@ -58,11 +59,33 @@ class State:
 
     def to_document(self) -> dict[str, object]:
         """Writes the state as JSON types."""
+        return self._document(self.keys)
+
+    def step(self, marks: Sequence[tuple[Value, Value]], before: "State") -> dict[str, object]:
+        """Writes what one batch changed, so that its size does not grow with the watermark's rows.
+
+        Args:
+            marks: Watermarks and keys of the batch's rows, which led to this state.
+            before: The state that the batch began with.
+        """
+        new = frozenset(key for mark, key in marks if mark == self.watermark)
+        return {**self._document(new), "adds": self.watermark == before.watermark}
+
+    def after_step(self, document: dict[str, object], origin: Path) -> "State":
+        """Returns the state after a batch, from what `step` wrote.
+
+        Raises:
+            Stop: It is damaged.
+        """
+        after = State.from_document(document, origin)
+        return replace(after, keys=after.keys | self.keys) if document.get("adds") else after
+
+    def _document(self, keys: frozenset[Value]) -> dict[str, object]:
         return {
             "sequence": self.sequence,
             "watermark": _tagged(self.watermark),
             "last_key": _tagged(self.last_key),
-            "keys": sorted((_tagged(key) for key in self.keys), key=json.dumps),
+            "keys": sorted((_tagged(key) for key in keys), key=json.dumps),
             "columns": list(self.columns),
         }
 
@@ -124,8 +147,8 @@ def _tagged(value: Value) -> list[object]:
     """Keeps the type beside the value, so that the database compares like with like."""
     if isinstance(value, (datetime, date)):
         return [type(value).__name__, value.isoformat()]
-    if isinstance(value, Decimal):
-        return ["Decimal", str(value)]
+    if isinstance(value, (Decimal, UUID)):
+        return [type(value).__name__, str(value)]
     if value is None or isinstance(value, (int, float, str)):
         return ["", value]
     raise Stop(
@@ -148,5 +171,7 @@ def _untagged(entry: object) -> Value:
             return date.fromisoformat(value)
         case "Decimal":
             return Decimal(value)
+        case "UUID":
+            return UUID(value)
         case _:
             return value

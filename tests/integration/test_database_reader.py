@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Stop, TryLater
+from agent.files import write_atomic
 from agent.stores import database
 from agent.stores.database import Source, read_batches
 from agent.stores.watermark import State
@@ -97,6 +98,29 @@ def test_death_between_batch_and_watermark_duplicates_nothing(
     lims.add(0)  # what is new meanwhile must not end in a second batch with the same rows
     lims.read()
     assert sorted(lims.spooled()) == [0, 1, 2, 3, 4]
+
+
+def test_a_bulk_load_with_one_watermark_is_taken_up_again_anywhere(
+    lims: Lims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die_at_the_sixth(path: Path, content: bytes) -> None:
+        if path.name.startswith("0000000006"):
+            raise KeyboardInterrupt
+        write_atomic(path, content)
+
+    lims.add(*range(1, 31))
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "write_atomic", die_at_the_sixth)
+        with pytest.raises(KeyboardInterrupt):
+            lims.read()
+    assert State.load(lims.state).sequence == 1  # the other four are only in the spool
+    lims.add(0, 31)
+    assert lims.read() == 17
+    assert sorted(lims.spooled()) == list(range(32))
+    assert State.load(lims.state).keys == frozenset(range(32))
+    assert lims.read() == 0
+    sizes = {path.stat().st_size for path in lims.spool.iterdir() if path.name[9] != "1"}
+    assert max(sizes) < 600  # a header names its own keys, not all that were seen
 
 
 def test_death_before_the_batch_loses_nothing(lims: Lims, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,3 +87,12 @@ def test_the_report_lists_every_file(home: "Home", file: Path) -> None:
     files = home.json("ingest", "--report")["files"]
     assert [entry["state"] for entry in files] == ["ingested", "refused"]
     assert files[0]["set_aside"][0]["reason"] == "No SMILES."
+
+
+def test_names_and_headers_are_no_markup(home: "Home", file: Path) -> None:
+    named = file.with_name("[red]x.csv")
+    named.write_text("ID,SMILES,[/] sol\nc1,CCO,12\nc2,nonsense,3\n")
+    home.profile.write_text(home.profile.read_text().replace('"sol"', '"[/] sol"'))
+    said = home.said("ingest", str(named))
+    assert "[red]x.csv: 2 read" in said
+    assert "[/] sol" in said

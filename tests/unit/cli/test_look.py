@@ -111,3 +111,14 @@ def test_an_altered_line_is_told(enrolled: "Home") -> None:
     error = enrolled.error("egress", "--verify")
     assert isinstance(error, Refused)
     assert error.code == "broken_chain"
+
+
+def test_file_names_are_no_markup(home: "Home") -> None:
+    home.enrol()
+    with Ledger(home.paths.ledger) as ledger:
+        ledger.add("file", "files/[/bold].csv", "found", START, {"store": "files"})
+        item = ledger.get("file", "files/[/bold].csv")
+        assert item is not None
+        ledger.move(item, "refused", START, "Mend [/] it.")
+    said = " ".join(home.said("status").split())
+    assert "files/[/bold].csv Mend [/] it." in said

@@ -339,3 +339,27 @@ def test_a_file_without_permission_is_read_once_it_may_be(
     monkeypatch.undo()
     desk.look(2)
     assert desk.states() == {"files/a.csv": "found"}
+
+
+def test_strange_names_pass_through_the_ledger_and_the_order(house: "House", desk: Desk) -> None:
+    for name in ("a\nb.csv", "물질 µ.csv", "x..%2f..csv", "a'; DROP TABLE item;--.csv"):
+        _drop(house, name)
+    desk.look(2)
+    (order,) = desk.order()
+    assert all(Path(file.path).read_text() == "a,b\n" for file in order.files)
+    assert {Path(file.path).parent for file in order.files} == {house.store}
+    assert len(order.files) == 4
+
+
+def test_a_name_that_is_not_utf8_is_refused_once_and_said(house: "House", desk: Desk) -> None:
+    path = os.fsencode(house.store) + "/물질.csv".encode("cp949")
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    desk.look(3)
+    ((item, state),) = desk.states().items()
+    assert state == "refused"
+    assert item.endswith(".csv (not UTF-8)")
+    found = house.ledger.get("file", item)
+    assert found is not None
+    assert "rename the file" in found.why
+    assert desk.order() == []
+    assert not house.intake.busy

@@ -1,0 +1,230 @@
+"""The report as one HTML page that needs nothing else: no script, no request, one hashed style."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from agent.assays.markup import Html, counted, join, tag
+from agent.assays.report_cards import task_card
+from agent.assays.report_plot import shares
+
+Report = dict[str, Any]
+
+_MOST_FILES = 200
+_PARTS = (("used", "used"), ("aside", "set_aside"), ("blank", "blank"))
+
+
+def page(report: Report) -> bytes:
+    """Returns the page, in UTF-8.
+
+    Args:
+        report: What `report.build_report` returned.
+    """
+    style = (files("agent.assays") / "report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # The browser itself then refuses whatever is not this very style.
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    title = "Ingest report" + (f" of {report['silo']}" if report["silo"] else "")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("title", title),
+        tag("style", Html(style)),
+    )
+    body = tag("body", tag("main", *_sections(report, title)))
+    html = "<!DOCTYPE html>\n" + tag("html", head, body, lang="en") + "\n"
+    return html.encode(errors="backslashreplace")
+
+
+def _sections(report: Report, title: str) -> Iterable[Html]:
+    yield _summary(report, title)
+    yield _unlock(report)
+    yield _tasks(report["tasks"])
+    yield _set_aside(report["reasons"])
+    yield _sources(report["sources"], report["files"])
+    yield _duplicates(report["duplicates"])
+    yield _foot(report)
+
+
+def _summary(report: Report, title: str) -> Html:
+    totals = report["totals"]
+    figures = (
+        (totals["read"], "measurements read"),
+        (totals["compounds"], "compounds"),
+        (f"{totals['ready']} of {totals['tasks']}", "tasks with quorum"),
+        (totals["files"], "files"),
+    )
+    made = report["made_at"][:16].replace("T", " ")
+    shown = "Structures and values are shown" if report["detailed"] else "No structures, no values"
+    bar = [(kind, name.replace("_", " "), totals[name]) for kind, name in _PARTS]
+    items = [tag("li", tag("b", _number(value)), what) for value, what in figures]
+    return join(
+        tag("h1", title),
+        tag("p", f"Made {made} UTC. {shown}.", class_="soft"),
+        tag("ul", *items, class_="figures"),
+        shares(bar, "Measurements used, set aside and blank"),
+        tag("ul", *[_key(*part, totals["read"]) for part in bar], class_="key"),
+    )
+
+
+def _key(kind: str, name: str, count: int, total: int) -> Html:
+    box = tag("svg", tag("rect", class_=kind, width=10, height=10), viewBox="0 0 10 10")
+    share = f" ({count / total:.1%})" if total else ""
+    return tag("li", box, f"{count:,} {name}{share}")
+
+
+def _unlock(report: Report) -> Html:
+    """Lists what a person can do, and that nothing needs to be done where that is so."""
+    unlock = report["unlock"]
+    piles = [_pile(task["task"], pile) for task in report["tasks"] for pile in task["pileups"]]
+    refused = [join(e["file"], tag("div", e["why"], class_="soft")) for e in report["files"]
+               if e["state"] == "refused"]  # fmt: skip
+    waiting = [join(tag("b", t["task"]), f": {t['missing']}") for t in unlock["waiting"]]
+    blocks = (
+        ("Tasks that wait for their quorum", waiting),
+        (
+            "Assays without an endpoint: map them, or declare them private",
+            _words(unlock["unmapped"]),
+        ),
+        ("Units that are not known: correct them", _words(unlock["units"])),
+        ("Proposed: a limit without its qualifier; the profile decides", piles),
+        ("Files that were refused", refused),
+        ("Parts that cannot be read", report["faults"]),
+    )
+    shown = [
+        tag(
+            "div", tag("h3", title), tag("ul", *[tag("li", line) for line in lines], class_="plain")
+        )
+        for title, lines in blocks
+        if lines
+    ]
+    body = tag("div", *shown, class_="pair") if shown else tag("p", "Nothing waits for a person.")
+    return tag("section", tag("h2", "What would help"), body)
+
+
+def _words(words: Sequence[Report]) -> list[Html]:
+    lines = []
+    for entry in words:
+        name = tag("code", entry["word"]) if entry["word"] else Html("others, not shown here")
+        lines.append(join(name, f": {counted(entry['rows'], 'measurement')}"))
+    return lines
+
+
+def _pile(task: str, pile: Report) -> Html:
+    value = f", {pile['value']:g}" if "value" in pile else ""
+    said = (
+        f": {pile['count']:,} of {pile['of']:,} values from {pile['store']} are the very "
+        f"{pile['side']} number{value}"
+    )
+    return join(tag("b", task), said)
+
+
+def _tasks(tasks: Sequence[Report]) -> Html:
+    cards = [task_card(task) for task in tasks]
+    said = (
+        "Uncensored values are strong, censored ones (“<”, “>”) faint. Bins are round numbers, and "
+        "tasks of few compounds have no plot. The quorum counts compounds."
+    )
+    body = tag("div", *cards, class_="cards") if cards else tag("p", "No task has data yet.")
+    return tag("section", tag("h2", "Tasks"), tag("p", said, class_="soft"), body)
+
+
+def _set_aside(reasons: Sequence[Report]) -> Html:
+    rows = []
+    for entry in reasons:
+        places = [tag("div", place) for place in _places(entry["examples"])]
+        why = dict.fromkeys(example["reason"] for example in entry["examples"])
+        said = join(tag("code", entry["code"]), *[tag("div", reason) for reason in why])
+        rows.append((f"{entry['count']:,}", said, join(*places)))
+    heads = (("n", "rows"), ("", "reason"), ("where", "the first of them"))
+    body = _table(heads, rows) if rows else tag("p", "Every measurement was used.")
+    return tag("section", tag("h2", "Set aside"), body)
+
+
+def _places(examples: Sequence[Report]) -> list[str]:
+    """Names each file, sheet and column once, with the rows in it."""
+    rows: dict[str, list[str]] = {}
+    for example in examples:
+        sheet = f", sheet {example['sheet']}" if example["sheet"] else ""
+        column = f", column {example['column']}" if example["column"] else ""
+        rows.setdefault(f"{example['file']}{sheet}{column}", []).append(str(example["row"]))
+    return [
+        f"{where}: row{'s' if len(found) > 1 else ''} {', '.join(found)}"
+        for where, found in rows.items()
+    ]
+
+
+def _sources(sources: Sequence[Report], entries: Sequence[Report]) -> Html:
+    counts = (("n", "read"), ("n", "used"), ("n", "set aside"), ("n", "blank"))
+    stores = []
+    for source in sources:
+        held = ", ".join(f"{count} {state}" for state, count in source["files"].items())
+        state = f"{source['kind']}, {source['state'] or 'not looked at yet'}"
+        named = join(tag("b", source["name"]), tag("div", state, class_="soft"), source["why"])
+        stores.append((named, held or "none", *_counts(source)))
+    rows = [
+        (join(e["file"], tag("div", _note(e), class_="soft")), e["state"], *_counts(e))
+        for e in entries[:_MOST_FILES]
+    ]
+    more = len(entries) - _MOST_FILES
+    return tag(
+        "section",
+        tag("h2", "Sources and files"),
+        _table((("", "store"), ("", "files"), *counts), stores),
+        _table((("where", "file"), ("whole", "state"), *counts), rows),
+        *([tag("p", f"{more:,} more files; the JSON report has all.")] if more > 0 else []),
+    )
+
+
+def _counts(entry: Report) -> list[str]:
+    return [f"{entry[name]:,}" for name in ("read", "used", "set_aside", "blank")]
+
+
+def _note(entry: Report) -> str:
+    same = f"The same content as {entry['same_as']}; it counts once." if entry["same_as"] else ""
+    return " ".join(part for part in (entry["why"], same) if part)
+
+
+def _duplicates(pairs: Sequence[Report]) -> Html:
+    rows = [
+        (
+            " and ".join(pair["stores"]),
+            *(f"{pair[n]:,}" for n in ("compounds", "measured", "equal")),
+        )
+        for pair in pairs
+    ]
+    counts = (("n", "compounds"), ("n", "measured in both"), ("n", "the same number"))
+    said = "Compounds that two stores have in common; the same number in both was probably copied."
+    body = _table((("", "stores"), *counts), rows) if rows else tag("p", "No two stores overlap.")
+    return tag("section", tag("h2", "Across stores"), tag("p", said, class_="soft"), body)
+
+
+def _foot(report: Report) -> Html:
+    totals = report["totals"]
+    said = "Read = used + set aside + blank, counted in measurements; one content counts once. "
+    if totals["replaced"]:
+        said += f"{counted(totals['replaced'], 'measurement')} replaced by later ones. "
+    if not report["detailed"]:
+        said += "File names, sheets, columns and assays are shown as they are named."
+    return tag("footer", said)
+
+
+def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Html:
+    head = tag("tr", *[tag("th", name, class_=kind) for kind, name in heads])
+    body = [
+        tag(
+            "tr",
+            *[tag("td", cell, class_=kind) for (kind, _), cell in zip(heads, row, strict=True)],
+        )
+        for row in rows
+    ]
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
