@@ -61,6 +61,7 @@ class Reading:
         measurement_id: The silo's number for the measurement, or empty; a later reading with
             the same number replaces this one.
         place: Where it stands in its file.
+        retracted: The store says that it no longer counts.
     """
 
     compound_id: str
@@ -74,6 +75,7 @@ class Reading:
     date: str
     measurement_id: str
     place: Place
+    retracted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

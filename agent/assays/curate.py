@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import date
 from typing import Literal
 
@@ -95,7 +95,7 @@ def _take(
 
 def _refuse_repeated(reading: Reading, places: dict[bytes, Place]) -> None:
     # A digest instead of the reading: a million rows must not be held twice.
-    content = repr(astuple(reading)[:-1]).encode(errors="surrogatepass")
+    content = repr(astuple(replace(reading, place=Place(0)))).encode(errors="surrogatepass")
     first = places.setdefault(hashlib.blake2b(content, digest_size=16).digest(), reading.place)
     if first is not reading.place:
         where = f"row {first.row}" + (f" of sheet {first.sheet}" if first.sheet else "")

@@ -112,6 +112,7 @@ class Endpoint(Document):
         transform: From native to model scale; `log10_plus_1` is log10(max(y, 0) + 1).
         low, high: Plausible native range, inclusive; outside it a row is set aside.
         positive, negative: Words that mean 1 and 0 for a class, lower case.
+        synonyms: Other names, from which a profile is suggested.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -125,6 +126,7 @@ class Endpoint(Document):
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     rules: tuple[AssayRule, ...] = ()
+    synonyms: tuple[str, ...] = ()
 
 
 class Catalogue(Document):
