@@ -28,6 +28,7 @@ _COMMANDS = {
     "status": "agent.cli.look:status",
     "egress": "agent.cli.look:egress",
     "ingest": "agent.cli.ingest:ingest",
+    "profile": "agent.cli.profile:profile",
     "predict": "agent.cli.predict:predict",
     "demo": "agent.cli.demo:demo",
 }

@@ -36,7 +36,7 @@ def try_file(config: Config, store: Store, file: Path) -> Account:
     if store.kind == "database":
         raise Stop(f"Store {store.name} is a database; its reader fills it, not a file.")
     profile = load_profile(store.profile) if store.profile else KMELLODDY
-    index = EndpointIndex(_catalogue(Paths(config.site.state)), private_endpoints(config))
+    index = EndpointIndex(known_catalogue(Paths(config.site.state)), private_endpoints(config))
     curated = curate(read(file, store.kind, profile), index)
     counts = Counter(entry.task for entry in curated.measurements)
     censored = Counter(entry.task for entry in curated.measurements if entry.qualifier != "=")
@@ -52,7 +52,12 @@ def try_file(config: Config, store: Store, file: Path) -> Account:
     }
 
 
-def _catalogue(paths: Paths) -> Catalogue:
+def known_catalogue(paths: Paths) -> Catalogue:
+    """Returns the endpoint catalogue that this silo took last.
+
+    Raises:
+        Stop: It has none yet.
+    """
     try:
         with Ledger(paths.ledger, read_only=True) as ledger:
             content = ledger.document("catalogue", "current")

@@ -47,7 +47,9 @@ def _rows(frame: pl.LazyFrame, names: list[str]) -> Iterator[Row]:
     header = [name.strip() for name in names]
     number = 0
     try:
-        for batch in frame.select(names).collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True):
+        for batch in frame.select(names).collect_batches(
+            chunk_size=_BATCH_ROWS, maintain_order=True
+        ):
             for cells in batch.iter_rows():
                 number += 1
                 texts = ("" if cell is None else to_text(cell) for cell in cells)
