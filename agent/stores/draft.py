@@ -110,7 +110,7 @@ def _assay(column: Column) -> Iterator[str]:
 
 def _pile(pile: Pile) -> Iterator[str]:
     if plain_number(pile.value) == 0:
-        yield f"# {pile.count} values are 0; if that means below quantification, say with its limit:"
+        yield f"# {pile.count} values are 0; if that means below quantification, give its limit:"
         yield '#below = ["0"]'
         yield "#limit = "
     else:

@@ -13,7 +13,7 @@ Role = Literal[
 
 _UNIT = re.compile(r"[(\[]([^()\[\]]*)[)\]]\s*$")
 _LOG = re.compile(r"^(-|neg)?[\s_]*log(?:10)?[\s_]", re.IGNORECASE)
-_WORD = re.compile(r"[a-z]+|\d+(?:\.\d+)?")
+_WORD = re.compile(r"\d[a-z]\d+|[a-z]+|\d+(?:\.\d+)?")  # 3A4 is one word
 _LEAST_SCORE = 0.5
 _ROLES: tuple[tuple[Role, frozenset[str]], ...] = (
     ("structure", frozenset({"smiles", "structure", "구조"})),
@@ -35,9 +35,12 @@ _SHORT = {
     "rppb": ("plasma", "binding", "rat"), "papp": ("permeability",), "pgp": ("glycoprotein",),
     "er": ("efflux", "ratio"), "logpapp": ("permeability",),
 }  # fmt: skip
-_EMPTY = frozenset({"a", "b", "of", "in", "the", "and", "by", "to", "or", "log", "ph", "protein"})
-# These decide between endpoints that are otherwise alike: none is ever passed over.
-_DECISIVE = frozenset({"human", "rat", "mouse", "dog", "monkey", "unbound", "bound", "efflux"})
+_EMPTY = frozenset(
+    {"a", "b", "of", "in", "the", "and", "by", "to", "or", "log", "ph", "protein", "ic", "50"}
+    | {"inhibition"}
+)
+# These decide between endpoints that are otherwise alike: both sides must say them.
+_DECISIVE = frozenset({"human", "rat", "mouse", "dog", "monkey", "unbound", "efflux"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +83,14 @@ def matches(header: str, endpoints: Sequence[Endpoint]) -> list[Match]:
 
 
 def _score(words: frozenset[str], endpoint: Endpoint) -> float:
-    names = (endpoint.id, endpoint.name, *endpoint.synonyms)
-    return max(_likeness(words, _words(name), words | _words(endpoint.name)) for name in names)
-
-
-def _likeness(words: frozenset[str], name: frozenset[str], said: frozenset[str]) -> float:
-    common = words & name
-    decisive = said & _DECISIVE
-    if not common or decisive - words or (words & _DECISIVE) - said:
+    names = [_words(name) for name in (endpoint.id, endpoint.name, *endpoint.synonyms)]
+    if words & _DECISIVE != frozenset().union(*names) & _DECISIVE:
         return 0.0
-    return 2 * len(common) / (len(words) + len(name))  # Dice's coefficient
+    return max(_likeness(words, name) for name in names)
+
+
+def _likeness(words: frozenset[str], name: frozenset[str]) -> float:
+    return 2 * len(words & name) / max(1, len(words) + len(name))  # Dice's coefficient
 
 
 def _words(text: str) -> frozenset[str]:
