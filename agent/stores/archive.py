@@ -16,15 +16,18 @@ from agent.errors import Refused
 
 MAX_UNPACKED_BYTES = 512 << 20
 MAX_COLUMNS = 16_384  # Excel's own limit
+MAX_ROWS = 1_048_576
 MAX_CELLS = 20_000_000
 
 _CHUNK_BYTES = 1 << 20
 _CARRIED_BYTES = 1 << 16
 _ENDLESS = 1 << 62
+_MOST_SIGNS = 12
 _NO_RESULT = "(formula without a result)"
 _MARKUP = (".xml", ".rels")
-_COLUMNS = re.compile(rb"\br\s*=\s*[\"']([A-Za-z]{1,8})[0-9]")
-_ROWS = re.compile(rb"\br\s*=\s*[\"'][A-Za-z]{0,8}([0-9]{1,18})[\"']")
+_PLACE = re.compile(rb"\sr\s*=\s*[\"']([A-Za-z]*)([0-9]+)[\"']")
+_ROW = re.compile(rb"<(?:\w+:)?row[\s/>]")
+_START = re.compile(rb"<(?:\w+:)?c[\s/>]")
 _DECLARATION = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _CELL = re.compile(rb"<c\s([^<>]*[^<>/])>(.*?)</c>", re.DOTALL)
 _REFERENCE = re.compile(rb"\br=[\"']([A-Za-z]+)([0-9]+)[\"']")
@@ -38,8 +41,24 @@ _ATTRIBUTE = re.compile(r"([\w:]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 class _Extent:
     """How far the cells of one part of the archive reach."""
 
-    columns: int = 0
-    rows: int = 0
+    columns: int = 1
+    rows: int = 1
+
+    def widen(self, text: bytes) -> None:
+        """Takes in the cells of another piece, whether they name their places or follow on."""
+        places = _PLACE.findall(text)
+        self.columns = max([self.columns, *map(_column, {column for column, _ in places})])
+        self.rows = max([self.rows, *map(_row, {row for _, row in places})])
+        self.columns = max(self.columns, *(len(_START.findall(row)) for row in _ROW.split(text)), 1)
+
+    def check(self) -> None:
+        """Refuses a part that would not fit into memory as one block."""
+        if self.columns > MAX_COLUMNS:
+            raise Refused("too_many_columns", f"A sheet has over {MAX_COLUMNS} columns.")
+        if self.rows > MAX_ROWS or self.columns * self.rows > MAX_CELLS:
+            raise Refused(
+                "too_many_cells", f"A sheet spans over {MAX_CELLS} cells; export it as CSV."
+            )
 
 
 @dataclass(slots=True)
@@ -107,8 +126,7 @@ def _chunks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[tuple[
         while chunk := handle.read(_CHUNK_BYTES):
             text = carried + chunk
             yield len(chunk), text
-            cut = max(text.rfind(b"<c "), len(text) - _CARRIED_BYTES)
-            carried = text[cut:]
+            carried = text[max(text.rfind(b"<c "), len(text) - _CARRIED_BYTES, 0) :]
 
 
 def _look_at(text: bytes, part: _Part, *, markup: bool) -> None:
@@ -116,22 +134,22 @@ def _look_at(text: bytes, part: _Part, *, markup: bool) -> None:
         raise Refused(
             "unreadable_file", "The workbook's XML declares entities; save it again in Excel."
         )
-    extent = part.extent
-    extent.columns = max([extent.columns, *map(_column, set(_COLUMNS.findall(text)))])
-    extent.rows = max([extent.rows, *map(int, set(_ROWS.findall(text)))])
-    if extent.columns > MAX_COLUMNS:
-        raise Refused("too_many_columns", f"A sheet has over {MAX_COLUMNS} columns.")
-    if extent.columns * extent.rows > MAX_CELLS:
-        raise Refused("too_many_cells", f"A sheet spans over {MAX_CELLS} cells; export it as CSV.")
+    part.extent.widen(text)
+    part.extent.check()
     if b"<f" in text or b't="e"' in text:
         part.spoiled.update(_spoiled(text))
 
 
 def _column(letters: bytes) -> int:
     number = 0
-    for letter in letters.upper():
+    for letter in letters.upper()[:_MOST_SIGNS]:
         number = number * 26 + letter - 64
     return number
+
+
+def _row(digits: bytes) -> int:
+    # The reader lets a longer number run over, to anywhere.
+    return int(digits[:_MOST_SIGNS])
 
 
 def _spoiled(text: bytes) -> Iterator[tuple[tuple[int, int], str]]:
