@@ -1,11 +1,15 @@
 """Feeds damaged files to every reader: each must be read or refused, and nothing else may happen.
 
-`python -m benchmarks.fuzz [--runs 10000] [--seed 1] [--only NAME]`. The files are made here, one
-for each reader, and damaged byte by byte, by nasty insertions, and (workbooks) inside the archive.
+`python -m benchmarks.fuzz [--runs 10000] [--seed 1] [--only NAME [--first N]]`. The files
+are made here, one for each reader, and damaged byte by byte, by nasty insertions, and (workbooks)
+inside the archive.
 """
 
 import argparse
+import json
 import random
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections import Counter
@@ -18,7 +22,7 @@ import xlsxwriter
 from rich.console import Console
 from rich.table import Table
 
-from agent.errors import Refused
+from agent.errors import Refused, Stop
 from agent.records import Blank, Reading, SetAside
 from agent.stores.kinds import StoreKind
 from agent.stores.profile import KMELLODDY, AssayColumn, Columns, Profile
@@ -174,19 +178,48 @@ def outcome(path: Path, kind: StoreKind, profile: Profile) -> str:
     return "read"
 
 
-def fuzz(name: str, runs: int, seed: int, folder: Path) -> Counter[str]:
+def fuzz(name: str, runs: range, seed: int, folder: Path) -> Counter[str]:
     """Damages one reader's file so often and counts what became of it.
+
+    Args:
+        name: A key of `READERS`.
+        runs: The numbers of the runs; each has its own chance and can be repeated alone.
+        seed: Makes another series.
+        folder: Keeps the file of the last run, and its number in `at`.
 
     Raises:
         Exception: What a reader let escape; the file that did it is left in the folder.
     """
     kind, suffix, profile, make = READERS[name]
-    content, chance = make(), random.Random(seed)
+    content = make()
     path = folder / f"{name.replace(' ', '-')}{suffix}"
     found: Counter[str] = Counter()
-    for _ in range(runs):
-        path.write_bytes(damaged(content, chance))
+    for run in runs:
+        (folder / "at").write_text(str(run))
+        path.write_bytes(damaged(content, random.Random(f"{seed} {run}")))
         found[outcome(path, kind, profile)] += 1
+        (folder / "found").write_text(json.dumps(found))
+    return found
+
+
+def fuzz_apart(name: str, runs: int, seed: int, folder: Path) -> Counter[str]:
+    """Does the same in children, so that a reader that takes its process down is counted too."""
+    found: Counter[str] = Counter()
+    first = 0
+    while first < runs:
+        for left in ("at", "found"):
+            (folder / left).unlink(missing_ok=True)
+        command = [sys.executable, "-m", "benchmarks.fuzz", "--only", name, "--seed", str(seed)]
+        command += ["--runs", str(runs), "--first", str(first), "--folder", str(folder)]
+        child = subprocess.run(command, capture_output=True, text=True, check=False)
+        if (folder / "found").exists():
+            found.update(json.loads((folder / "found").read_text()))
+        if child.returncode >= 0 and child.returncode != 0:
+            raise Stop(f"A reader let something escape; see {folder}:\n{child.stderr}")
+        if child.returncode == 0:
+            break
+        first = int((folder / "at").read_text()) + 1
+        found["PROCESS DIED"] += 1
     return found
 
 
@@ -194,14 +227,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints what became of the damaged files, by reader."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000, help="Damaged files for each reader.")
+    parser.add_argument("--first", type=int, default=0, help="The number of the first run.")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=list(READERS), help="One reader instead of all.")
+    parser.add_argument("--only", choices=list(READERS), help="One reader, in this process.")
+    parser.add_argument("--folder", type=Path, help="Where the damaged file lies.")
     chosen = parser.parse_args(arguments)
+    folder = chosen.folder or Path(tempfile.mkdtemp(prefix="onggi-fuzz-"))
+    if chosen.only:
+        print(dict(fuzz(chosen.only, range(chosen.first, chosen.runs), chosen.seed, folder)))
+        return
     table = Table("reader", "runs", "outcomes")
-    folder = Path(tempfile.mkdtemp(prefix="onggi-fuzz-"))
-    for name in [chosen.only] if chosen.only else READERS:
-        found = fuzz(name, chosen.runs, chosen.seed, folder)
-        table.add_row(name, str(chosen.runs), ", ".join(f"{k} {n}" for k, n in found.most_common()))
+    for name in READERS:
+        found = fuzz_apart(name, chosen.runs, chosen.seed, folder)
+        said = ", ".join(f"{code} {count}" for code, count in found.most_common())
+        table.add_row(name, str(found.total()), said)
     Console(width=140).print(table)
 
 

@@ -88,12 +88,13 @@ def inspect(path: Path) -> Spoiled:
         with zipfile.ZipFile(path) as archive:
             return _inspected(archive)
     except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _damaged() from error
+        raise damaged() from error
     except (zipfile.BadZipFile, zlib.error, zipfile.LargeZipFile) as error:
-        raise _damaged() from error
+        raise damaged() from error
 
 
-def _damaged() -> Refused:
+def damaged() -> Refused:
+    """Returns the refusal of a workbook that cannot be opened."""
     return Refused(
         "unreadable_file",
         "The workbook is damaged, protected or cut short; save it again as .xlsx.",

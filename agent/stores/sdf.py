@@ -30,11 +30,8 @@ def read_sdf(path: Path) -> Iterator[Table]:
     Raises:
         Refused: `empty_file`, `unreadable_file` or `wrong_kind`; also while iterating.
     """
-    try:
-        names = _names(path)
-        yield Table([*names, MOLBLOCK, TITLE], _rows(path), "", MOLBLOCK, TITLE)
-    except OSError as error:
-        raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
+    names = _names(path)
+    yield Table([*names, MOLBLOCK, TITLE], _rows(path), "", MOLBLOCK, TITLE)
 
 
 def _names(path: Path) -> list[str]:
@@ -55,15 +52,18 @@ def _records(path: Path) -> Iterator[list[str]]:
     """Splits the file at `$$$$`; a last record without it is kept if anything stands in it."""
     record: list[str] = []
     # latin-1 never fails; property values of other encodings are decoded in `_decoded`.
-    with path.open(encoding="latin-1") as handle:
-        for line in handle:
-            if line.startswith(_RECORD_END):
-                yield record
-                record = []
-            elif len(record) < _MAX_LINES:
-                record.append(line.rstrip("\n"))
-            else:
-                raise Refused("unreadable_file", f"A record has over {_MAX_LINES} lines.")
+    try:
+        with path.open(encoding="latin-1") as handle:
+            for line in handle:
+                if line.startswith(_RECORD_END):
+                    yield record
+                    record = []
+                elif len(record) < _MAX_LINES:
+                    record.append(line.rstrip("\n"))
+                else:
+                    raise Refused("unreadable_file", f"A record has over {_MAX_LINES} lines.")
+    except OSError as error:
+        raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
     if any(line.strip() for line in record):
         yield record
 

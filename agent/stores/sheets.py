@@ -6,7 +6,7 @@ from pathlib import Path
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from agent.errors import Refused
-from agent.stores.archive import MAX_COLUMNS, inspect
+from agent.stores.archive import MAX_COLUMNS, damaged, inspect
 from agent.stores.rows import Row, Table
 from agent.stores.workbook import to_text
 
@@ -32,10 +32,7 @@ def read_sheet(path: Path, name: str = "", header_row: int | None = None) -> Ite
             sheet = book.get_sheet_by_name(_chosen(book.sheet_names, name))
             yield _table(_lines(sheet, spoiled.get(sheet.name, {})), sheet.name, header_row)
     except (CalamineError, OSError) as error:
-        raise Refused(
-            "unreadable_file",
-            "The workbook is damaged, protected or cut short; save it again as .xlsx.",
-        ) from error
+        raise damaged() from error
 
 
 def _chosen(names: Sequence[str], name: str) -> str:

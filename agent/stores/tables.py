@@ -92,12 +92,18 @@ def _separator(head: str, header_row: int | None) -> str:
 
 
 def _lines(handle: TextIO) -> Iterator[str]:
-    while line := handle.readline(_MAX_LINE_CHARS):
-        if len(line) == _MAX_LINE_CHARS:
-            raise Refused(
-                "unreadable_file", f"A line has over {_MAX_LINE_CHARS} characters; it is no table."
-            )
-        yield line
+    try:
+        while line := handle.readline(_MAX_LINE_CHARS):
+            if len(line) == _MAX_LINE_CHARS:
+                raise Refused(
+                    "unreadable_file",
+                    f"A line has over {_MAX_LINE_CHARS} characters; it is no table.",
+                )
+            yield line
+    except (OSError, UnicodeDecodeError) as error:  # the disk, or somebody writes into the file
+        raise Refused(
+            "unreadable_file", "The file changed or went away while it was read; drop it again."
+        ) from error
 
 
 def _checked(records: Iterator[list[str]]) -> Iterator[list[str]]:
