@@ -64,8 +64,9 @@ class Store(Section):
     """One place that measurements come from: a watched folder, or a query against a database.
 
     Attributes:
-        kind: `kmelloddy` (standard workbooks and CSV), `table` (CSV/TSV by a profile), `sdf`
-            (by a profile), or `database` (by a profile).
+        kind: `kmelloddy` (standard workbooks and CSV), `table` (CSV, TSV,
+            XLSX, Parquet and SDF by a profile), `sdf` (by a profile), or `database` (by a
+            profile).
         path: The watched folder; not for `database`.
         profile: The mapping profile; not for `kmelloddy`, which needs none.
         url: SQLAlchemy URL without its password, which `password_file` holds.

@@ -68,6 +68,7 @@ class Reading:
         place: Where it stands in its file.
         derived: Computed from other measurements of its row (an efflux ratio from its two
             directions); it counts only where an endpoint takes it.
+        retracted: The store says that it no longer counts.
     """
 
     compound_id: str
@@ -82,6 +83,7 @@ class Reading:
     measurement_id: str
     place: Place
     derived: bool = False
+    retracted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ _COMMANDS = {
     "egress": "agent.cli.look:egress",
     "ingest": "agent.cli.ingest:ingest",
     "report": "agent.cli.report:report",
+    "profile": "agent.cli.profile:profile",
     "predict": "agent.cli.predict:predict",
     "demo": "agent.cli.demo:demo",
 }

@@ -6,7 +6,7 @@ StoreKind = Literal["kmelloddy", "table", "sdf", "spool"]
 
 SUFFIXES: dict[StoreKind, tuple[str, ...]] = {
     "kmelloddy": (".xlsx", ".csv"),
-    "table": (".csv", ".tsv", ".txt"),
+    "table": (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".sdf", ".sd"),
     "sdf": (".sdf", ".sd"),
     "spool": (".ndjson",),
 }

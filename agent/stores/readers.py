@@ -4,24 +4,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.errors import Refused
+from agent.stores.archive import inspect
 from agent.stores.kinds import SUFFIXES, StoreKind
+from agent.stores.parquet import read_parquet
 from agent.stores.profile import Profile
 from agent.stores.rows import Item, Table, readings
 from agent.stores.sdf import read_sdf
+from agent.stores.sheets import read_sheet
 from agent.stores.spool import read_batch
 from agent.stores.tables import read_table
 from agent.stores.workbook import read_workbook
 
 Opener = Callable[[Path], Iterator[Table]]
 
-_BY_KIND: dict[StoreKind, Opener] = {
-    "kmelloddy": read_table,
-    "table": read_table,
-    "sdf": read_sdf,
-    "spool": read_batch,
+_BY_SUFFIX: dict[str, Opener] = {
+    ".parquet": read_parquet,
+    ".sdf": read_sdf,
+    ".sd": read_sdf,
+    ".ndjson": read_batch,
 }
 # Their files bring only the columns they have: an older template, a record's own properties.
 _LAX_KINDS = frozenset({"kmelloddy", "sdf"})
+_LAX_SUFFIXES = frozenset({".sdf", ".sd"})
 
 
 def read(path: Path, kind: StoreKind, profile: Profile) -> Iterator[Item]:
@@ -34,7 +38,8 @@ def read(path: Path, kind: StoreKind, profile: Profile) -> Iterator[Item]:
     Raises:
         Refused: The file as a whole cannot be used: `wrong_kind`, `unreadable_file`,
             `empty_file`, `unknown_encoding`, `missing_sheet`, `missing_column`,
-            `ambiguous_column`, `too_many_columns`. It is raised while iterating.
+            `ambiguous_column`, `too_many_columns`, `too_many_cells`, `too_large`,
+            `macros`. It is raised while iterating.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES[kind]:
@@ -43,6 +48,21 @@ def read(path: Path, kind: StoreKind, profile: Profile) -> Iterator[Item]:
             f"A {kind} store reads {', '.join(SUFFIXES[kind])}; "
             f"move this {path.suffix or 'file'} elsewhere.",
         )
-    opener = read_workbook if suffix == ".xlsx" else _BY_KIND[kind]
-    for table in opener(path):
-        yield from readings(table, profile, lax_columns=kind in _LAX_KINDS)
+    lax = kind in _LAX_KINDS or suffix in _LAX_SUFFIXES
+    for table in open_tables(path, kind, profile.sheet, profile.header_row):
+        yield from readings(table, profile, lax_columns=lax)
+
+
+def open_tables(
+    path: Path, kind: StoreKind, sheet: str = "", header_row: int | None = None
+) -> Iterator[Table]:
+    """Opens a file of a kind by its name's ending; see `read` for what is raised."""
+    suffix = path.suffix.lower()
+    if suffix == ".xlsx" and kind == "kmelloddy":
+        inspect(path)
+        return read_workbook(path)
+    if suffix == ".xlsx":
+        return read_sheet(path, sheet, header_row)
+    if suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[suffix](path)
+    return read_table(path, header_row)

@@ -19,7 +19,8 @@ from agent.stores.directions import (
     efflux_ratio,
     is_list,
 )
-from agent.stores.profile import AssayColumn, Columns, Profile
+from agent.stores.meaning import is_word, settled
+from agent.stores.profile import AssayColumn, Columns, Meaning, Profile, plain_name
 
 Item = Reading | SetAside | Blank
 
@@ -94,13 +95,47 @@ def readings(table: Table, profile: Profile, *, lax_columns: bool = False) -> It
     """
     found = _bind(table, profile, lax_columns)
     translate = _long if profile.shape == "long" else _wide
+    meanings = _meanings(profile)
     for row in table.rows:
         if row.fault is not None:
             yield from _faulty(row, table, profile)
         elif any(row.cells.values()):
-            yield from translate(row, table, profile, found)
+            for item in translate(row, table, profile, found):
+                yield _settled(item, row, profile, found, meanings)
         else:
             yield from (Blank(place) for place in _places(row, table, profile))
+
+
+def _meanings(profile: Profile) -> dict[str, Meaning]:
+    """Returns the profile's entries by their column (wide form) or assay (long form)."""
+    if profile.shape == "wide":
+        return {entry.column: entry for entry in profile.assay}
+    return {plain_name(entry.assay): entry for entry in profile.map}
+
+
+def _settled(
+    item: Item,
+    row: Row,
+    profile: Profile,
+    found: Mapping[str, str],
+    meanings: Mapping[str, Meaning],
+) -> Item:
+    """Applies what the profile declares about the reading's assay, date and retraction."""
+    if not isinstance(item, Reading):
+        return item
+    retracted = is_word(_cell(row, found, profile.columns.retracted), profile.retracted_words)
+    if not meanings:
+        return settled(item, None, profile, retracted=retracted)
+    wide = profile.shape == "wide"
+    name = item.place.column if wide else _cell(row, found, profile.columns.assay)
+    meaning = meanings.get(name if wide else plain_name(name))
+    if meaning is None:
+        return SetAside(
+            item.place,
+            "unmapped_assay",
+            f"The profile maps no assay {name[:200]!r}; add it as a [[map]].",
+        )
+    return settled(item, meaning, profile, retracted=retracted)
 
 
 def _bind(table: Table, profile: Profile, lax: bool) -> dict[str, str]:
@@ -108,6 +143,7 @@ def _bind(table: Table, profile: Profile, lax: bool) -> dict[str, str]:
     wanted = [name for name in profile.columns.model_dump().values() if name]
     wanted += [entry.column for entry in profile.assay]
     wanted += [entry.qualifier_column for entry in profile.assay if entry.qualifier_column]
+    wanted += [entry.unit_column for entry in profile.assay if entry.unit_column]
     found: dict[str, str] = {}
     for name in wanted:
         header = _find(name, table.header)
@@ -267,7 +303,7 @@ def _wide_reading(
         endpoint=entry.endpoint,
         qualifier=_cell(row, found, entry.qualifier_column),
         value=_cell(row, found, entry.column),
-        unit=entry.unit,
+        unit=_cell(row, found, entry.unit_column),  # the declared one follows in `meaning`
         date=_cell(row, found, profile.columns.date),
         # A wide row's number covers many measurements, so the column makes it one's own.
         measurement_id=f"{number}#{entry.column}" if number else "",

@@ -31,11 +31,8 @@ def read_sdf(path: Path) -> Iterator[Table]:
     Raises:
         Refused: `empty_file`, `unreadable_file` or `wrong_kind`; also while iterating.
     """
-    try:
-        names = _names(path)
-        yield Table([*names, MOLBLOCK, TITLE], _rows(path), "", MOLBLOCK, TITLE)
-    except OSError as error:
-        raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
+    names = _names(path)
+    yield Table([*names, MOLBLOCK, TITLE], _rows(path), "", MOLBLOCK, TITLE)
 
 
 def _names(path: Path) -> list[str]:
@@ -56,18 +53,23 @@ def _records(path: Path) -> Iterator[list[str]]:
     """Splits the file at `$$$$`; a last record without it is kept if anything stands in it."""
     record: list[str] = []
     # latin-1 never fails; property values of other encodings are decoded in `_decoded`.
-    with path.open(encoding="latin-1") as handle:
-        # Never `for line in handle`: a file without line ends would be held whole.
-        for line in iter(lambda: handle.readline(_MAX_LINE_CHARS), ""):
-            if len(line) == _MAX_LINE_CHARS:
-                raise Refused("unreadable_file", f"A line has over {_MAX_LINE_CHARS} characters.")
-            if line.startswith(_RECORD_END):
-                yield record
-                record = []
-            elif len(record) < _MAX_LINES:
-                record.append(line.rstrip("\n"))
-            else:
-                raise Refused("unreadable_file", f"A record has over {_MAX_LINES} lines.")
+    try:
+        with path.open(encoding="latin-1") as handle:
+            # Never `for line in handle`: a file without line ends would be held whole.
+            for line in iter(lambda: handle.readline(_MAX_LINE_CHARS), ""):
+                if len(line) == _MAX_LINE_CHARS:
+                    raise Refused(
+                        "unreadable_file", f"A line has over {_MAX_LINE_CHARS} characters."
+                    )
+                if line.startswith(_RECORD_END):
+                    yield record
+                    record = []
+                elif len(record) < _MAX_LINES:
+                    record.append(line.rstrip("\n"))
+                else:
+                    raise Refused("unreadable_file", f"A record has over {_MAX_LINES} lines.")
+    except OSError as error:
+        raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
     if any(line.strip() for line in record):
         yield record
 

@@ -19,13 +19,19 @@ def read_batch(path: Path) -> Iterator[Table]:
     Raises:
         Refused: `empty_file`, `wrong_kind` or `unreadable_file`; also while iterating.
     """
+    lines = _lines(path)
+    first = next(lines, "")
+    if not first.strip():
+        raise Refused("empty_file", "The batch is empty; let the reader write it again.")
+    header = _header(first)
+    yield Table(header, _rows(lines, header))
+
+
+def _lines(path: Path) -> Iterator[str]:
     try:
         with path.open(encoding="utf-8") as handle:
-            first = handle.readline(_MAX_LINE_CHARS)
-            if not first.strip():
-                raise Refused("empty_file", "The batch is empty; let the reader write it again.")
-            header = _header(first)
-            yield Table(header, _rows(iter(lambda: handle.readline(_MAX_LINE_CHARS), ""), header))
+            while line := handle.readline(_MAX_LINE_CHARS):
+                yield line
     except OSError as error:
         raise Refused("unreadable_file", f"The batch cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -21,8 +21,12 @@ _MAX_LINE_CHARS = 16 << 20  # a row as wide as Excel allows, a thousand characte
 _MAX_COLUMNS = 16_384  # Excel's own limit
 
 
-def read_table(path: Path) -> Iterator[Table]:
+def read_table(path: Path, header_row: int | None = None) -> Iterator[Table]:
     """Reads one CSV or TSV file (comma, semicolon or tab; UTF-8 with or without BOM, CP949).
+
+    Args:
+        path: The file.
+        header_row: The header's row as a person counts it; else the first that is not blank.
 
     Yields:
         The one table; its rows are read while the caller iterates.
@@ -33,7 +37,7 @@ def read_table(path: Path) -> Iterator[Table]:
     encoding = _encoding(path)
     try:
         with path.open(encoding=encoding, newline="") as handle:
-            yield _table(handle)
+            yield _table(handle, header_row)
     except OSError as error:
         raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
 
@@ -65,32 +69,41 @@ def _drop_impossible(possible: dict[str, codecs.IncrementalDecoder], chunk: byte
             del possible[name]
 
 
-def _table(handle: TextIO) -> Table:
+def _table(handle: TextIO, header_row: int | None) -> Table:
     head = handle.read(_SNIFF_CHARS)
     if not head.strip():
         raise Refused("empty_file", "The file is empty; export it again.")
     handle.seek(0)
     # strict: an unclosed quote is a fault, not a cell that swallows the rest of the file.
-    records = csv.reader(_lines(handle), delimiter=_separator(head), strict=True)
+    records = csv.reader(_lines(handle), delimiter=_separator(head, header_row), strict=True)
     numbered = enumerate(_checked(records), start=1)
-    for _, cells in numbered:
-        if any(cell.strip() for cell in cells):
+    for number, cells in numbered:
+        if any(cell.strip() for cell in cells) if header_row is None else number == header_row:
             header = _header(cells)
             return Table(header, _rows(numbered, header))
     raise Refused("empty_file", "The file has no header; export it again.")
 
 
+def _separator(head: str, header_row: int | None) -> str:
+    lines = head.splitlines()
+    filled = (line for line in lines[(header_row or 1) - 1 :] if line.strip())
+    header = next(filled, "")
+    return max(_SEPARATORS, key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
+
+
 def _lines(handle: TextIO) -> Iterator[str]:
-    # Never the handle itself: a file without line ends would be held whole.
-    for line in iter(lambda: handle.readline(_MAX_LINE_CHARS), ""):
-        if len(line) == _MAX_LINE_CHARS:
-            raise Refused("unreadable_file", f"A line has over {_MAX_LINE_CHARS} characters.")
-        yield line
-
-
-def _separator(head: str) -> str:
-    first = next(line for line in head.splitlines() if line.strip())
-    return max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+    try:
+        while line := handle.readline(_MAX_LINE_CHARS):
+            if len(line) == _MAX_LINE_CHARS:
+                raise Refused(
+                    "unreadable_file",
+                    f"A line has over {_MAX_LINE_CHARS} characters; it is no table.",
+                )
+            yield line
+    except (OSError, UnicodeDecodeError) as error:  # the disk, or somebody writes into the file
+        raise Refused(
+            "unreadable_file", "The file changed or went away while it was read; drop it again."
+        ) from error
 
 
 def _checked(records: Iterator[list[str]]) -> Iterator[list[str]]:

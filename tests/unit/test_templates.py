@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from agent.assays.units import parse
 from agent.config import Config, PrivateEndpoint, Store, load
 from agent.errors import Stop
-from agent.stores.profile import AssayColumn, Columns, Profile, load_profile
+from agent.stores.profile import AssayColumn, AssayName, Columns, Profile, load_profile
 
 TEMPLATES = Path(__file__).parents[2] / "config_templates"
 EXAMPLE = re.compile(r"^#(?=[\[a-z])", re.MULTILINE)  # prose has a blank behind its "#"
@@ -83,6 +83,7 @@ def test_the_profile_template_uses_every_key() -> None:
     assert set(wide) | set(long_form) == set(Profile.model_fields)
     assert set(wide["columns"]) | set(long_form["columns"]) == set(Columns.model_fields)
     assert used_keys(wide["assay"]) == set(AssayColumn.model_fields)
+    assert used_keys(long_form["map"]) <= set(AssayName.model_fields)
 
 
 def test_the_units_of_the_examples_are_known() -> None:

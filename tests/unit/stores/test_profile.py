@@ -16,6 +16,18 @@ unit = "uL/min/mg"
 """
 
 
+_LONG = """
+version = 1
+[columns]
+structure = "SMILES"
+assay = "Assay"
+value = "Result"
+[[map]]
+assay = "HLM"
+endpoint = "hlm_clint"
+"""
+
+
 def _file(folder: Path, text: str) -> Path:
     path = folder / "profile.toml"
     path.write_text(text, encoding="utf-8")
@@ -49,6 +61,23 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         (_WIDE.replace("[[assay]]", 'unit = "u"\n[[assay]]'), "columns.unit"),
         (_WIDE + '[[assay]]\ncolumn = "HLM"\nendpoint = "x"\n', "two [[assay]]"),
         ("version = ", "TOML"),
+        ("reviewed = false\n" + _WIDE, "only suggested"),
+        ('date_format = "%d %m"\n' + _WIDE, "must hold a year"),
+        ('date_format = "%Q%Y"\n' + _WIDE, "date_format"),
+        (_WIDE + "floor = 3\nceiling = 3\n", "assay.0: .*floor must lie below"),
+        (_WIDE + "limit = 3\n", "assay.0: .*give both"),
+        (_WIDE + "factor = 3\n", "factor_reason"),
+        (_WIDE + 'factor_reason = "x"\n', "factor and factor_reason"),
+        (_WIDE + 'factor = 3\nfactor_reason = "x"\nunit_column = "u"\n', "one unit"),
+        (_WIDE.replace('endpoint = "private:hlm"', ""), "name an endpoint"),
+        (_WIDE + '[[map]]\nassay = "a"\nendpoint = "b"\n', "columns.assay go together"),
+        (_LONG.replace('assay = "Assay"', ""), "columns.assay go together"),
+        (_LONG + '[[map]]\nassay = "hlm"\nendpoint = "x"\n', "two [[map]]"),
+        (
+            _LONG.replace("[columns]", '[columns]\nunit = "U"')
+            + 'factor = 2\nfactor_reason = "x"\n',
+            "leave out columns.unit",
+        ),
     ],
 )
 def test_wrong_profile_stops_with_a_sentence(tmp_path: Path, text: str, word: str) -> None:
@@ -59,6 +88,20 @@ def test_wrong_profile_stops_with_a_sentence(tmp_path: Path, text: str, word: st
 def test_missing_file_stops(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="cannot be read"):
         load_profile(tmp_path / "nowhere.toml")
+
+
+def test_faults_of_one_entry_are_named_together(tmp_path: Path) -> None:
+    text = _WIDE + "floor = 3\nceiling = 2\nlimit = 1\nfactor = 2\n"
+    with pytest.raises(Stop) as caught:
+        load_profile(_file(tmp_path, text))
+    for word in ("floor", "limit", "factor_reason"):
+        assert word in str(caught.value)
+
+
+def test_long_profile_with_a_map_is_read(tmp_path: Path) -> None:
+    profile = load_profile(_file(tmp_path, _LONG))
+    assert profile.shape == "long"
+    assert profile.map[0].endpoint == "hlm_clint"
 
 
 def test_standard_format_is_long() -> None:

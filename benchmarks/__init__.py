@@ -1,0 +1,1 @@
+"""What this program does with measured data, in tables and JSON; never part of the tests."""
