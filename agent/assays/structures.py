@@ -13,8 +13,12 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import RegistrationHash, rdMolDescriptors, rdMolHash
 from rdkit.Chem.RegistrationHash import HashLayer
 
+from agent.assays.split import fold_group
 from agent.files import sha256_bytes
 from agent.records import Compound, InvalidStructure, Structure
+
+IDENTITY_VERSION = 1
+"""Rises with every change here that may give a structure another answer: caches start anew."""
 
 MAX_SMILES_CHARS = 5_000
 MAX_MOLBLOCK_CHARS = 200_000
@@ -45,13 +49,18 @@ def identify(structure: str, structure_format: Structure) -> Compound | InvalidS
         that refused the structure: `missing`, `length`, `parse`, `query`, `size`, `metal`,
         `standardize`, `carbon` or `mixture`.
     """
+    return _remembered(structure, structure_format)
+
+
+def identified(structure: str, structure_format: Structure) -> Compound | InvalidStructure:
+    """Does what `identify` does, and remembers nothing: for those who keep the answer themselves.
+
+    Args:
+        structure: SMILES or a molblock, as given.
+        structure_format: Which of the two.
+    """
     # A molblock's first lines are blank by right; a SMILES has nothing to say with blanks.
-    text = structure.strip() if structure_format == "smiles" else structure
-    return _identify(text, structure_format)
-
-
-@lru_cache(maxsize=_CACHED_STRUCTURES)
-def _identify(structure: str, structure_format: Structure) -> Compound | InvalidStructure:
+    structure = structure.strip() if structure_format == "smiles" else structure
     try:
         with rdBase.BlockLogs():  # RDKit would print structures to stderr
             return _compound(_parent(_parse(structure, structure_format)))
@@ -59,6 +68,9 @@ def _identify(structure: str, structure_format: Structure) -> Compound | Invalid
         return rejected.invalid
     except (ValueError, RuntimeError):  # how RDKit's C++ reports chemistry and invariants
         return InvalidStructure("standardize", "The structure cannot be standardized.")
+
+
+_remembered = lru_cache(maxsize=_CACHED_STRUCTURES)(identified)
 
 
 def _parse(structure: str, structure_format: Structure) -> Chem.Mol:
@@ -103,11 +115,13 @@ def _strip(molecule: Chem.Mol) -> Chem.Mol:
 def _compound(parent: Chem.Mol) -> Compound:
     # The second tautomer hash joins keto and enol too, which the first keeps apart.
     layers = RegistrationHash.GetMolLayers(parent, enable_tautomer_hash_v2=True)
+    smiles, flat_key = str(Chem.MolToSmiles(parent)), _digest(layers, _FLAT_LAYERS)
     return Compound(
         key=_digest(layers, _SAME_LAYERS),
-        flat_key=_digest(layers, _FLAT_LAYERS),
-        smiles=Chem.MolToSmiles(parent),
+        flat_key=flat_key,
+        smiles=smiles,
         weight_g_mol=float(_WEIGHT.ComputeProperties(parent)[0]),
+        fold_group=fold_group(_scaffold(smiles), flat_key),
     )
 
 
@@ -115,7 +129,6 @@ def _digest(layers: dict[HashLayer, str], names: tuple[HashLayer, ...]) -> str:
     return sha256_bytes("\n".join(layers[name] for name in names).encode())
 
 
-@lru_cache(maxsize=_CACHED_STRUCTURES)
 def scaffold(smiles: str) -> str:
     """Returns the Bemis-Murcko scaffold of a standardized parent, or an empty text without rings.
 
@@ -127,12 +140,16 @@ def scaffold(smiles: str) -> str:
         smiles: `Compound.smiles`.
     """
     with rdBase.BlockLogs():
-        graph = rdMolHash.MolHash(Chem.MolFromSmiles(smiles), rdMolHash.HashFunction.ElementGraph)
-        flat = Chem.MolFromSmiles(graph, sanitize=False)
-        Chem.FastFindRings(flat)
-        core = Chem.MurckoDecompose(flat)
-        for atom in core.GetAtoms():  # hydrogens and charges move with tautomers too
-            atom.SetFormalCharge(0)
-            atom.SetNumExplicitHs(0)
-            atom.SetNoImplicit(True)
-        return str(Chem.MolToSmiles(core))
+        return _scaffold(smiles)
+
+
+def _scaffold(smiles: str) -> str:
+    graph = rdMolHash.MolHash(Chem.MolFromSmiles(smiles), rdMolHash.HashFunction.ElementGraph)
+    flat = Chem.MolFromSmiles(graph, sanitize=False)
+    Chem.FastFindRings(flat)
+    core = Chem.MurckoDecompose(flat)
+    for atom in core.GetAtoms():  # hydrogens and charges move with tautomers too
+        atom.SetFormalCharge(0)
+        atom.SetNumExplicitHs(0)
+        atom.SetNoImplicit(True)
+    return str(Chem.MolToSmiles(core))
