@@ -12,8 +12,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from agent.records import Measurement
-
 Side = Literal["floor", "ceiling"]
 
 LEAST_COUNT = 10
@@ -24,6 +22,7 @@ _NEIGHBOURS = 20
 _LEAST_DISTINCT = 10  # scores and classes repeat by nature
 
 Numbers = npt.NDArray[np.float64]
+Texts = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +97,29 @@ class Limit:
     decided: bool
 
 
-def limits(measurements: Sequence[Measurement], regressions: frozenset[str]) -> list[Limit]:
-    """Lists the limits of a file, decided and proposed, by task.
+def limits(
+    task: str, native: Sequence[float] | Numbers, qualifiers: Sequence[str] | Texts
+) -> list[Limit]:
+    """Lists the limits of one task in one file, decided and proposed.
 
     Args:
-        measurements: What could be used of the file.
-        regressions: The tasks that are no classes.
+        task: Its name.
+        native: Values in the canonical unit, shape (n,).
+        qualifiers: "<", "=" or ">" on the same scale, shape (n,).
+
+    Returns:
+        By value; numbers at which fewer than ten measurements lie are left out.
     """
-    plain: dict[str, list[float]] = {}
-    censored: dict[tuple[str, float, bool], int] = {}
-    for entry in measurements:
-        if entry.task not in regressions:
-            continue
-        if entry.qualifier == "=":
-            plain.setdefault(entry.task, []).append(entry.native)
-        else:
-            key = (entry.task, entry.native, entry.native_qualifier == "<")
-            censored[key] = censored.get(key, 0) + 1
-    proposed = [
+    numbers, signs = np.asarray(native, dtype=np.float64), np.asarray(qualifiers, dtype="<U1")
+    found = [
         Limit(task, pile.value, pile.count, pile.side, decided=False)
-        for task, values in plain.items()
-        for pile in find_pileups(values)
+        for pile in find_pileups(numbers[signs == "="])
     ]
-    decided = [
-        Limit(task, value, count, "floor" if below else "ceiling", decided=True)
-        for (task, value, below), count in censored.items()
-        if count >= LEAST_COUNT
-    ]
-    return sorted([*decided, *proposed], key=lambda limit: (limit.task, limit.value))
+    sides: tuple[tuple[str, Side], ...] = (("<", "floor"), (">", "ceiling"))
+    for sign, side in sides:
+        for value, count in zip(
+            *np.unique(numbers[signs == sign], return_counts=True), strict=True
+        ):
+            if count >= LEAST_COUNT:
+                found.append(Limit(task, float(value), int(count), side, decided=True))
+    return sorted(found, key=lambda limit: (limit.value, limit.side))

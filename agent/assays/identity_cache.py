@@ -6,11 +6,12 @@ only, so it is not part of what a silo must keep.
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from agent import log
 from agent.assays.structures import IDENTITY_VERSION
@@ -30,6 +31,7 @@ _ADD = f"INSERT OR REPLACE INTO identity ({_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?
 
 Wanted = tuple[str, Structure]
 Found = Compound | InvalidStructure
+T = TypeVar("T")
 Row = tuple[bytes, bytes, bytes, str, float, str, str | None, str | None]
 
 
@@ -49,42 +51,35 @@ class IdentityCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._usable = True
-        with self._open() as database:
-            _prepare(database)
+        self._do(_prepare, None)
 
     def get(self, wanted: Sequence[Wanted]) -> dict[Wanted, Found]:
         """Returns what is known of the structures."""
         places = {_digest(one): one for one in wanted}
-        found: dict[Wanted, Found] = {}
-        with self._open() as database:
-            for rows in _rows(database, list(places)):
-                found.update((places[bytes(row[0])], _unpacked(row)) for row in rows)
-        return found
+        nothing: list[Row] = []
+        rows = self._do(lambda database: _rows(database, list(places)), nothing)
+        return {places[bytes(row[0])]: _unpacked(row) for row in rows}
 
     def put(self, found: Mapping[Wanted, Found]) -> None:
         """Keeps what structures are, in one transaction."""
-        with self._open() as database, database:
-            database.executemany(_ADD, [_packed(one, what) for one, what in found.items()])
+        self._do(lambda database: _add(database, found), None)
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Opens the file; where it is damaged it starts anew, where that fails nothing is kept."""
+    def _do(self, action: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Does something with the file; where that fails the work goes on without it."""
+        if not self._usable:
+            return otherwise
         try:
             with closing(self._connected()) as database:
-                yield database
+                return action(database)
         except sqlite3.DatabaseError as error:
-            full_or_locked = isinstance(error, sqlite3.OperationalError)
             log.trouble(_LOGGER, "identity_cache_unusable", cause=type(error).__name__)
-            if full_or_locked or not self._usable:
-                self._usable = False
-            else:
+            self._usable = False
+            # A full disk or a lock passes by itself; a damaged file never does.
+            if not isinstance(error, sqlite3.OperationalError):
                 self._start_anew()
+            return otherwise
 
     def _connected(self) -> sqlite3.Connection:
-        if not self._usable:
-            database = sqlite3.connect(":memory:")
-            _prepare(database)
-            return database
         database = sqlite3.connect(self._path, timeout=_BUSY_S)
         database.execute("PRAGMA journal_mode=WAL")
         # A power cut may cost the last rows, never the file's consistency.
@@ -94,8 +89,7 @@ class IdentityCache:
     def _start_anew(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        self._usable = False
-        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(self._path)) as database:
+        with suppress(sqlite3.DatabaseError), closing(self._connected()) as database:
             _prepare(database)
             self._usable = True
 
@@ -109,14 +103,18 @@ def _prepare(database: sqlite3.Connection) -> None:
             database.execute("INSERT INTO origin VALUES (?)", (origin(),))
 
 
-def _rows(database: sqlite3.Connection, digests: Sequence[bytes]) -> Iterator[Iterable[Row]]:
+def _rows(database: sqlite3.Connection, digests: Sequence[bytes]) -> list[Row]:
+    rows: list[Row] = []
     for start in range(0, len(digests), _PARAMETERS):
         some = digests[start : start + _PARAMETERS]
-        marks = ",".join("?" * len(some))
-        yield database.execute(
-            f"SELECT {_FIELDS} FROM identity WHERE digest IN ({marks})",  # noqa: S608 - marks only
-            some,
-        )
+        query = f"SELECT {_FIELDS} FROM identity WHERE digest IN ({','.join('?' * len(some))})"  # noqa: S608 - marks only
+        rows += database.execute(query, some).fetchall()
+    return rows
+
+
+def _add(database: sqlite3.Connection, found: Mapping[Wanted, Found]) -> None:
+    with database:
+        database.executemany(_ADD, [_packed(one, what) for one, what in found.items()])
 
 
 def _digest(wanted: Wanted) -> bytes:

@@ -119,11 +119,15 @@ def _base(text: str) -> tuple[float, str] | None:
     if expression is None:
         return None
     try:
-        unit = _registry().parse_units(expression)
-        factor, _ = _registry().get_base_units(unit)
+        return _in_base_units(expression)
     except (PintError, ValueError, AttributeError):
         return None
-    return float(factor), str(unit.dimensionality)
+
+
+def _in_base_units(expression: str) -> tuple[float, str]:
+    unit = _registry().parse_units(expression)
+    factor, _ = _registry().get_base_units(unit)
+    return float(str(factor)), str(unit.dimensionality)
 
 
 def _expression(text: str) -> str | None:
@@ -140,8 +144,8 @@ def _one(sign: str, name: str, exponent: str | None) -> str:
 
 
 @cache
-def _registry() -> UnitRegistry:
-    registry: UnitRegistry = UnitRegistry(None)
+def _registry() -> UnitRegistry[float]:
+    registry: UnitRegistry[float] = UnitRegistry(None)
     registry.load_definitions(list(_DEFINITIONS))
     for unit, prefixes in _PREFIXED.items():
         for prefix in prefixes:
@@ -154,7 +158,6 @@ def _quantities() -> dict[str, tuple[str, float]]:
     """Returns each known quantity with its reference in pint's base units, by dimensions."""
     known = {}
     for quantity, (text, count) in _REFERENCES.items():
-        unit = _registry().parse_units(text.replace("1/", "1 / "))
-        factor, _ = _registry().get_base_units(unit)
-        known[str(unit.dimensionality)] = (quantity, float(factor) * count)
+        factor, dimensions = _in_base_units(text)
+        known[dimensions] = (quantity, factor * count)
     return known

@@ -112,6 +112,7 @@ class Endpoint(Document):
         transform: From native to model scale; `log10_plus_1` is log10(max(y, 0) + 1).
         low, high: Plausible native range, inclusive; outside it a row is set aside.
         positive, negative: Words that mean 1 and 0 for a class, lower case.
+        max_replicate_sd: Replicates that disagree by more, on the transformed scale, are flagged.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -125,6 +126,7 @@ class Endpoint(Document):
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     rules: tuple[AssayRule, ...] = ()
+    max_replicate_sd: Annotated[float, Field(gt=0)] | None = None
 
 
 class Catalogue(Document):

@@ -30,6 +30,7 @@ def _part(folder: Path, labels: Sequence[Label], kind: Kind = "regression") -> t
             date,
             number,
             Place(at),
+            item=at,
         )
         for at, (name, task, sign, value, number, date) in enumerate(labels)
     ]
@@ -55,7 +56,7 @@ def test_replicates_become_their_median_with_n_sd_and_latest_date(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("signs", "expected"),
-    [("=<", 0), ("<<=", -1), (">>=", 1), (">", 1), ("<>", -1), ("=<<>>", -1)],
+    [("=<", 0), ("<<=", -1), (">>=", 1), (">", 1), ("<=>", 0), ("==<<>", 0)],
 )
 def test_most_common_qualifier_wins_and_ties_prefer_equality(
     tmp_path: Path, signs: str, expected: int
@@ -63,6 +64,14 @@ def test_most_common_qualifier_wins_and_ties_prefer_equality(
     known: dict[str, Qualifier] = {"=": "=", "<": "<", ">": ">"}
     labels = [_label("a", 1.0, known[sign]) for sign in signs]
     assert build_snapshot([_part(tmp_path / "p", labels)], _KEY).qualifiers.tolist() == [expected]
+
+
+@pytest.mark.parametrize("signs", ["<>", "=<<>>"])
+def test_limits_on_both_sides_equally_often_say_nothing(tmp_path: Path, signs: str) -> None:
+    known: dict[str, Qualifier] = {"=": "=", "<": "<", ">": ">"}
+    entries = [_label("a", 1.0, known[sign]) for sign in signs]
+    found = build_snapshot([_part(tmp_path / "p", [*entries, _label("b", 1.0)])], _KEY)
+    assert (found.compounds, found.conflicts) == (("b",), 1)
 
 
 def test_later_measurement_with_the_same_number_replaces_the_earlier(tmp_path: Path) -> None:
