@@ -28,6 +28,8 @@ _COMMANDS = {
     "status": "agent.cli.look:status",
     "egress": "agent.cli.look:egress",
     "ingest": "agent.cli.ingest:ingest",
+    "trace": "agent.cli.trace:trace",
+    "export": "agent.cli.export:export",
     "predict": "agent.cli.predict:predict",
     "demo": "agent.cli.demo:demo",
 }
