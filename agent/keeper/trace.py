@@ -1,7 +1,7 @@
 """Where each training row of a compound came from, and what became of it; only reads."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,9 @@ class Step:
     Attributes:
         compound_id: The silo's own number, as written there.
         task: Its task, or empty where the row was set aside.
-        qualifier, value, unit: In the endpoint's canonical unit (`unit` as written); value is
-            `None` where the row was set aside.
+        qualifier, value, unit: In the endpoint's canonical unit; `value` is `None` where the row
+            was set aside.
+        written_unit: The unit as it stands in the file.
         date, measurement_id: As curated.
         store, file: Where it was read; `file` is relative to the store's folder.
         sheet, row, column: The place in the file, as a person sees it.
@@ -40,6 +41,7 @@ class Step:
     qualifier: str
     value: float | None
     unit: str
+    written_unit: str
     date: str
     measurement_id: str
     store: str
@@ -66,7 +68,7 @@ _WHY = {
 }
 
 
-def trace(ledger: Ledger, parts: Path, compound: str) -> list[Step]:
+def trace(ledger: Ledger, parts: Path, compound: str, units: Mapping[str, str]) -> list[Step]:
     """Finds every row of a compound in the data as they are now.
 
     Args:
@@ -74,6 +76,7 @@ def trace(ledger: Ledger, parts: Path, compound: str) -> list[Step]:
         parts: Where curated files are.
         compound: The silo's own compound number, or else a SMILES. By number also the rows with
             another number are found that hold the same structure.
+        units: The canonical unit of each task.
 
     Raises:
         Refused: `unknown_compound`, or `damaged_part`.
@@ -96,7 +99,10 @@ def trace(ledger: Ledger, parts: Path, compound: str) -> list[Step]:
             "No row of this compound was read; check the number, or give its structure.",
         )
     book = _Book([folder for _, folder in order])
-    return [_step(row, rows, book) for row in chosen.iter_rows(named=True)] + aside
+    steps = [
+        _step(row, book, rows, units.get(row["task"], "")) for row in chosen.iter_rows(named=True)
+    ]
+    return steps + aside
 
 
 def _key(smiles: str) -> str:
@@ -143,7 +149,7 @@ def _name(source: "Source") -> str:
     return source.path.removeprefix(f"{source.store}/")
 
 
-def _step(row: dict[str, Any], rows: "pl.DataFrame", book: _Book) -> Step:
+def _step(row: dict[str, Any], book: _Book, rows: "pl.DataFrame", unit: str) -> Step:
     source, fate = book.sources[row["part"]], str(row["fate"])
     by = "" if fate == "used" else book.place(rows, row["last_part"], row["last_item"])
     return Step(
@@ -151,7 +157,8 @@ def _step(row: dict[str, Any], rows: "pl.DataFrame", book: _Book) -> Step:
         task=row["task"],
         qualifier=row["native_qualifier"],
         value=row["native"],
-        unit=row["unit"],
+        unit=unit,
+        written_unit=row["unit"],
         date=row["date"],
         measurement_id=row["measurement_id"],
         sheet=row["sheet"],
@@ -187,6 +194,7 @@ def _set_aside(folder: Path, compound_id: str) -> Iterator[Step]:
             qualifier="",
             value=None,
             unit="",
+            written_unit="",
             date="",
             measurement_id=str(line["measurement_id"]),
             sheet=str(line["sheet"]),

@@ -48,7 +48,9 @@ _VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30).map(np.array)
 
 
 @given(_VALUES, _VALUES)
-def test_distance_is_between_zero_and_one_and_has_no_side(one: np.ndarray, other: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_distance_is_between_zero_and_one_and_has_no_side(
+    one: np.ndarray, other: np.ndarray
+) -> None:  # type: ignore[type-arg]
     assert 0.0 <= ks_distance(one, other) <= 1.0
     assert ks_distance(one, other) == pytest.approx(ks_distance(other, one))
 
