@@ -5,7 +5,9 @@ Identity is the full standardization, done once a structure; features start from
 RDKit's `RegistrationHash` with its tautomer layer in place of canonical tautomers.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from chembl_structure_pipeline import standardizer
 from chembl_structure_pipeline.exclude_flag import exclude_flag
@@ -28,6 +30,7 @@ _CARBON = 6
 _WEIGHT = rdMolDescriptors.Properties(["amw"])  # average molecular weight
 # The second tautomer hash joins keto and enol too, which the first keeps apart.
 _TAUTOMER = rdMolHash.HashFunction.HetAtomTautomerv2
+_stereo_hash: Callable[..., str] = RegistrationHash.GetStereoTautomerHash
 _FORMULA = rdMolHash.HashFunction.MolFormula
 
 
@@ -138,7 +141,7 @@ def registration_keys(parent: Chem.Mol) -> tuple[str, str]:
         atom.SetAtomMapNum(0)
     Chem.CanonicalizeEnhancedStereo(molecule)
     formula = rdMolHash.MolHash(molecule, _FORMULA)
-    stereo = RegistrationHash.GetStereoTautomerHash(molecule, enable_tautomer_hash_v2=True)
+    stereo = _stereo_hash(molecule, enable_tautomer_hash_v2=True)
     flat = _without_hs(molecule, keep_stereogenic=False)
     Chem.RemoveStereochemistry(flat)
     no_stereo = rdMolHash.MolHash(flat, _TAUTOMER)
@@ -146,7 +149,7 @@ def registration_keys(parent: Chem.Mol) -> tuple[str, str]:
 
 
 def _without_hs(molecule: Chem.Mol, *, keep_stereogenic: bool) -> Chem.Mol:
-    params = Chem.RemoveHsParameters()
+    params: Any = Chem.RemoveHsParameters()  # its stubs are wrong
     params.updateExplicitCount = True
     params.removeDefiningBondStereo = not keep_stereogenic
     edited: Chem.Mol = Chem.RemoveHs(molecule, params, sanitize=False)

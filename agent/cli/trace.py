@@ -46,7 +46,7 @@ def trace(config_path: Path, compound: str, as_json: bool) -> None:
 
 
 def _lines(step: "Step") -> Iterator[str]:
-    """Yields what is said of one row; texts from files are escaped, as they may look like markup."""
+    """Yields what is said of one row; texts from files are escaped: they may look like markup."""
     what = escape(f"{step.task} {_number(step)}".strip())
     sheet = f", sheet {step.sheet}" if step.sheet else ""
     column = f", column {step.column}" if step.column else ""

@@ -42,11 +42,13 @@ def test_answers_are_those_of_identify_in_the_given_order() -> None:
 
 
 def test_nothing_is_worked_out_twice(tmp_path: Path) -> None:
-    for path in (tmp_path / "a.sqlite3", tmp_path / "a.sqlite3"):
-        identifier, pool = _counted(path)
-        first = identifier.identify_all(_SOME)
-        assert identifier.identify_all(_SOME) == first
-    assert pool.asked == []  # the second one read it from disk
+    first, pool = _counted(tmp_path / "a.sqlite3")
+    found = first.identify_all(_SOME)
+    assert first.identify_all(_SOME) == found
+    assert pool.asked == _SOME
+    second, pool = _counted(tmp_path / "a.sqlite3")
+    assert second.identify_all(_SOME) == found
+    assert pool.asked == []  # it read them from disk
     alone, pool = _counted(None)
     alone.identify_all(_SOME)
     alone.identify_all(_SOME)
@@ -67,9 +69,10 @@ def test_another_program_starts_the_cache_anew(
 def test_a_damaged_cache_starts_anew_and_a_missing_folder_keeps_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     path.write_bytes(b"this is no database" * 1000)
-    for _ in range(2):
-        identifier, pool = _counted(path)
-        assert identifier.identify_all(_SOME) == [identify(*one) for one in _SOME]
+    first, _ = _counted(path)
+    assert first.identify_all(_SOME) == [identify(*one) for one in _SOME]
+    second, pool = _counted(path)
+    assert second.identify_all(_SOME) == [identify(*one) for one in _SOME]
     assert pool.asked == []
     nowhere, _ = _counted(tmp_path / "none" / "a.sqlite3")
     assert nowhere.identify_all(_SOME) == [identify(*one) for one in _SOME]

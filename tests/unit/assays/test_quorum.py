@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.assays.censoring import Numbers
 from agent.assays.quorum import Quorum, drift, ks_distance, pooled_sd, standing
 
 _RULE = Quorum()
@@ -48,9 +49,7 @@ _VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30).map(np.array)
 
 
 @given(_VALUES, _VALUES)
-def test_distance_is_between_zero_and_one_and_has_no_side(
-    one: np.ndarray, other: np.ndarray
-) -> None:  # type: ignore[type-arg]
+def test_distance_is_between_zero_and_one_and_has_no_side(one: Numbers, other: Numbers) -> None:
     assert 0.0 <= ks_distance(one, other) <= 1.0
     assert ks_distance(one, other) == pytest.approx(ks_distance(other, one))
 
