@@ -2,4 +2,6 @@
 
 from agent.cli.main import main
 
-main()
+# The processes that standardize structures import this module anew under another name.
+if __name__ == "__main__":
+    main()

@@ -117,11 +117,21 @@ class CourierSection(Section):
 
 
 class TrainingSection(Section):
-    """What a training job may use of this host. `threads = 0` means every core."""
+    """What a training job may use of this host. `threads = 0` means every core.
+
+    Attributes:
+        min_labels: Training labels that a task needs, whatever its quorum.
+        quorum_labels, quorum_uncensored: Labelled compounds that a regression needs, and how many
+            of them without a qualifier.
+        quorum_each_class: Compounds of each class that a classification needs.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     min_labels: Annotated[int, Field(ge=2)] = 20
+    quorum_labels: Annotated[int, Field(ge=0)] = 50
+    quorum_uncensored: Annotated[int, Field(ge=0)] = 25
+    quorum_each_class: Annotated[int, Field(ge=0)] = 25
 
 
 class GateSection(Section):

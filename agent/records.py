@@ -68,7 +68,8 @@ class Reading:
         place: Where it stands in its file.
         derived: Computed from other measurements of its row (an efflux ratio from its two
             directions); it counts only where an endpoint takes it.
-        retracted: The store says that it no longer counts.
+        retracted: Whether the store marks it as withdrawn; it then takes an earlier one with its
+            number along.
     """
 
     compound_id: str
@@ -88,18 +89,38 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A measurement that could not be used, with the reason a person can act on."""
+    """A measurement that could not be used, with the reason a person can act on.
+
+    Attributes:
+        place: Where it stands in its file.
+        code: A stable snake_case word.
+        reason: A sentence for people.
+        compound_id: The silo's own compound number, where it was read.
+        measurement_id: The silo's number for the measurement, or empty. An earlier measurement
+            with the same number is withdrawn: what it said has been corrected, if badly.
+        item: How many items of the file came before it.
+    """
 
     place: Place
     code: str
     reason: str
+    compound_id: str = ""
+    measurement_id: str = ""
+    item: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A cell or row that holds no measurement; it is counted and otherwise ignored."""
+    """A cell or row that holds no measurement; it is counted and otherwise ignored.
+
+    Attributes:
+        place: Where it stands in its file.
+        measurement_id: As in `Reading`: a number whose value was emptied withdraws the earlier
+            measurement.
+    """
 
     place: Place
+    measurement_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +140,15 @@ class Compound:
         flat_key: The same without stereochemistry; folds follow it.
         smiles: The standardized parent as canonical SMILES.
         weight_g_mol: The parent's molecular weight in g/mol.
+        fold_group: What decides its fold: its scaffold, or its flat key where it has no ring;
+            empty where that was not worked out.
     """
 
     key: str
     flat_key: str
     smiles: str
     weight_g_mol: float
+    fold_group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +166,9 @@ class Measurement:
         date: ISO date, or empty.
         measurement_id: The silo's number for the measurement, or empty.
         place: Where it stands in its file.
+        unit: As written.
+        native_qualifier: As `qualifier`, on the scale of `native`.
+        item: How many items of the file came before it.
     """
 
     compound: Compound
@@ -154,3 +181,6 @@ class Measurement:
     date: str
     measurement_id: str
     place: Place
+    unit: str = ""
+    native_qualifier: Qualifier = "="
+    item: int = 0

@@ -1,34 +1,38 @@
 """From readings to measurements that can train; what cannot is set aside with its reason."""
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
-from operator import attrgetter
 from typing import Literal
 
 from agent.assays import endpoints, qualifiers, units
 from agent.assays.endpoints import EndpointIndex, Resolved
+from agent.assays.repeats import Repeats
 from agent.assays.structures import identify
+from agent.assays.units import Joint
 from agent.errors import Refused
 from agent.records import (
     Blank,
     Compound,
     InvalidStructure,
     Measurement,
-    Place,
     Qualifier,
     Reading,
     SetAside,
+    Structure,
 )
 from agent.wire.documents import Endpoint
 
 Kind = Literal["regression", "classification"]
 Progress = Callable[[int], None]
+IdentifyAll = Callable[[Sequence[tuple[str, Structure]]], Sequence[Compound | InvalidStructure]]
+Item = Reading | SetAside | Blank
+Compounds = Mapping[tuple[str, Structure], Compound | InvalidStructure]
 
 _PROGRESS_EVERY = 500
-_CONTENT = attrgetter(*(part.name for part in fields(Reading) if part.name != "place"))
+_BATCH_ITEMS = 4_000
+_BATCH_CHARS = 16 << 20  # molblocks may be large
 _DATE = re.compile(r"^(?:(\d{4})([-./])(\d{1,2})\2(\d{1,2})|(\d{4})(\d\d)(\d\d))(?!\d)")
 
 
@@ -42,6 +46,8 @@ class Curated:
         read: How many measurements the file could hold.
         blank: How many of them hold nothing.
         kinds: Whether each task that occurs is a regression or a classification.
+        emptied: Blanks that bear a measurement number, which withdraws an earlier measurement;
+            they are counted in `blank`.
     """
 
     measurements: list[Measurement] = field(default_factory=list)
@@ -49,12 +55,15 @@ class Curated:
     read: int = 0
     blank: int = 0
     kinds: dict[str, Kind] = field(default_factory=dict)
+    emptied: list[SetAside] = field(default_factory=list)
 
 
 def curate(
-    items: Iterable[Reading | SetAside | Blank],
+    items: Iterable[Item],
     index: EndpointIndex,
     on_progress: Progress | None = None,
+    identify_all: IdentifyAll | None = None,
+    joints: Sequence[Joint] = (),
 ) -> Curated:
     """Curates everything that a reader yields; no item is lost, whatever it holds.
 
@@ -62,42 +71,140 @@ def curate(
         items: What `stores.readers.read` yields.
         index: The endpoints.
         on_progress: Called with the number of items read so far, every few hundred.
+        identify_all: What the structures are; `Identifier.identify_all` keeps its answers.
+        joints: Conversions that the store's profile declares.
 
     Raises:
         Refused: Only what `items` itself raises: the file as a whole cannot be used.
     """
-    result = Curated()
-    places: dict[bytes, Place] = {}
+    whole = Curated()
+    for batch in curate_in_batches(items, index, on_progress, identify_all, joints):
+        whole.measurements += batch.measurements
+        whole.set_aside += batch.set_aside
+        whole.emptied += batch.emptied
+        whole.read += batch.read
+        whole.blank += batch.blank
+        whole.kinds |= batch.kinds
+    return whole
+
+
+def curate_in_batches(
+    items: Iterable[Item],
+    index: EndpointIndex,
+    on_progress: Progress | None = None,
+    identify_all: IdentifyAll | None = None,
+    joints: Sequence[Joint] = (),
+) -> Iterator[Curated]:
+    """Does what `curate` does, and holds no more than a few thousand items at a time.
+
+    Yields:
+        The account of each batch, in the file's order.
+
+    Raises:
+        Refused: As `curate`.
+    """
+    repeats, first = Repeats(), 0
+    for batch in _batches(items, index):
+        result = Curated(read=len(batch))
+        resolved = [_resolved(item, index, repeats) for item in batch]
+        compounds = _compounds(batch, resolved, identify_all or _identify_each)
+        for place, (item, found) in enumerate(zip(batch, resolved, strict=True), start=first):
+            _book(item, found, compounds, joints, place, result)
+            if on_progress is not None and (place + 1) % _PROGRESS_EVERY == 0:
+                on_progress(place + 1)
+        first += len(batch)
+        yield result
+
+
+def _batches(items: Iterable[Item], index: EndpointIndex) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    chars = 0
     for item in items:
         if _needless(item, index):
             continue
-        result.read += 1
-        if isinstance(item, Blank):
-            result.blank += 1
-        elif isinstance(item, SetAside):
-            result.set_aside.append(item)
-        else:
-            _take(item, index, places, result)
-        if on_progress is not None and result.read % _PROGRESS_EVERY == 0:
-            on_progress(result.read)
-    return result
+        batch.append(item)
+        chars += len(item.structure) if isinstance(item, Reading) else 0
+        if len(batch) >= _BATCH_ITEMS or chars >= _BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch
+
+
+def _resolved(item: Item, index: EndpointIndex, repeats: Repeats) -> Resolved | Refused | None:
+    """Finds a reading's endpoint, or why it has none; `None` for what is no reading."""
+    if not isinstance(item, Reading):
+        return None
+    try:
+        repeats.refuse_repeated(item)
+        _refuse_retracted(item)
+        return index.resolve(item) or _unmapped(item, index)
+    except Refused as refused:
+        return refused
+
+
+def _refuse_retracted(reading: Reading) -> None:
+    if reading.retracted:
+        raise Refused("retracted", "The store marks it as retracted.")
+
+
+def _compounds(
+    batch: Sequence[Item], resolved: Sequence[Resolved | Refused | None], identify_all: IdentifyAll
+) -> Compounds:
+    """Identifies the structures of a batch, those that are needed, each once."""
+    wanted = {
+        (item.structure, item.structure_format): None
+        for item, found in zip(batch, resolved, strict=True)
+        if isinstance(item, Reading) and isinstance(found, Resolved)
+    }
+    return dict(zip(wanted, identify_all(list(wanted)), strict=True))
+
+
+def _identify_each(wanted: Sequence[tuple[str, Structure]]) -> list[Compound | InvalidStructure]:
+    return [identify(*one) for one in wanted]
+
+
+def _book(
+    item: Item,
+    found: Resolved | Refused | None,
+    compounds: Compounds,
+    joints: Sequence[Joint],
+    place: int,
+    result: Curated,
+) -> None:
+    if isinstance(item, Blank):
+        result.blank += 1
+        if item.measurement_id:
+            why = ("emptied", "Its value was emptied.", "", item.measurement_id, place)
+            result.emptied.append(SetAside(item.place, *why))
+    elif isinstance(item, SetAside):
+        result.set_aside.append(replace(item, item=place))
+    else:
+        _take(item, found, compounds, joints, place, result)
 
 
 def _take(
-    reading: Reading, index: EndpointIndex, places: dict[bytes, Place], result: Curated
+    reading: Reading,
+    found: Resolved | Refused | None,
+    compounds: Compounds,
+    joints: Sequence[Joint],
+    place: int,
+    result: Curated,
 ) -> None:
     try:
-        _refuse_repeated(reading, places)
-        resolved = index.resolve(reading)
-        if resolved is None:
-            raise _unmapped(reading, index)
-        result.measurements.append(_measurement(reading, resolved))
-        result.kinds[resolved.task] = resolved.endpoint.kind
+        if not isinstance(found, Resolved):
+            raise found or Refused("unmapped_assay", "Its endpoint was not resolved.")
+        what = compounds[reading.structure, reading.structure_format]
+        result.measurements.append(_measurement(reading, found, what, joints, place))
+        result.kinds[found.task] = found.endpoint.kind
     except Refused as refused:
-        result.set_aside.append(SetAside(reading.place, refused.code, refused.reason))
+        # A row that only repeats another one corrects nothing.
+        number = "" if refused.code == "duplicate_row" else reading.measurement_id
+        why = (refused.code, refused.reason, reading.compound_id, number, place)
+        result.set_aside.append(SetAside(reading.place, *why))
 
 
-def _needless(item: Reading | SetAside | Blank, index: EndpointIndex) -> bool:
+def _needless(item: Item, index: EndpointIndex) -> bool:
     """Tells whether an item was computed from others for an endpoint that nobody has."""
     if not isinstance(item, Reading) or not item.derived:
         return False
@@ -107,15 +214,6 @@ def _needless(item: Reading | SetAside | Blank, index: EndpointIndex) -> bool:
         return False
 
 
-def _refuse_repeated(reading: Reading, places: dict[bytes, Place]) -> None:
-    # A digest instead of the reading: a million rows must not be held twice.
-    content = repr(_CONTENT(reading)).encode(errors="surrogatepass")
-    first = places.setdefault(hashlib.blake2b(content, digest_size=16).digest(), reading.place)
-    if first is not reading.place:
-        where = f"row {first.row}" + (f" of sheet {first.sheet}" if first.sheet else "")
-        raise Refused("duplicate_row", f"Everything in it is the same as in {where}.")
-
-
 def _unmapped(reading: Reading, index: EndpointIndex) -> Refused:
     name = reading.endpoint or reading.assay.label()
     known = "" if reading.endpoint else index.why_unshared(reading.assay)
@@ -123,26 +221,32 @@ def _unmapped(reading: Reading, index: EndpointIndex) -> Refused:
     return Refused("unmapped_assay", f"No endpoint is known for {name[:200]!r}; {reason}")
 
 
-def _measurement(reading: Reading, resolved: Resolved) -> Measurement:
+def _measurement(
+    reading: Reading,
+    resolved: Resolved,
+    found: Compound | InvalidStructure,
+    joints: Sequence[Joint],
+    place: int,
+) -> Measurement:
     endpoint = resolved.endpoint
     if endpoint.kind == "classification":
         label = qualifiers.classify(reading.qualifier, reading.value, reading.unit, endpoint)
-        compound = _compound(reading)
-        return _assembled(reading, resolved, compound, ("=", label, label))
+        return _assembled(reading, resolved, _valid(found), ("=", label, "=", label), place)
     written = qualifiers.split(reading.qualifier, reading.value)
     reversed_unit = units.flips(reading.unit)
-    compound = _compound(reading)
-    native = units.to_canonical(written[1], reading.unit, endpoint, compound.weight_g_mol)
+    compound = _valid(found)
+    native = units.to_canonical(written[1], reading.unit, endpoint, compound.weight_g_mol, joints)
     _check_range(native, endpoint)
     value = endpoints.transform(native, endpoint)
     # pIC50 > 8 means IC50 < 10 nM, which -log10 turns round once more.
-    turned = reversed_unit != endpoints.flips(endpoint)
-    qualifier = qualifiers.flipped(written[0]) if turned else written[0]
-    return _assembled(reading, resolved, compound, (qualifier, value, native))
+    below = qualifiers.flipped(written[0]) if reversed_unit else written[0]
+    # The canonical unit may itself be a negative logarithm; `native` is then on that scale.
+    below = qualifiers.flipped(below) if units.flips(endpoint.unit) else below
+    modelled = qualifiers.flipped(below) if endpoints.flips(endpoint) else below
+    return _assembled(reading, resolved, compound, (modelled, value, below, native), place)
 
 
-def _compound(reading: Reading) -> Compound:
-    found = identify(reading.structure, reading.structure_format)
+def _valid(found: Compound | InvalidStructure) -> Compound:
     if isinstance(found, InvalidStructure):
         raise Refused(f"structure_{found.step}", found.cause)
     return found
@@ -161,9 +265,10 @@ def _assembled(
     reading: Reading,
     resolved: Resolved,
     compound: Compound,
-    numbers: tuple[Qualifier, float, float],
+    numbers: tuple[Qualifier, float, Qualifier, float],
+    place: int,
 ) -> Measurement:
-    qualifier, value, native = numbers
+    qualifier, value, native_qualifier, native = numbers
     return Measurement(
         compound=compound,
         compound_id=reading.compound_id,
@@ -175,6 +280,9 @@ def _assembled(
         date=iso_date(reading.date),
         measurement_id=reading.measurement_id,
         place=reading.place,
+        unit=reading.unit,
+        native_qualifier=native_qualifier,
+        item=place,
     )
 
 

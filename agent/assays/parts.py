@@ -4,21 +4,24 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TextIO
 
 import polars as pl
 
+from agent.assays.censoring import Limit, limits
 from agent.assays.curate import Curated
 from agent.assays.split import fold_group
 from agent.assays.structures import scaffold
 from agent.errors import Refused
 from agent.files import publish_folder
-from agent.records import Measurement
+from agent.records import Measurement, SetAside
 
 MEASUREMENTS = "measurements.parquet"
 SET_ASIDE = "set_aside.ndjson"
 SUMMARY = "summary.json"
+WITHDRAWN = "withdrawn.parquet"
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "compound_key": pl.String,
@@ -42,9 +45,25 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "row": pl.Int64,
     "sheet": pl.String,
     "column": pl.String,
+    "unit": pl.String,
+    "native_qualifier": pl.String,
+    "item": pl.Int64,
 }
 """Columns of `measurements.parquet`: a `Measurement`, flat, with its task's kind and the group
 (a scaffold, or the flat key) that decides the compound's fold."""
+
+WITHDRAWN_SCHEMA: dict[str, type[pl.DataType]] = {
+    "measurement_id": pl.String,
+    "item": pl.Int64,
+    "code": pl.String,
+}
+"""Columns of `withdrawn.parquet`: measurement numbers of which the file says, at this place, that
+they hold nothing that can be used (any more), and why."""
+
+ADDED = ("unit", "native_qualifier")
+"""Columns that parts of version 0.1.0 lack."""
+
+_SPILL_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +94,9 @@ class PartSummary:
         read, used, set_aside, blank: Counts of measurements.
         tasks: Measurements by task.
         reasons: Measurements set aside by code.
+        censored: Measurements with "<" or ">" by task.
+        units: Measurements by task and unit as written.
+        limits: Numbers at which values pile up, and whether they count as censored.
     """
 
     source: Source
@@ -84,6 +106,9 @@ class PartSummary:
     blank: int
     tasks: dict[str, int]
     reasons: dict[str, int]
+    censored: dict[str, int] = field(default_factory=dict)
+    units: dict[str, dict[str, int]] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
 
 
 def write_part(folder: Path, curated: Curated, source: Source) -> PartSummary:
@@ -97,36 +122,128 @@ def write_part(folder: Path, curated: Curated, source: Source) -> PartSummary:
     Raises:
         OSError: The disk is full or not writable; nothing appears at `folder`.
     """
-    summary = _summary(curated, source)
+    return write_part_in_batches(folder, [curated], source)
+
+
+def write_part_in_batches(folder: Path, batches: Iterable[Curated], source: Source) -> PartSummary:
+    """Does what `write_part` does, and holds no more of a file than a batch and 100,000 rows.
+
+    Args:
+        folder: Its final place; the folder above must exist.
+        batches: What became of the file, in its order.
+        source: Which file.
+
+    Raises:
+        OSError: The disk is full or not writable; nothing appears at `folder`.
+        Refused: What `batches` raises.
+    """
     staged = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
-    _frame(curated).write_parquet(staged / MEASUREMENTS)
-    lines = (
-        {**asdict(item.place), "code": item.code, "reason": item.reason}
-        for item in curated.set_aside
-    )
-    _write_lines(staged / SET_ASIDE, lines)
-    _write_lines(staged / SUMMARY, [asdict(summary)])
+    try:
+        summary = _write(staged, batches, source)
+    except BaseException:  # re-raised: a file that cannot be read must leave nothing behind
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
     publish_folder(staged, folder)
     return summary
 
 
-def _summary(curated: Curated, source: Source) -> PartSummary:
-    return PartSummary(
-        source=source,
-        read=curated.read,
-        used=len(curated.measurements),
-        set_aside=len(curated.set_aside),
-        blank=curated.blank,
-        tasks=dict(sorted(Counter(entry.task for entry in curated.measurements).items())),
-        reasons=dict(sorted(Counter(entry.code for entry in curated.set_aside).items())),
-    )
+def _write(staged: Path, batches: Iterable[Curated], source: Source) -> PartSummary:
+    account = _Account(staged)
+    with (staged / SET_ASIDE).open("w", encoding="utf-8") as lines:
+        for batch in batches:
+            account.add(batch)
+            _write_lines(lines, map(_line, batch.set_aside))
+    summary = account.close(source)
+    with (staged / SUMMARY).open("w", encoding="utf-8") as lines:
+        _write_lines(lines, [asdict(summary)])
+    return summary
 
 
-def _write_lines(path: Path, lines: Iterable[dict[str, object]]) -> None:
-    with path.open("w", encoding="utf-8") as handle:
-        handle.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+class _Account:
+    """Adds batches up, and writes their measurements to disk as they come."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._counts: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._frames: list[pl.DataFrame] = []
+        self._rows = 0
+        self._spilled: list[Path] = []
+        self._withdrawn: list[tuple[str, int, str]] = []
+
+    def add(self, batch: Curated) -> None:
+        self._counts.update(
+            read=batch.read,
+            blank=batch.blank,
+            used=len(batch.measurements),
+            set_aside=len(batch.set_aside),
+        )
+        self._reasons.update(entry.code for entry in batch.set_aside)
+        self._withdrawn += _withdrawn(batch)
+        self._frames.append(_frame(batch))
+        self._rows += len(batch.measurements)
+        if self._rows >= _SPILL_ROWS:
+            self._spill()
+
+    def _spill(self) -> None:
+        path = self._folder / f"rows-{len(self._spilled)}.parquet"
+        pl.concat(self._frames).write_parquet(path)
+        self._spilled.append(path)
+        self._frames, self._rows = [], 0
+
+    def close(self, source: Source) -> PartSummary:
+        final = self._folder / MEASUREMENTS
+        if self._spilled:
+            if self._frames:
+                self._spill()
+            pl.scan_parquet(self._spilled).sink_parquet(final)
+            for path in self._spilled:
+                path.unlink()
+        else:
+            pl.concat([pl.DataFrame(schema=SCHEMA), *self._frames]).write_parquet(final)
+        withdrawn = pl.DataFrame(self._withdrawn, schema=WITHDRAWN_SCHEMA, orient="row")
+        withdrawn.write_parquet(self._folder / WITHDRAWN)
+        return PartSummary(
+            source=source,
+            read=self._counts["read"],
+            used=self._counts["used"],
+            set_aside=self._counts["set_aside"],
+            blank=self._counts["blank"],
+            reasons=dict(sorted(self._reasons.items())),
+            **_described(final),
+        )
+
+
+def _withdrawn(batch: Curated) -> list[tuple[str, int, str]]:
+    entries: list[SetAside] = [*batch.set_aside, *batch.emptied]
+    return [(e.measurement_id, e.item, e.code) for e in entries if e.measurement_id]
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Counts the tasks of a file, their censored values and units, and finds their limits."""
+    columns = ["task", "kind", "unit", "native_qualifier", "native"]
+    found: dict[str, Any] = {"tasks": {}, "censored": {}, "units": {}, "limits": ()}
+    frame = pl.read_parquet(path, columns=columns)
+    for (task, kind), rows in sorted(frame.group_by("task", "kind")):
+        name = str(task)
+        signs = rows["native_qualifier"].to_numpy()
+        found["tasks"][name] = len(rows)
+        found["censored"][name] = int((signs != "=").sum())
+        found["units"][name] = dict(rows["unit"].value_counts().sort("unit").rows())
+        if kind == "regression":
+            found["limits"] += tuple(limits(name, rows["native"].to_numpy(), signs))
+    return found
+
+
+def _line(entry: SetAside) -> dict[str, object]:
+    line = asdict(entry)
+    return {**line.pop("place"), **line}
+
+
+def _write_lines(handle: TextIO, lines: Iterable[dict[str, object]]) -> None:
+    handle.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def _frame(curated: Curated) -> pl.DataFrame:
@@ -136,27 +253,70 @@ def _frame(curated: Curated) -> pl.DataFrame:
 
 def _flat(entry: Measurement, kind: str) -> tuple[str | float | int, ...]:
     compound, assay, place = entry.compound, entry.assay, entry.place
-    group = fold_group(scaffold(compound.smiles), compound.flat_key)
+    group = compound.fold_group or fold_group(scaffold(compound.smiles), compound.flat_key)
     return (
         *(compound.key, compound.flat_key, group, compound.smiles, compound.weight_g_mol),
         *(entry.compound_id, entry.task, kind, entry.qualifier, entry.value, entry.native),
         *(assay.test, assay.test_type, assay.subject, assay.readout, assay.condition),
         *(entry.date, entry.measurement_id, place.row, place.sheet, place.column),
+        *(entry.unit, entry.native_qualifier, entry.item),
     )
 
 
-def load_parts(folders: Sequence[Path]) -> pl.DataFrame:
+def read_source(folder: Path) -> Source:
+    """Returns where a part came from.
+
+    Raises:
+        Refused: `damaged_part`.
+    """
+    try:
+        return Source(**json.loads((folder / SUMMARY).read_bytes())["source"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder) from error
+
+
+def load_withdrawn(folder: Path) -> pl.DataFrame:
+    """Reads what a part withdraws; see `WITHDRAWN_SCHEMA` for the columns.
+
+    Raises:
+        Refused: `damaged_part`.
+    """
+    if not (folder / WITHDRAWN).exists() and (folder / MEASUREMENTS).exists():
+        return pl.DataFrame(schema=WITHDRAWN_SCHEMA)  # of a version that knew no withdrawals
+    try:
+        return pl.read_parquet(folder / WITHDRAWN).select(list(WITHDRAWN_SCHEMA))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _damaged(folder) from error
+
+
+def _damaged(folder: Path) -> Refused:
+    reason = f"The part {folder.name} cannot be read; ingest its file again."
+    return Refused("damaged_part", reason)
+
+
+def load_parts(folders: Sequence[Path], columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
     """Reads the measurements of several parts, in order; see `SCHEMA` for the columns.
+
+    Args:
+        folders: The parts.
+        columns: Those that are wanted; the others are not read.
 
     Raises:
         Refused: `damaged_part`: a part is missing or cannot be read; ingest its file again.
     """
-    frames = [pl.DataFrame(schema=SCHEMA)]
+    frames = [pl.DataFrame(schema={name: SCHEMA[name] for name in columns})]
     for folder in folders:
         try:
-            frame = pl.read_parquet(folder / MEASUREMENTS).select(list(SCHEMA))
+            frames.append(_columns(folder / MEASUREMENTS, columns))
         except (OSError, pl.exceptions.PolarsError) as error:
-            reason = f"The part {folder.name} cannot be read; ingest its file again."
-            raise Refused("damaged_part", reason) from error
-        frames.append(frame)
+            raise _damaged(folder) from error
     return pl.concat(frames)
+
+
+def _columns(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    have = pl.read_parquet_schema(path)
+    frame = pl.read_parquet(path, columns=[name for name in columns if name in have])
+    if "item" in columns and "item" not in have:  # of a version that did not count them
+        frame = frame.with_row_index("item").with_columns(pl.col("item").cast(pl.Int64))
+    added = [pl.lit("").alias(name) for name in ADDED if name in columns and name not in have]
+    return frame.with_columns(added).select(columns)

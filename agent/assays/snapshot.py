@@ -47,7 +47,8 @@ class Snapshot:
         counts: int32, shape (m,): how many replicates.
         spreads: float32, shape (m,): their standard deviation, 0 for one.
         folds: int32, shape (n,): fold of each compound.
-        conflicts: Labels left out because the replicates name both classes equally often.
+        conflicts: Labels left out because the replicates name both classes, or "<" and ">",
+            equally often.
     """
 
     compounds: tuple[str, ...]
@@ -114,9 +115,9 @@ class Snapshot:
 def build_snapshot(parts: Sequence[tuple[str, Path]], fold_key: str, folds: int = 5) -> Snapshot:
     """Joins parts into one snapshot.
 
-    A later measurement with the same store and measurement id replaces the earlier one.
-    Replicates of a compound in a task become their median on the modelled scale with their most
-    common qualifier (as in MELLODY-TUNER: ties prefer "=").
+    A later row with the same store and measurement id replaces or withdraws the earlier one
+    (`merge.fates`). Replicates of a compound in a task become their median on the modelled scale
+    with their most common qualifier (`merge.labels`).
 
     Args:
         parts: Store name and folder of each part, oldest first.

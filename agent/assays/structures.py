@@ -5,16 +5,21 @@ Identity is the full standardization, done once a structure; features start from
 RDKit's `RegistrationHash` with its tautomer layer in place of canonical tautomers.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from chembl_structure_pipeline import standardizer
 from chembl_structure_pipeline.exclude_flag import exclude_flag
 from rdkit import Chem, rdBase
 from rdkit.Chem import RegistrationHash, rdMolDescriptors, rdMolHash
-from rdkit.Chem.RegistrationHash import HashLayer
 
+from agent.assays.split import fold_group
 from agent.files import sha256_bytes
 from agent.records import Compound, InvalidStructure, Structure
+
+IDENTITY_VERSION = 1
+"""Rises with every change here that may give a structure another answer: caches start anew."""
 
 MAX_SMILES_CHARS = 5_000
 MAX_MOLBLOCK_CHARS = 200_000
@@ -23,8 +28,10 @@ MAX_HEAVY_ATOMS = 250
 _CACHED_STRUCTURES = 50_000
 _CARBON = 6
 _WEIGHT = rdMolDescriptors.Properties(["amw"])  # average molecular weight
-_SAME_LAYERS = (HashLayer.FORMULA, HashLayer.TAUTOMER_HASH)
-_FLAT_LAYERS = (HashLayer.FORMULA, HashLayer.NO_STEREO_TAUTOMER_HASH)
+# The second tautomer hash joins keto and enol too, which the first keeps apart.
+_TAUTOMER = rdMolHash.HashFunction.HetAtomTautomerv2
+_stereo_hash: Callable[..., str] = RegistrationHash.GetStereoTautomerHash
+_FORMULA = rdMolHash.HashFunction.MolFormula
 
 
 class _Rejected(Exception):
@@ -45,13 +52,18 @@ def identify(structure: str, structure_format: Structure) -> Compound | InvalidS
         that refused the structure: `missing`, `length`, `parse`, `query`, `size`, `metal`,
         `standardize`, `carbon` or `mixture`.
     """
+    return _remembered(structure, structure_format)
+
+
+def identified(structure: str, structure_format: Structure) -> Compound | InvalidStructure:
+    """Does what `identify` does, and remembers nothing: for those who keep the answer themselves.
+
+    Args:
+        structure: SMILES or a molblock, as given.
+        structure_format: Which of the two.
+    """
     # A molblock's first lines are blank by right; a SMILES has nothing to say with blanks.
-    text = structure.strip() if structure_format == "smiles" else structure
-    return _identify(text, structure_format)
-
-
-@lru_cache(maxsize=_CACHED_STRUCTURES)
-def _identify(structure: str, structure_format: Structure) -> Compound | InvalidStructure:
+    structure = structure.strip() if structure_format == "smiles" else structure
     try:
         with rdBase.BlockLogs():  # RDKit would print structures to stderr
             return _compound(_parent(_parse(structure, structure_format)))
@@ -59,6 +71,9 @@ def _identify(structure: str, structure_format: Structure) -> Compound | Invalid
         return rejected.invalid
     except (ValueError, RuntimeError):  # how RDKit's C++ reports chemistry and invariants
         return InvalidStructure("standardize", "The structure cannot be standardized.")
+
+
+_remembered = lru_cache(maxsize=_CACHED_STRUCTURES)(identified)
 
 
 def _parse(structure: str, structure_format: Structure) -> Chem.Mol:
@@ -81,7 +96,7 @@ def _parent(molecule: Chem.Mol) -> Chem.Mol:
         raise _Rejected("size", f"The structure has over {MAX_HEAVY_ATOMS} heavy atoms.")
     if exclude_flag(molecule, includeRDKitSanitization=False):
         raise _Rejected("metal", "The structure holds a metal or a boron cluster.")
-    parent = _strip(standardizer.standardize_mol(molecule))
+    parent = _strip(standardizer.standardize_mol(molecule, check_exclusion=False))
     if not any(atom.GetAtomicNum() == _CARBON for atom in parent.GetAtoms()):
         raise _Rejected("carbon", "The structure has no carbon.")
     if len(Chem.GetMolFrags(parent)) > 1:
@@ -101,21 +116,51 @@ def _strip(molecule: Chem.Mol) -> Chem.Mol:
 
 
 def _compound(parent: Chem.Mol) -> Compound:
-    # The second tautomer hash joins keto and enol too, which the first keeps apart.
-    layers = RegistrationHash.GetMolLayers(parent, enable_tautomer_hash_v2=True)
+    key, flat_key = registration_keys(parent)
+    smiles = str(Chem.MolToSmiles(parent))
     return Compound(
-        key=_digest(layers, _SAME_LAYERS),
-        flat_key=_digest(layers, _FLAT_LAYERS),
-        smiles=Chem.MolToSmiles(parent),
+        key=key,
+        flat_key=flat_key,
+        smiles=smiles,
         weight_g_mol=float(_WEIGHT.ComputeProperties(parent)[0]),
+        fold_group=fold_group(_scaffold(smiles), flat_key),
     )
 
 
-def _digest(layers: dict[HashLayer, str], names: tuple[HashLayer, ...]) -> str:
-    return sha256_bytes("\n".join(layers[name] for name in names).encode())
+def registration_keys(parent: Chem.Mol) -> tuple[str, str]:
+    """Returns the stereo-aware and the flat key: formula and tautomer layer, hashed.
+
+    The layers are those of `RegistrationHash.GetMolLayers`; it would work out four more that
+    nothing here needs, in twice the time.
+
+    Args:
+        parent: A standardized parent.
+    """
+    molecule = _without_hs(parent, keep_stereogenic=True)
+    for atom in molecule.GetAtoms():
+        atom.SetAtomMapNum(0)
+    Chem.CanonicalizeEnhancedStereo(molecule)
+    formula = rdMolHash.MolHash(molecule, _FORMULA)
+    stereo = _stereo_hash(molecule, enable_tautomer_hash_v2=True)
+    flat = _without_hs(molecule, keep_stereogenic=False)
+    Chem.RemoveStereochemistry(flat)
+    no_stereo = rdMolHash.MolHash(flat, _TAUTOMER)
+    return _digest(formula, stereo), _digest(formula, no_stereo)
 
 
-@lru_cache(maxsize=_CACHED_STRUCTURES)
+def _without_hs(molecule: Chem.Mol, *, keep_stereogenic: bool) -> Chem.Mol:
+    params: Any = Chem.RemoveHsParameters()  # its stubs are wrong
+    params.updateExplicitCount = True
+    params.removeDefiningBondStereo = not keep_stereogenic
+    edited: Chem.Mol = Chem.RemoveHs(molecule, params, sanitize=False)
+    edited.UpdatePropertyCache(False)
+    return edited
+
+
+def _digest(*layers: str) -> str:
+    return sha256_bytes("\n".join(layers).encode())
+
+
 def scaffold(smiles: str) -> str:
     """Returns the Bemis-Murcko scaffold of a standardized parent, or an empty text without rings.
 
@@ -127,12 +172,16 @@ def scaffold(smiles: str) -> str:
         smiles: `Compound.smiles`.
     """
     with rdBase.BlockLogs():
-        graph = rdMolHash.MolHash(Chem.MolFromSmiles(smiles), rdMolHash.HashFunction.ElementGraph)
-        flat = Chem.MolFromSmiles(graph, sanitize=False)
-        Chem.FastFindRings(flat)
-        core = Chem.MurckoDecompose(flat)
-        for atom in core.GetAtoms():  # hydrogens and charges move with tautomers too
-            atom.SetFormalCharge(0)
-            atom.SetNumExplicitHs(0)
-            atom.SetNoImplicit(True)
-        return str(Chem.MolToSmiles(core))
+        return _scaffold(smiles)
+
+
+def _scaffold(smiles: str) -> str:
+    graph = rdMolHash.MolHash(Chem.MolFromSmiles(smiles), rdMolHash.HashFunction.ElementGraph)
+    flat = Chem.MolFromSmiles(graph, sanitize=False)
+    Chem.FastFindRings(flat)
+    core = Chem.MurckoDecompose(flat)
+    for atom in core.GetAtoms():  # hydrogens and charges move with tautomers too
+        atom.SetFormalCharge(0)
+        atom.SetNumExplicitHs(0)
+        atom.SetNoImplicit(True)
+    return str(Chem.MolToSmiles(core))

@@ -64,6 +64,7 @@ def _print(report: dict[str, Any]) -> None:
     for name, stage in report["stages"].items():
         _print_lines(console, "wrong", name, stage["wrong"])
         _print_lines(console, "waits", name, stage["waits"])
+    _print_tasks(console, report["tasks"])
     _print_services(console, report)
     _print_models(console, report)
 
@@ -87,6 +88,16 @@ def _print_lines(console: Console, state: str, stage: str, lines: list[dict[str,
         why = line["why"] or f"is {line['state']} since {line['since'][5:19].replace('T', ' ')}"
         text = f"{_SIGNS[state]} {stage}: [bold]{escape(_short(line['id']))}[/] {escape(why)}"
         console.print(text, soft_wrap=True, highlight=False)
+
+
+def _print_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
+    for task in tasks:
+        said = [task["waits"]] if task["waits"] else []
+        said += ["its replicates disagree by more than the catalogue allows"] * task["noisy"]
+        said += ["its labels moved since the last snapshot"] * task["drifted"]
+        if said:
+            text = f"{_SIGNS['waits']} task: [bold]{task['task']}[/] {'; '.join(said)}"
+            console.print(text, soft_wrap=True, highlight=False)
 
 
 def _print_services(console: Console, report: dict[str, Any]) -> None:

@@ -33,6 +33,8 @@ _COMMANDS = {
     "ingest": "agent.cli.ingest:ingest",
     "report": "agent.cli.report:report",
     "profile": "agent.cli.profile:profile",
+    "trace": "agent.cli.trace:trace",
+    "export": "agent.cli.export:export",
     "predict": "agent.cli.predict:predict",
     "demo": "agent.cli.demo:demo",
 }

@@ -16,7 +16,7 @@ from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
 from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile
 from agent.keeper.mail import Mail, open_trust
-from agent.keeper.orders import Settings
+from agent.keeper.orders import QuorumRule, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.rollout import Rollout
 from agent.keeper.snapshots import Snapshots
@@ -80,7 +80,16 @@ def private_endpoints(config: Config) -> tuple[Endpoint, ...]:
 
 def training_settings(section: TrainingSection) -> Settings:
     """Returns what a training job may use."""
-    return Settings(device=section.device, threads=section.threads, min_labels=section.min_labels)
+    return Settings(
+        device=section.device,
+        threads=section.threads,
+        min_labels=section.min_labels,
+        quorum=QuorumRule(
+            labels=section.quorum_labels,
+            uncensored=section.quorum_uncensored,
+            each_class=section.quorum_each_class,
+        ),
+    )
 
 
 def _source(store: Store, paths: Paths) -> Source:
@@ -112,6 +121,8 @@ def _stages(
         workers,
         paths.parts,
         config.keeper.settle_s,
+        identities=paths.models / "identities.sqlite3",
+        processes=config.training.threads,
     )
     signer = load_signing(paths.keys / "sign.key", "sign")
     pipeline = Pipeline(

@@ -44,16 +44,23 @@ class Intake:
         workers: Who reads them.
         parts: Where curated files go.
         settle_s: How long a file must rest before it is read.
+        identities: The cache of what structures are; `None` for none.
+        processes: How many processes may standardize structures; 0 means one a core.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it passes on to the worker has no other way there
         self,
         sources: Sequence[Source],
         ledger: Ledger,
         workers: Workers,
         parts: Path,
         settle_s: float,
+        *,
+        identities: Path | None = None,
+        processes: int = 1,
     ) -> None:
+        self._identities = str(identities or "")
+        self._processes = processes
         self._sources = {source.name: source for source in sources}
         self._ledger = ledger
         self._workers = workers
@@ -180,6 +187,8 @@ class Intake:
             private=private,
             parts=str(self._parts),
             files=files,
+            identities=self._identities,
+            processes=self._processes,
         )
         # The time makes it another job when the very same file is to be read again.
         text = now.isoformat() + "".join(f.item for f in files)

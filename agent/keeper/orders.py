@@ -34,6 +34,8 @@ class IngestOrder(Document):
         reader: How to read them: `kmelloddy`, `table`, `sdf`, `spool`.
         profile: Path of the mapping profile, or empty for the standard format's own.
         parts: Folder in which each part gets a folder named by its id.
+        identities: The cache of what structures are, or empty for none.
+        processes: How many may standardize structures; 0 means one a core.
     """
 
     kind: Literal["ingest"] = "ingest"
@@ -44,14 +46,25 @@ class IngestOrder(Document):
     private: tuple[Endpoint, ...]
     parts: str
     files: tuple[FileOrder, ...]
+    identities: str = ""
+    processes: int = 1
+
+
+class QuorumRule(Document):
+    """What a task needs before it is trained, see `assays.quorum.Quorum`; 0 asks for nothing."""
+
+    labels: int = 0
+    uncensored: int = 0
+    each_class: int = 0
 
 
 class Settings(Document):
-    """What a training job may use of this host."""
+    """What a training job may use of this host, and which tasks it may train."""
 
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     min_labels: int
+    quorum: QuorumRule = QuorumRule()
 
 
 class PartOrder(Document):
@@ -62,7 +75,13 @@ class PartOrder(Document):
 
 
 class SnapshotOrder(Document):
-    """Join parts into the frozen input of training, with its features."""
+    """Join parts into the frozen input of training, with its features.
+
+    Attributes:
+        previous: Folder of the last snapshot, or empty: what changed is told against it.
+        quorum: What a task needs.
+        replicate_limits: The most that replicates may disagree, by task.
+    """
 
     kind: Literal["snapshot"] = "snapshot"
     snapshot: str
@@ -70,6 +89,9 @@ class SnapshotOrder(Document):
     plan: Plan
     cache: str
     folder: str
+    previous: str = ""
+    quorum: QuorumRule = QuorumRule()
+    replicate_limits: dict[str, float] = Field(default_factory=dict)
 
 
 class TrainingOrder(Document):
@@ -155,6 +177,24 @@ class FileResult(Document):
     refused: str = ""
 
 
+class TaskStanding(Document):
+    """How a task stands in a snapshot.
+
+    Attributes:
+        waits: What its quorum lacks, as a sentence; empty where it is met.
+        noisy: Its replicates disagree by more than the catalogue's limit.
+        drifted: Its labels moved since the last snapshot.
+    """
+
+    task: str
+    n: int
+    censored: int
+    met: bool
+    waits: str
+    noisy: bool
+    drifted: bool
+
+
 class Result(Document):
     """What a worker hands back; the kind of the order says which fields count.
 
@@ -162,7 +202,7 @@ class Result(Document):
         refused_code, refused: Why the order could not be done, by name and in a sentence;
             trying again would not help.
         files: For an ingest.
-        compounds, labels: For a snapshot.
+        compounds, labels, tasks, changes: For a snapshot; `changes` counts rows against the last.
         scores, active_scores: For a baseline and a release.
         groups: For a round: groups of tensors in the update.
         reference_sha256, feature_sha256: For a round: what this host's features really are.
@@ -174,6 +214,8 @@ class Result(Document):
     files: tuple[FileResult, ...] = ()
     compounds: int = 0
     labels: dict[str, int] = Field(default_factory=dict)
+    tasks: tuple[TaskStanding, ...] = ()
+    changes: dict[str, int] = Field(default_factory=dict)
     scores: tuple[TaskScore, ...] = ()
     active_scores: tuple[TaskScore, ...] = ()
     groups: tuple[str, ...] = ()

@@ -105,7 +105,7 @@ class Pipeline:
         return plans[-1] if plans else None
 
     def _advance_learning(self, plan: Plan, now: datetime) -> None:
-        self._snapshots.order(plan, now)
+        self._snapshots.order(plan, now, self._settings.quorum, self._replicate_limits())
         ready = self._snapshots.ready(plan)
         self._rounds.order(ready, self._private, self._settings, self._private_weights, now)
         if ready is not None and self._trusted.catalogue is not None:
@@ -114,6 +114,13 @@ class Pipeline:
             )
         scored = self._snapshots.scored(plan)
         self._rollout.order(scored, self._private, self._settings, self._private_weights, now)
+
+    def _replicate_limits(self) -> dict[str, float]:
+        catalogue = self._trusted.catalogue
+        shared = catalogue.endpoints if catalogue is not None else ()
+        limits = {endpoint.id: endpoint.max_replicate_sd for endpoint in shared}
+        limits |= {f"private:{own.id}": own.max_replicate_sd for own in self._private}
+        return {task: limit for task, limit in limits.items() if limit is not None}
 
     def _book(self, job: Item, result: Result, now: datetime) -> None:
         order = self._workers.order(job)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from agent.keeper.jobs import Workers
 from agent.keeper.orders import (
     BaselineOrder,
     PartOrder,
+    QuorumRule,
     Result,
     Settings,
     SnapshotOrder,
@@ -44,8 +46,21 @@ class Snapshots:
         self._cache = cache
         self._known: tuple[int, tuple[PartOrder, ...]] = (-1, ())
 
-    def order(self, plan: Plan, now: datetime) -> None:
-        """Orders the snapshot of the files as they are now, unless it exists."""
+    def order(
+        self,
+        plan: Plan,
+        now: datetime,
+        quorum: QuorumRule | None = None,
+        replicate_limits: Mapping[str, float] | None = None,
+    ) -> None:
+        """Orders the snapshot of the files as they are now, unless it exists.
+
+        Args:
+            plan: Whose folds and features it has.
+            now: For the ledger.
+            quorum: What a task needs, for the snapshot's summary.
+            replicate_limits: The most that replicates may disagree by task, for the same.
+        """
         parts = self._current_parts()
         if not parts:
             return
@@ -59,6 +74,9 @@ class Snapshots:
             plan=plan,
             cache=str(self._cache),
             folder=str(self._folder / snapshot),
+            previous=self._previous(),
+            quorum=quorum or QuorumRule(),
+            replicate_limits=dict(replicate_limits or {}),
         )
         self._workers.submit(f"snapshot-{snapshot[:16]}-{times}", order, now)
 
@@ -75,6 +93,10 @@ class Snapshots:
         times = int(str(item.detail["times"])) + 1
         self._ledger.move(item, "wanted", now, "it was cleared away", {"times": times})
         return times
+
+    def _previous(self) -> str:
+        found = self._ledger.newest("snapshot", ("frozen", "scored"), 1)
+        return str(self._folder / found[0].id) if found else ""
 
     def ready(self, plan: Plan) -> Ready | None:
         """Returns the snapshot of the files as they are now if it is frozen."""
@@ -116,8 +138,10 @@ class Snapshots:
         if item is not None and item.state == "wanted":
             labels: Detail = {**result.labels}
             detail: Detail = {"compounds": result.compounds, "labels": labels}
+            detail |= {"changes": {**result.changes}}
+            detail |= {"tasks": [task.model_dump() for task in result.tasks]}
             self._ledger.move(item, "frozen", now, "", detail)
-            log.event(_log, "snapshot frozen", compounds=result.compounds)
+            log.event(_log, "snapshot frozen", compounds=result.compounds, **result.changes)
         if item is not None and self._ledger.scores(LOCAL, order.snapshot):
             self._mark_scored(order.snapshot, now)  # it was scored before it was cleared away
 
@@ -142,17 +166,25 @@ class Snapshots:
 
     def _current_parts(self) -> tuple[PartOrder, ...]:
         if self._known[0] != self._ledger.revision:
-            self._known = (self._ledger.revision, self._read_parts())
+            self._known = (self._ledger.revision, current_parts(self._ledger, self._parts))
         return self._known[1]
 
-    def _read_parts(self) -> tuple[PartOrder, ...]:
-        # In the order of reading; the same content under two names is one part.
-        parts: dict[str, PartOrder] = {}
-        for item in sorted(self._ledger.find("file", "ingested"), key=lambda file: file.changed):
-            part, store = str(item.detail.get("part", "")), str(item.detail.get("store", ""))
-            if part and part not in parts:
-                parts[part] = PartOrder(store=store, folder=str(self._parts / part))
-        return tuple(parts.values())
+
+def current_parts(ledger: Ledger, folder: Path) -> tuple[PartOrder, ...]:
+    """Returns the curated files that make up the data now, in the order of reading.
+
+    The same content under two names is one part.
+
+    Args:
+        ledger: Where files are rows.
+        folder: Where curated files are.
+    """
+    parts: dict[str, PartOrder] = {}
+    for item in sorted(ledger.find("file", "ingested"), key=lambda file: file.changed):
+        part, store = str(item.detail.get("part", "")), str(item.detail.get("store", ""))
+        if part and part not in parts:
+            parts[part] = PartOrder(store=store, folder=str(folder / part))
+    return tuple(parts.values())
 
 
 def _snapshot_id(parts: tuple[PartOrder, ...], plan: Plan) -> str:

@@ -32,13 +32,15 @@ def report(ledger: Ledger, silo: str) -> Report:
 
     Returns:
         A JSON object: `silo`, `stages` (by name: `counts`, `last`, `waits`, `wrong`),
-        `measurements`, `models` (scores by release and task), `egress`.
+        `measurements`, `tasks` (how each stands in the newest snapshot), `models` (scores by
+        release and task), `egress`.
     """
     stages: Report = {name: _stage(ledger, name) for name in _STAGES}
     return {
         "silo": silo,
         "stages": stages,
         "measurements": measurements(ledger),
+        "tasks": tasks(ledger),
         "models": _models(ledger),
         "egress": {"lines": len(egress.lines(ledger)), "bytes": _bytes_out(ledger)},
     }
@@ -55,6 +57,12 @@ def measurements(ledger: Ledger) -> Report:
         for name in totals:
             totals[name] += int(str(item.detail.get(name, 0)))
     return {**totals}
+
+
+def tasks(ledger: Ledger) -> Json:
+    """Returns how each task stands in the newest snapshot: its labels, what its quorum lacks."""
+    newest = ledger.newest("snapshot", ("frozen", "scored"), 1)
+    return newest[0].detail.get("tasks", []) if newest else []
 
 
 def _stage(ledger: Ledger, name: str) -> Json:

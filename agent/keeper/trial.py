@@ -5,9 +5,9 @@ import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent.config import Config, Paths, Store
+from agent.config import Config, Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
 from agent.keeper.assemble import private_endpoints
@@ -15,7 +15,12 @@ from agent.ledger.book import Ledger
 from agent.wire.documents import Catalogue
 from agent.wire.signed import parse
 
+if TYPE_CHECKING:
+    from agent.assays.curate import Curated
+
 Account = dict[str, Any]
+
+_ASIDE = ("row", "sheet", "column", "code", "reason")
 
 
 def try_file(config: Config, store: Store, file: Path) -> Account:
@@ -38,8 +43,6 @@ def try_file(config: Config, store: Store, file: Path) -> Account:
     profile = load_profile(store.profile) if store.profile else KMELLODDY
     index = EndpointIndex(current_catalogue(Paths(config.site.state)), private_endpoints(config))
     curated = curate(read(file, store.kind, profile), index)
-    counts = Counter(entry.task for entry in curated.measurements)
-    censored = Counter(entry.task for entry in curated.measurements if entry.qualifier != "=")
     return {
         "read": curated.read,
         "used": len(curated.measurements),
@@ -48,8 +51,29 @@ def try_file(config: Config, store: Store, file: Path) -> Account:
             {**asdict(entry.place), "code": entry.code, "reason": entry.reason}
             for entry in curated.set_aside
         ],
-        "tasks": {task: {"n": count, "censored": censored[task]} for task, count in counts.items()},
+        "tasks": _tasks(curated, config.training),
     }
+
+
+def _tasks(curated: "Curated", section: TrainingSection) -> Account:
+    """Counts each task, and says whether this file alone would meet its quorum."""
+    import numpy as np
+
+    from agent.assays.quorum import Quorum, standing
+
+    quorum = Quorum(section.quorum_labels, section.quorum_uncensored, section.quorum_each_class)
+    counts = Counter(entry.task for entry in curated.measurements)
+    censored = Counter(entry.task for entry in curated.measurements if entry.qualifier != "=")
+    # A compound counts once for the quorum, however often it was measured.
+    last = {(entry.task, entry.compound.key): entry for entry in curated.measurements}
+    found = {}
+    for task, count in counts.items():
+        entries = [entry for (name, _), entry in last.items() if name == task]
+        values = np.array([entry.value for entry in entries])
+        signs = np.array([entry.qualifier != "=" for entry in entries])
+        met = standing(curated.kinds[task], values, signs, quorum).met
+        found[task] = {"n": count, "censored": censored[task], "quorum": met}
+    return found
 
 
 def current_catalogue(paths: Paths) -> Catalogue:
@@ -110,6 +134,7 @@ def file_accounts(ledger: Ledger, parts: Path) -> list[Account]:
 def _set_aside(part: Path) -> list[Account]:
     try:
         with (part / "set_aside.ndjson").open(encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
+            entries = [json.loads(line) for line in lines]
+            return [{name: entry[name] for name in _ASIDE} for entry in entries]
     except OSError:
         return []

@@ -43,12 +43,13 @@ def settled(
     if retracted:  # what it says no longer matters, only which one it is
         return replace(_named(reading, meaning), retracted=True)
     if is_word(reading.value, (*profile.missing, *(meaning.missing if meaning else ()))):
-        return Blank(reading.place)
+        return Blank(reading.place, reading.measurement_id)
     try:
         dated = replace(reading, date=_day(reading.date, profile.date_format))
         return _scaled(_limited(_named(dated, meaning), meaning), meaning) if meaning else dated
     except Refused as refused:
-        return SetAside(reading.place, refused.code, refused.reason)
+        why = (refused.code, refused.reason, reading.compound_id, reading.measurement_id)
+        return SetAside(reading.place, *why)
 
 
 def is_word(text: str, words: Iterable[str]) -> bool:

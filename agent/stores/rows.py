@@ -134,6 +134,8 @@ def _settled(
             item.place,
             "unmapped_assay",
             f"The profile maps no assay {name[:200]!r}; add it as a [[map]].",
+            item.compound_id,
+            item.measurement_id,
         )
     return settled(item, meaning, profile, retracted=retracted)
 
@@ -221,7 +223,7 @@ def _long(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) ->
         if not (is_list(value) or a_to_b or b_to_a):
             # A word such as "Positive" may stand in the relation or even the unit column.
             given = reading.value or reading.qualifier or reading.unit
-            yield reading if given else Blank(place)
+            yield reading if given else Blank(place, reading.measurement_id)
             return
         both = directions(value if is_list(value) else "", a_to_b, b_to_a)
     except Refused as refused:
@@ -264,7 +266,7 @@ def _long_reading(row: Row, table: Table, profile: Profile, found: Mapping[str, 
 def _directional(reading: Reading, both: Directions) -> Iterator[Item]:
     """Yields a reading a direction, and the efflux ratio where both are known exactly."""
     if not any(both):
-        yield Blank(reading.place)
+        yield Blank(reading.place, reading.measurement_id)
     for part, direction in zip(both, (A_TO_B, B_TO_A), strict=True):
         if part:
             readout = directed(reading.assay.readout, direction)
@@ -287,14 +289,19 @@ def _wide(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) ->
         if _cell(row, found, entry.column):
             yield _wide_reading(row, table, profile, found, entry)
         else:
-            yield Blank(place)
+            yield Blank(place, _wide_number(row, profile, found, entry))
+
+
+def _wide_number(row: Row, profile: Profile, found: Mapping[str, str], entry: AssayColumn) -> str:
+    # A wide row's number covers many measurements, so the column makes it one's own.
+    number = _cell(row, found, profile.columns.measurement_id)
+    return f"{number}#{entry.column}" if number else ""
 
 
 def _wide_reading(
     row: Row, table: Table, profile: Profile, found: Mapping[str, str], entry: AssayColumn
 ) -> Reading:
     structure, structure_format = _structure(row, table, profile, found)
-    number = _cell(row, found, profile.columns.measurement_id)
     return Reading(
         compound_id=_compound(row, table, profile.columns, found),
         structure=structure,
@@ -305,7 +312,6 @@ def _wide_reading(
         value=_cell(row, found, entry.column),
         unit=_cell(row, found, entry.unit_column),  # the declared one follows in `meaning`
         date=_cell(row, found, profile.columns.date),
-        # A wide row's number covers many measurements, so the column makes it one's own.
-        measurement_id=f"{number}#{entry.column}" if number else "",
+        measurement_id=_wide_number(row, profile, found, entry),
         place=Place(row.number, table.sheet, entry.column),
     )

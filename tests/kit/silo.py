@@ -32,6 +32,8 @@ settle_s = 0.6
 device = "cpu"
 threads = 1
 min_labels = 5
+quorum_labels = 10
+quorum_uncensored = 5
 [gate]
 min_labels = 5
 [serve]

@@ -1,11 +1,15 @@
 """Reading and curating files, each into a part named by what went into it."""
 
 import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from agent.assays.curate import curate
+from agent.assays.curate import Curated, curate_in_batches
 from agent.assays.endpoints import EndpointIndex
-from agent.assays.parts import PartSummary, Source, write_part
+from agent.assays.identity import Identifier
+from agent.assays.parts import PartSummary, Source, write_part_in_batches
 from agent.errors import OnggiError, Refused
 from agent.files import sha256_file
 from agent.keeper.orders import FileOrder, FileResult, IngestOrder, Report, Result
@@ -24,10 +28,23 @@ def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
     meaning = _meaning(order, profile)
     (folder / "parts").mkdir(exist_ok=True)
     results = []
-    for number, file in enumerate(order.files):
-        report(f"reading files of {order.store}", number, len(order.files))
-        results.append(_ingest_one(order, file, index, profile, meaning, folder / "parts"))
+    with _identifier(order) as identifier:
+        for number, file in enumerate(order.files):
+            report(f"reading files of {order.store}", number, len(order.files))
+            curated = curate_in_batches(
+                read(Path(file.path), order.reader, profile),
+                index,
+                identify_all=identifier.identify_all,
+            )
+            source = Source(order.store, file.item, "", profile.sha256, profile.version)
+            results.append(_ingest_one(file, curated, source, meaning, folder / "parts"))
     return Result(files=tuple(results))
+
+
+def _identifier(order: IngestOrder) -> Identifier:
+    cores = len(os.sched_getaffinity(0))
+    path = Path(order.identities) if order.identities else None
+    return Identifier(path, order.processes or cores)
 
 
 def _profile(order: IngestOrder) -> Profile:
@@ -47,21 +64,15 @@ def _meaning(order: IngestOrder, profile: Profile) -> str:
 
 
 def _ingest_one(
-    order: IngestOrder,
-    file: FileOrder,
-    index: EndpointIndex,
-    profile: Profile,
-    meaning: str,
-    staged: Path,
+    file: FileOrder, curated: Iterator[Curated], source: Source, meaning: str, staged: Path
 ) -> FileResult:
     path = Path(file.path)
     try:
         sha256 = sha256_file(path)
         part = hashlib.sha256(f"{sha256}\n{meaning}".encode()).hexdigest()[:32]
-        source = Source(order.store, file.item, sha256, profile.sha256, profile.version)
-        curated = curate(read(path, order.reader, profile), index)
         # A part that is there already is the same content under another name: it counts once.
-        summary = write_part(staged / part, curated, source)
+        source = replace(source, sha256=sha256)
+        summary = write_part_in_batches(staged / part, curated, source)
         if _changed(path, file):
             return FileResult(item=file.item, changed=True)
     except FileNotFoundError:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.assays.endpoints import PRIVATE, EndpointIndex, transform
+from agent.assays.quorum import Quorum, standing
 from agent.assays.snapshot import Snapshot
 from agent.errors import Refused
 from agent.features.rows import Features
@@ -80,11 +81,13 @@ def load_problem(order: TrainingOrder) -> Problem:
         for column, task in enumerate(snapshot.tasks)
         if task.startswith(PRIVATE) or task in order.plan.endpoints
         if np.sum(in_training & (snapshot.cols == column)) >= order.settings.min_labels
+        if _meets_quorum(snapshot, column, Quorum(**order.settings.quorum.model_dump()))
     ]
     if not columns:
         raise Refused(
             "too_few_labels",
-            f"No endpoint has {order.settings.min_labels} training labels yet; add measurements.",
+            f"No endpoint has {order.settings.min_labels} training labels and its quorum yet; "
+            "add measurements, `onggi status` says how many.",
         )
     endpoints = {snapshot.tasks[c]: index.endpoint(snapshot.tasks[c]) for c in columns}
     return Problem(
@@ -94,6 +97,12 @@ def load_problem(order: TrainingOrder) -> Problem:
         held_out=_labels(snapshot, columns, ~in_training),
         endpoints=endpoints,
     )
+
+
+def _meets_quorum(snapshot: Snapshot, column: int, quorum: Quorum) -> bool:
+    chosen = snapshot.cols == column
+    kind = snapshot.kinds[column]
+    return standing(kind, snapshot.values[chosen], snapshot.qualifiers[chosen], quorum).met
 
 
 def task_spec(name: str, endpoint: Endpoint) -> TaskSpec:

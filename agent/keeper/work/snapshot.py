@@ -1,14 +1,17 @@
 """Freezing the training data: labels and features in one folder that never changes."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from agent.assays.quorum import Quorum
 from agent.assays.snapshot import build_snapshot
+from agent.assays.summary import SnapshotSummary, summarize
 from agent.errors import Refused
 from agent.features.cache import FeatureCache
 from agent.features.rows import Features
-from agent.keeper.orders import Report, Result, SnapshotOrder
+from agent.keeper.orders import Report, Result, SnapshotOrder, TaskStanding
 
 _FEATURES = "features.npz"
 
@@ -27,12 +30,40 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
     report("featurizing compounds", 0, len(snapshot.compounds))
     cache = FeatureCache(Path(order.cache), order.plan.features)
     features = cache.get_or_compute(snapshot.compounds, snapshot.smiles)
+    summary = summarize(
+        snapshot,
+        parts,
+        Quorum(**order.quorum.model_dump()),
+        order.replicate_limits,
+        Path(order.previous) if order.previous else None,
+    )
     snapshot.save(folder / "snapshot")
+    summary.save(folder / "snapshot")
     _save_features(folder / "snapshot" / _FEATURES, features)
     labels = {
         task: int(np.sum(snapshot.cols == column)) for column, task in enumerate(snapshot.tasks)
     }
-    return Result(compounds=len(snapshot.compounds), labels=labels)
+    return Result(
+        compounds=len(snapshot.compounds),
+        labels=labels,
+        tasks=_standings(summary),
+        changes=asdict(summary.changes),
+    )
+
+
+def _standings(summary: SnapshotSummary) -> tuple[TaskStanding, ...]:
+    return tuple(
+        TaskStanding(
+            task=name,
+            n=task.n,
+            censored=task.censored,
+            met=task.met,
+            waits=task.waits,
+            noisy=task.noisy,
+            drifted=task.drifted,
+        )
+        for name, task in summary.tasks.items()
+    )
 
 
 def _save_features(path: Path, features: Features) -> None:

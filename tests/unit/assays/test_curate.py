@@ -1,12 +1,24 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.assays.curate import curate, iso_date
+from agent.assays.curate import curate, curate_in_batches, iso_date
 from agent.assays.endpoints import EndpointIndex
-from agent.records import Assay, Blank, Place, Reading, SetAside
+from agent.assays.structures import identify
+from agent.assays.units import Joint
+from agent.records import (
+    Assay,
+    Blank,
+    Compound,
+    InvalidStructure,
+    Place,
+    Reading,
+    SetAside,
+    Structure,
+)
 from agent.wire.documents import AssayRule, Catalogue, Endpoint
 
 _INDEX = EndpointIndex(
@@ -107,6 +119,96 @@ def test_replicate_with_another_value_is_no_duplicate() -> None:
     assert len(curate([_HERG, replace(_HERG, value="11")], _INDEX).measurements) == 2
 
 
+def _codes(*readings: Reading | Blank) -> list[str]:
+    result = curate(readings, _INDEX)
+    assert result.read == len(result.measurements) + len(result.set_aside) + result.blank
+    return [entry.code for entry in result.set_aside]
+
+
+def test_a_value_that_returns_is_a_correction_and_no_duplicate() -> None:
+    rows = [replace(_HERG, value=value, place=Place(2 + at)) for at, value in enumerate("565")]
+    result = curate(rows, _INDEX)
+    assert [entry.native for entry in result.measurements] == [5.0, 6.0, 5.0]
+    assert [entry.item for entry in result.measurements] == [0, 1, 2]
+    assert _codes(*rows, replace(rows[2], place=Place(9))) == ["duplicate_row"]
+
+
+def test_a_retracted_row_is_set_aside_with_its_number() -> None:
+    gone = replace(_HERG, retracted=True, place=Place(3))
+    result = curate([_HERG, gone], _INDEX)
+    (aside,) = result.set_aside
+    assert (aside.code, aside.measurement_id, aside.compound_id) == ("retracted", "m1", "C1")
+    assert _codes(_HERG, gone, _HERG) == ["retracted"]  # taken back: the last one counts
+
+
+def test_a_row_that_repeats_another_withdraws_nothing() -> None:
+    result = curate([_HERG, replace(_HERG, place=Place(3))], _INDEX)
+    assert [entry.measurement_id for entry in result.set_aside] == [""]
+
+
+def test_an_emptied_value_is_blank_and_remembered() -> None:
+    result = curate([_HERG, Blank(Place(3), "m1"), Blank(Place(4))], _INDEX)
+    assert (result.blank, len(result.set_aside)) == (2, 0)
+    assert [(e.code, e.measurement_id, e.item) for e in result.emptied] == [("emptied", "m1", 1)]
+
+
+def test_each_structure_is_asked_for_once_and_only_where_it_is_needed() -> None:
+    asked: list[str] = []
+
+    def identify_all(
+        wanted: Sequence[tuple[str, Structure]],
+    ) -> list[Compound | InvalidStructure]:
+        asked.extend(structure for structure, _ in wanted)
+        return [identify(*one) for one in wanted]
+
+    rows = [replace(_HERG, value=str(n), structure="CCO") for n in range(1, 9)]
+    unmapped = replace(_HERG, assay=Assay(test="x"), structure="CCCC")
+    result = curate([*rows, unmapped], _INDEX, identify_all=identify_all)
+    assert asked == ["CCO"]
+    assert len(result.measurements) == 8
+
+
+def test_batches_hold_few_items_and_add_up() -> None:
+    rows = (replace(_HERG, value=f"{1 + at / 100_000}", measurement_id="") for at in range(9_000))
+    sizes = [batch.read for batch in curate_in_batches(rows, _INDEX)]
+    assert sum(sizes) == 9_000
+    assert max(sizes) <= 4_000
+    long = (replace(_HERG, structure="C" * 5_000_000, measurement_id=str(n)) for n in range(9))
+    assert len(list(curate_in_batches(long, _INDEX))) > 1
+
+
+def test_the_qualifier_is_kept_on_the_scale_of_the_value() -> None:
+    (found,) = curate([_HERG], _INDEX).measurements
+    assert (found.native_qualifier, found.qualifier, found.unit) == (">", "<", "uM")
+    (turned,) = curate([replace(_HERG, value="5", unit="-log10(M)")], _INDEX).measurements
+    assert (turned.native_qualifier, turned.qualifier) == ("<", ">")
+
+
+def test_an_endpoint_on_a_negative_logarithm_turns_the_qualifier() -> None:
+    endpoint = Endpoint(
+        id="pic50", name="p", group="T", kind="regression", unit="-log10(M)", low=0, high=14
+    )
+    index = EndpointIndex(Catalogue(consortium="c", version=1, endpoints=(endpoint,)))
+    linear = replace(_HERG, endpoint="pic50")
+    written = replace(linear, value="5", unit="-log10(M)", measurement_id="m2")
+    one, other = curate([linear, written], index).measurements
+    assert one.qualifier == "<"
+    assert one.value == pytest.approx(5.0)
+    assert (other.qualifier, other.value) == (">", 5.0)
+
+
+def test_a_declared_factor_reaches_the_rows() -> None:
+    endpoint = Endpoint(
+        id="clint", name="c", group="M", kind="regression", unit="uL/min/mg", low=0, high=1e5
+    )
+    index = EndpointIndex(Catalogue(consortium="c", version=1, endpoints=(endpoint,)))
+    row = replace(_HERG, endpoint="clint", value="2", unit="mL/min/g", qualifier="")
+    assert [entry.code for entry in curate([row], index).set_aside] == ["unknown_unit"]
+    joints = [Joint("mL/min/g", "uL/min/mg", 25.0)]
+    (found,) = curate([row], index, joints=joints).measurements
+    assert found.native == pytest.approx(50.0)
+
+
 def test_reasons_keep_structures_and_values_to_themselves() -> None:
     bad = [replace(_HERG, structure="c1ccSECRET"), replace(_HERG, value="12345.678")]
     told = " ".join(entry.reason for entry in curate(bad, _INDEX).set_aside)
@@ -133,10 +235,14 @@ _READINGS = st.builds(
     unit=_TEXTS,
     date=_TEXTS,
     measurement_id=_TEXTS,
+    retracted=st.booleans(),
     place=st.builds(Place, st.integers(1, 9)),
 )
 _ITEMS = st.one_of(
-    _READINGS, st.just(Blank(Place(1))), st.just(SetAside(Place(1), "code", "Reason."))
+    _READINGS,
+    st.just(Blank(Place(1))),
+    st.just(Blank(Place(1), "5")),
+    st.just(SetAside(Place(1), "code", "Reason.")),
 )
 
 

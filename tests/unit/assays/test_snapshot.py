@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from agent.assays.curate import Curated, Kind
 from agent.assays.parts import Source, write_part
 from agent.assays.snapshot import Snapshot, build_snapshot
 from agent.errors import Refused
-from agent.records import Assay, Compound, Measurement, Place, Qualifier
+from agent.records import Assay, Compound, Measurement, Place, Qualifier, SetAside
 
 _KEY = "ab" * 32
 Label = tuple[str, str, Qualifier, float, str, str]
@@ -30,6 +31,7 @@ def _part(folder: Path, labels: Sequence[Label], kind: Kind = "regression") -> t
             date,
             number,
             Place(at),
+            item=at,
         )
         for at, (name, task, sign, value, number, date) in enumerate(labels)
     ]
@@ -55,7 +57,7 @@ def test_replicates_become_their_median_with_n_sd_and_latest_date(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("signs", "expected"),
-    [("=<", 0), ("<<=", -1), (">>=", 1), (">", 1), ("<>", -1), ("=<<>>", -1)],
+    [("=<", 0), ("<<=", -1), (">>=", 1), (">", 1), ("<=>", 0), ("==<<>", 0)],
 )
 def test_most_common_qualifier_wins_and_ties_prefer_equality(
     tmp_path: Path, signs: str, expected: int
@@ -65,6 +67,14 @@ def test_most_common_qualifier_wins_and_ties_prefer_equality(
     assert build_snapshot([_part(tmp_path / "p", labels)], _KEY).qualifiers.tolist() == [expected]
 
 
+@pytest.mark.parametrize("signs", ["<>", "=<<>>"])
+def test_limits_on_both_sides_equally_often_say_nothing(tmp_path: Path, signs: str) -> None:
+    known: dict[str, Qualifier] = {"=": "=", "<": "<", ">": ">"}
+    entries = [_label("a", 1.0, known[sign]) for sign in signs]
+    found = build_snapshot([_part(tmp_path / "p", [*entries, _label("b", 1.0)])], _KEY)
+    assert (found.compounds, found.conflicts) == (("b",), 1)
+
+
 def test_later_measurement_with_the_same_number_replaces_the_earlier(tmp_path: Path) -> None:
     old = _part(tmp_path / "old", [_label("a", 1.0, number="m1"), _label("b", 1.0)])
     new = _part(tmp_path / "new", [_label("a", 9.0, number="m1"), _label("b", 3.0)])
@@ -72,6 +82,45 @@ def test_later_measurement_with_the_same_number_replaces_the_earlier(tmp_path: P
     assert found.values.tolist() == [9.0, 2.0]
     elsewhere = build_snapshot([old, ("other", new[1])], _KEY)
     assert elsewhere.values.tolist() == [5.0, 2.0]
+
+
+def _withdrawing(folder: Path, *withdrawn: SetAside) -> tuple[str, Path]:
+    curated = Curated([], list(withdrawn), len(withdrawn), 0, {})
+    write_part(folder, curated, Source("lab", folder.name, "0" * 64))
+    return "lab", folder
+
+
+@pytest.mark.parametrize("code", ["retracted", "unknown_unit"])
+def test_a_later_row_withdraws_the_earlier_one(tmp_path: Path, code: str) -> None:
+    old = _part(tmp_path / "old", [_label("a", 1.0, number="m1"), _label("b", 1.0, number="m2")])
+    word = SetAside(Place(2), code, "Why.", "a", "m1")
+    found = build_snapshot([old, _withdrawing(tmp_path / "new", word)], _KEY)
+    assert found.compounds == ("b",)
+    again = _part(tmp_path / "again", [_label("a", 7.0, number="m1")])
+    found = build_snapshot([old, ("lab", tmp_path / "new"), again], _KEY)
+    assert (found.compounds, found.values.tolist()) == (("a", "b"), [7.0, 1.0])
+
+
+def test_another_store_or_a_row_without_a_number_withdraws_nothing(tmp_path: Path) -> None:
+    old = _part(tmp_path / "old", [_label("a", 1.0, number="m1")])
+    _, new = _withdrawing(tmp_path / "new", SetAside(Place(2), "retracted", "Why.", "a", "m1"))
+    assert build_snapshot([old, ("other", new)], _KEY).compounds == ("a",)
+    nameless = _withdrawing(tmp_path / "none", SetAside(Place(2), "retracted", "Why.", "a"))
+    assert build_snapshot([old, nameless], _KEY).compounds == ("a",)
+
+
+def test_within_a_file_the_last_word_counts_whatever_its_kind(tmp_path: Path) -> None:
+    _, old = _part(tmp_path / "p", [_label("a", 1.0, number="m1"), _label("b", 2.0)])
+    assert pl.read_parquet(old / "measurements.parquet")["item"].to_list() == [0, 1]
+    _, folder = "lab", tmp_path / "q"
+    entry = Measurement(
+        *(Compound("a", "f", "CCO", 46.0), "a", "t", "=", 1.0, 1.0, Assay(), "", "m1", Place(3)),
+        item=1,
+    )
+    aside = SetAside(Place(2), "retracted", "Why.", "a", "m1", item=0)
+    curated = Curated([entry], [aside], 2, 0, {"t": "regression"})
+    write_part(folder, curated, Source("lab", "q", "0" * 64))
+    assert build_snapshot([("lab", folder)], _KEY).compounds == ("a",)
 
 
 def test_corrected_compound_disappears_with_its_old_row(tmp_path: Path) -> None:

@@ -1,6 +1,16 @@
 import pytest
+from rdkit import Chem
+from rdkit.Chem import RegistrationHash
+from rdkit.Chem.RegistrationHash import HashLayer
 
-from agent.assays.structures import MAX_HEAVY_ATOMS, MAX_SMILES_CHARS, identify, scaffold
+from agent.assays.structures import (
+    MAX_HEAVY_ATOMS,
+    MAX_SMILES_CHARS,
+    identify,
+    registration_keys,
+    scaffold,
+)
+from agent.files import sha256_bytes
 from agent.records import Compound, InvalidStructure
 
 
@@ -92,3 +102,23 @@ def test_scaffold_joins_what_differs_outside_the_rings() -> None:
 
 def test_scaffold_reads_spiro_ammonium() -> None:
     assert scaffold("C1CC[N+]2(C1)CCCC2")
+
+
+@pytest.mark.parametrize(
+    "smiles",
+    [
+        *("CCO", "C[C@H](N)C(=O)O", "C/C=C/C(=O)O", "CC(=O)CC(C)=O", "c1ccc2[nH]ccc2c1"),
+        *("C[C@@H]1CC[C@H](O)CC1", "O=c1cc[nH]cc1", "[2H]C([2H])([2H])O", "CC(N)=N"),
+        *("C[C@H](O)[C@@H](C)O |&1:1,3|", "[CH3:1][OH:2]", "N[C@@H](Cc1c[nH]cn1)C(O)=O"),
+    ],
+)
+def test_keys_are_made_of_the_layers_of_the_registration_hash(smiles: str) -> None:
+    molecule = Chem.MolFromSmiles(smiles)
+    layers = RegistrationHash.GetMolLayers(molecule, enable_tautomer_hash_v2=True)
+    formula = layers[HashLayer.FORMULA]
+    for key, layer in zip(
+        registration_keys(molecule),
+        (HashLayer.TAUTOMER_HASH, HashLayer.NO_STEREO_TAUTOMER_HASH),
+        strict=True,
+    ):
+        assert key == sha256_bytes(f"{formula}\n{layers[layer]}".encode())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.assays.units import flips, parse, to_canonical
+from agent.assays.units import Joint, flips, parse, to_canonical
 from agent.errors import Refused
 from agent.wire.documents import Endpoint
 
@@ -118,3 +118,77 @@ def test_any_text_is_a_unit_or_refused(text: str) -> None:
 @given(st.floats(min_value=1e-6, max_value=1e6), st.sampled_from(["nM", "log M", "ng/mL"]))
 def test_there_and_back(value: float, unit: str) -> None:
     assert _convert(_convert(value, "uM", unit), unit, "uM") == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "canonical", "expected"),
+    [
+        (3.0, "mL min-1 kg-1", "mL/min/kg", 3.0),
+        (3.0, "mL·min⁻¹·kg⁻¹", "mL/min/kg", 3.0),
+        (3.0, "uL/(min*mg)", "uL/min/mg", 3.0),
+        (3.0, "mL/h/kg bw", "mL/min/kg", 0.05),
+        (3.0, "mL/min/g liver", "mL/min/g", 3.0),
+        (3.0, "µL/min/million cells", "uL/min/10^6 cells", 3.0),
+        (3.0, "10^-5 cm/s", "10^-6 cm/s", 30.0),
+        (3.0, "1e-7 cm s-1", "10^-6 cm/s", 0.3),
+        (3.0, "um/s", "10^-6 cm/s", 300.0),
+        (3.0, "nmol/mL", "uM", 3.0),
+        (3.0, "mg/dL", "ug/mL", 30.0),
+        (3.0, "ug·h/L", "ng·h/mL", 3.0),
+        (3.0, "1/h", "1/min", 0.05),
+        (3.0, "g/kg", "mg/kg", 3000.0),
+    ],
+)
+def test_units_that_are_composed(value: float, unit: str, canonical: str, expected: float) -> None:
+    assert _convert(value, unit, canonical) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("unit", "canonical"),
+    [
+        ("H", "h"),  # pint's own registry reads henry
+        ("ng/g", "ratio"),  # a mass in a mass of tissue is no pure number
+        ("mL/min/kg", "mL/min/g"),
+        ("uL/min/mg", "uL/min/10^6 cells"),
+        ("MM", "mM"),
+        ("UM", "uM"),
+        ("cd", "d"),
+        ("%/min", "%"),
+        ("10**9", ""),
+        ("9^9^9^9", ""),
+        ("uM*uM", "uM"),
+        ("mL/min/1.73m2", "mL/min"),
+        ("__import__('os')", ""),
+        ("u" * 10_000, "uM"),
+    ],
+)
+def test_what_is_close_to_a_unit_is_none(unit: str, canonical: str) -> None:
+    with pytest.raises(Refused) as caught:
+        _convert(1.0, unit, canonical)
+    assert caught.value.code == "unknown_unit"
+
+
+_LIVER = Joint("mL/min/g", "uL/min/mg", 25.0)  # 40 mg of protein in a gram of liver
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "canonical", "expected"),
+    [
+        (2.0, "mL/min/g", "uL/min/mg", 50.0),
+        (50.0, "uL/min/mg", "mL/min/g", 2.0),
+        (2000.0, "uL/min/g liver", "uL/min/mg", 50.0),
+        (0.0, "log10 mL/min/g", "uL/min/mg", 25.0),
+        (2.0, "mL/min/mg", "uL/min/mg", 2000.0),
+    ],
+)
+def test_liver_becomes_protein_by_a_declared_factor(
+    value: float, unit: str, canonical: str, expected: float
+) -> None:
+    endpoint = Endpoint(id="e", name="e", group="M", kind="regression", unit=canonical)
+    assert to_canonical(value, unit, endpoint, _WEIGHT, [_LIVER]) == pytest.approx(expected)
+
+
+def test_a_declared_factor_joins_nothing_else() -> None:
+    endpoint = Endpoint(id="e", name="e", group="M", kind="regression", unit="uL/min/mg")
+    with pytest.raises(Refused):
+        to_canonical(1.0, "mL/min/kg", endpoint, _WEIGHT, [_LIVER])

@@ -22,7 +22,7 @@ def file(home: "Home") -> Path:
 def test_trying_a_file_keeps_nothing(home: "Home", file: Path) -> None:
     account = home.json("ingest", str(file))
     assert (account["read"], account["used"], account["blank"]) == (4, 2, 1)
-    assert account["tasks"] == {"solubility": {"n": 2, "censored": 1}}
+    assert account["tasks"] == {"solubility": {"n": 2, "censored": 1, "quorum": False}}
     (row,) = account["set_aside"]
     assert row["row"] == 3
     assert row["column"] == "sol"

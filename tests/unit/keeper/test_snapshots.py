@@ -3,7 +3,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.keeper.orders import BaselineOrder, Result, SnapshotOrder, TaskScore
+from agent.keeper.orders import (
+    BaselineOrder,
+    QuorumRule,
+    Result,
+    SnapshotOrder,
+    TaskScore,
+    TaskStanding,
+)
+from agent.keeper.status import tasks
 
 if TYPE_CHECKING:
     from agent.wire.documents import Plan
@@ -98,6 +106,33 @@ def test_frozen_then_scored(house: "House", plan: "Plan") -> None:
         house.snapshots.book_frozen(order, Result(), house.now)
     assert house.snapshots.scored(plan) == house.snapshots.ready(plan)
     assert [s.value for s in house.ledger.scores("local", order.snapshot)] == [0.5]
+
+
+def test_what_a_task_lacks_and_what_changed_stand_in_the_ledger(
+    house: "House", plan: "Plan"
+) -> None:
+    _ingested(house, "files/a.csv", "p1")
+    rule = QuorumRule(labels=50, uncensored=25, each_class=25)
+    house.snapshots.order(plan, house.now, rule, {"logbb": 0.3})
+    (order,) = _ordered(house)
+    assert (order.quorum, order.replicate_limits, order.previous) == (rule, {"logbb": 0.3}, "")
+    task = TaskStanding(
+        task="logbb",
+        n=9,
+        censored=0,
+        met=False,
+        waits="waits for 41 more labelled compounds",
+        noisy=False,
+        drifted=False,
+    )
+    result = Result(compounds=9, tasks=(task,), changes={"added": 9, "retracted": 0})
+    house.snapshots.book_frozen(order, result, house.now)
+    detail = house.item("snapshot", order.snapshot).detail
+    assert detail["changes"] == {"added": 9, "retracted": 0}
+    assert tasks(house.ledger) == [task.model_dump()]
+    _ingested(house, "files/b.csv", "p2")
+    house.snapshots.order(plan, house.now)
+    assert _ordered(house)[-1].previous.endswith(order.snapshot)
 
 
 def test_a_snapshot_that_cannot_be_frozen(house: "House", plan: "Plan") -> None:

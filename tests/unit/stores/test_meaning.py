@@ -54,7 +54,7 @@ def test_a_limit_may_be_typed_with_fewer_digits() -> None:
 def test_words_that_mean_nothing_are_blank(value: str) -> None:
     meaning = Meaning(endpoint="hlm", missing=("NA", "-99"))
     item = settled(_reading(value), meaning, _NO_PROFILE, retracted=False)
-    assert item == Blank(Place(2, "", "x"))
+    assert item == Blank(Place(2, "", "x"), "7")
 
 
 @pytest.mark.parametrize("value", ["0", "0.0", "BLQ", "blq"])

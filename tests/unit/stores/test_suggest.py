@@ -193,9 +193,9 @@ def test_headers_carry_units(header: str, unit: str) -> None:
         ("RLM CLint", "rlm_clint"),
         ("LogD", "logd"),
         ("Caco-2 Papp A>B", "caco2_papp"),
-        ("Caco-2 Permeability Efflux", ""),
+        ("Caco-2 Permeability Efflux", "caco2_efflux_ratio"),
         ("CYP2C19 IC50 (uM)", "cyp2c19_ic50"),
-        ("PPB human (% unbound)", ""),  # unbound is not bound
+        ("PPB human (% unbound)", "fu_plasma_human"),  # unbound is not bound
         ("Melting point", ""),
     ],
 )

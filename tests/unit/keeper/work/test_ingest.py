@@ -1,3 +1,6 @@
+import shutil
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,3 +83,16 @@ def test_the_standard_format_needs_no_profile(bench: "Bench") -> None:
     )
     order = bench.ingest_order(path, reader="kmelloddy").model_copy(update={"profile": ""})
     assert _read(bench, order)[0].used == 1
+
+
+def test_structures_are_kept_for_the_next_time(bench: "Bench") -> None:
+    path = bench.root / "identities.sqlite3"
+    order = bench.ingest_order(bench.table()).model_copy(update={"identities": str(path)})
+    (first,) = _read(bench, order)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT COUNT(*) FROM identity").fetchone() == (49,)
+        with database:  # what is kept is believed, or this would find nothing
+            database.execute("UPDATE identity SET step = 'metal', cause = 'From the cache.'")
+    shutil.rmtree(bench.root / "job" / "parts")
+    (second,) = _read(bench, order)
+    assert (first.used, second.used, second.set_aside) == (98, 0, 98)

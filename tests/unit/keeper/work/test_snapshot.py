@@ -3,7 +3,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.assays.snapshot import Snapshot
+from agent.assays.summary import SnapshotSummary
 from agent.errors import Refused
+from agent.keeper.orders import QuorumRule
 from agent.keeper.work.ingest import ingest
 from agent.keeper.work.snapshot import freeze, load_features
 
@@ -27,6 +29,27 @@ def test_the_counts_are_told(bench: "Bench") -> None:
     result = freeze(bench.snapshot_order(part), bench.folder("frozen"), bench.report)
     assert result.compounds == 49
     assert result.labels == {"private:own": 49, "solubility": 49}
+
+
+def test_the_summary_stands_beside_the_snapshot_and_is_told(bench: "Bench") -> None:
+    job = bench.folder("reading")
+    ingest(bench.ingest_order(bench.table()), job, bench.report)
+    (part,) = (job / "parts").iterdir()
+    order = bench.snapshot_order(part).model_copy(
+        update={
+            "quorum": QuorumRule(labels=60, uncensored=25, each_class=25),
+            "replicate_limits": {"solubility": 0.3},
+        }
+    )
+    result = freeze(order, bench.folder("frozen"), bench.report)
+    assert [(task.task, task.met) for task in result.tasks] == [
+        ("private:own", False),
+        ("solubility", False),
+    ]
+    assert result.tasks[1].waits == "waits for 11 more labelled compounds"
+    assert result.changes["added"] == 98
+    summary = SnapshotSummary.load(bench.root / "frozen" / "snapshot")
+    assert summary.tasks["solubility"].replicate_limit == 0.3
 
 
 def test_nothing_to_freeze(bench: "Bench") -> None:

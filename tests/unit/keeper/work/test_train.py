@@ -5,6 +5,7 @@ import pytest
 
 from agent.errors import Refused
 from agent.features.reference import reference_sha256
+from agent.keeper.orders import QuorumRule
 from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
 from agent.wire.update import unpack
@@ -40,6 +41,19 @@ def test_too_few_labels_are_refused_with_a_sentence(shared: "tuple[Bench, Path]"
     with pytest.raises(Refused, match="1000 training labels") as refused:
         load_problem(order)
     assert refused.value.code == "too_few_labels"
+
+
+def test_a_task_below_its_quorum_waits(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    for labels, names in ((49, ["private:own", "solubility"]), (50, [])):
+        rule = QuorumRule(labels=labels, uncensored=25, each_class=25)
+        settings = bench.settings.model_copy(update={"quorum": rule})
+        order = bench.baseline_order(snapshot).model_copy(update={"settings": settings})
+        if names:
+            assert [task.name for task in load_problem(order).tasks] == names
+        else:
+            with pytest.raises(Refused, match="quorum"):
+                load_problem(order)
 
 
 def test_the_local_model_is_scored_on_every_head(shared: "tuple[Bench, Path]") -> None:
