@@ -1,21 +1,11 @@
-"""Standardizing on several cores, in processes that start fresh and die with their parent."""
+"""Standardizing on several cores."""
 
-import ctypes
-import logging
-import multiprocessing  # noqa: TID251 - its spawn context alone; the work is short and has no state
-import os
-import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 
-from agent import log
 from agent.assays.structures import identified
+from agent.processes import Spread
 from agent.records import Compound, InvalidStructure, Structure
 
-_LOGGER = logging.getLogger(__name__)
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-_CHUNK = 100  # structures in one message: some 100 ms of work, some 10 kB
 _WORTH_IT = 1_000  # a process needs a second or two to load RDKit
 
 Wanted = tuple[str, Structure]
@@ -31,54 +21,16 @@ class Pool:
     """
 
     def __init__(self, processes: int = 1, worth_it: int = _WORTH_IT) -> None:
-        self._processes = processes
-        self._worth_it = worth_it
-        self._seen = 0
-        self._executor: ProcessPoolExecutor | None = None
+        self._spread: Spread[Wanted, list[Found]] = Spread(_chunk, processes, worth_it)
 
     def identify(self, wanted: Sequence[Wanted]) -> list[Found]:
-        """Returns what each structure is, in the given order.
-
-        A batch is handed out in chunks, and the caller waits for it: what waits in memory is one
-        batch. Where the processes cannot be started, or one dies, this process does the work.
-        """
-        self._seen += len(wanted)
-        if self._processes > 1 and self._seen >= self._worth_it and len(wanted) > _CHUNK:
-            try:
-                return self._spread(wanted)
-            except (BrokenProcessPool, OSError) as error:
-                log.trouble(_LOGGER, "identity_processes_lost", cause=type(error).__name__)
-                self.close()
-                self._processes = 1
-        return [identified(*one) for one in wanted]
-
-    def _spread(self, wanted: Sequence[Wanted]) -> list[Found]:
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self._processes,
-                multiprocessing.get_context("spawn"),
-                initializer=_begin,
-                initargs=(os.getpid(),),
-            )
-        return [one for chunk in self._executor.map(_chunk, _chunks(wanted)) for one in chunk]
+        """Returns what each structure is, in the given order."""
+        return [one for chunk in self._spread.answers(wanted) for one in chunk]
 
     def close(self) -> None:
         """Ends the processes."""
-        if self._executor is not None:
-            self._executor.shutdown(cancel_futures=True)
-            self._executor = None
-
-
-def _chunks(wanted: Sequence[Wanted]) -> Iterator[Sequence[Wanted]]:
-    return (wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK))
+        self._spread.close()
 
 
 def _chunk(wanted: Sequence[Wanted]) -> list[Found]:
     return [identified(*one) for one in wanted]
-
-
-def _begin(parent: int) -> None:
-    """Asks the kernel for SIGKILL when the parent dies: its queues would wait for ever."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was asked
-        os._exit(1)

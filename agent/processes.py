@@ -1,0 +1,97 @@
+"""Work spread over several cores, in processes that start fresh and die with their parent."""
+
+import ctypes
+import logging
+import multiprocessing  # noqa: TID251 - its spawn context alone; the work is short and has no state
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Generic, Self, TypeVar
+
+from agent import log
+
+_LOGGER = logging.getLogger(__name__)
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_CHUNK = 100  # of what takes a millisecond each: some 100 ms of work in one message
+_WORTH_IT = 1_000  # a process needs a second or two to load RDKit
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Spread(Generic[T, R]):
+    """Does a piece of work here, or on several cores once there is enough to do.
+
+    Use it as a context manager, or call `close`: its processes end with it.
+
+    Args:
+        work: What to do with a chunk; it and its answers travel between processes, so it is a
+            function of a module, or a `functools.partial` of one.
+        processes: How many; 1 means this process only, 0 one a core.
+        worth_it: How many things are needed before processes are started.
+    """
+
+    def __init__(
+        self, work: Callable[[Sequence[T]], R], processes: int = 1, worth_it: int = _WORTH_IT
+    ) -> None:
+        self._work = work
+        self._processes = processes or cores()
+        self._worth_it = worth_it
+        self._seen = 0
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def answers(self, wanted: Sequence[T]) -> list[R]:
+        """Returns the answer to each chunk, in the given order.
+
+        The caller waits for it: what waits in memory is what it asked for. Where the processes
+        cannot be started, or one dies, this process does the work.
+        """
+        self._seen += len(wanted)
+        if self._processes > 1 and self._seen >= self._worth_it and len(wanted) > _CHUNK:
+            try:
+                return list(self._started().map(self._work, _chunks(wanted)))
+            except (BrokenProcessPool, OSError) as error:
+                log.trouble(_LOGGER, "processes_lost", cause=type(error).__name__)
+                self.close()
+                self._processes = 1
+        return [self._work(wanted)]
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                self._processes,
+                multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(os.getpid(),),
+            )
+        return self._executor
+
+    def close(self) -> None:
+        """Ends the processes."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+            self._executor = None
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _chunks(wanted: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK))
+
+
+def _begin(parent: int) -> None:
+    """Asks the kernel for SIGKILL when the parent dies: its queues would wait for ever."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(1)
