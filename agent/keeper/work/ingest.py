@@ -1,13 +1,19 @@
 """Reading and curating files, each into a part named by what went into it."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
-from agent.assays.curate import curate
+from polars.exceptions import PolarsError
+
+from agent.assays.curate import Curated, curate
 from agent.assays.endpoints import EndpointIndex
 from agent.assays.parts import PartSummary, Source, write_part
 from agent.errors import OnggiError, Refused
 from agent.files import sha256_file
+from agent.keeper import passing
 from agent.keeper.orders import FileOrder, FileResult, IngestOrder, Report, Result
 from agent.stores.profile import KMELLODDY, Profile, load_profile
 from agent.stores.readers import read
@@ -21,12 +27,16 @@ def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
     """
     profile = _profile(order)
     index = EndpointIndex(order.catalogue, order.private)
-    meaning = _meaning(order, profile)
-    (folder / "parts").mkdir(exist_ok=True)
+    staged = folder / "parts"
+    staged.mkdir(exist_ok=True)
     results = []
     for number, file in enumerate(order.files):
-        report(f"reading files of {order.store}", number, len(order.files))
-        results.append(_ingest_one(order, file, index, profile, meaning, folder / "parts"))
+        tell = partial(report, f"reading files of {order.store}", number, len(order.files))
+        tell()
+        try:
+            results.append(_ingest_one(order, file, index, profile, staged, tell))
+        except (OSError, Refused) as error:
+            results.append(_refused(file, error))
     return Result(files=tuple(results))
 
 
@@ -51,32 +61,55 @@ def _ingest_one(
     file: FileOrder,
     index: EndpointIndex,
     profile: Profile,
-    meaning: str,
     staged: Path,
+    tell: Callable[[], None],
 ) -> FileResult:
     path = Path(file.path)
+    sha256 = sha256_file(path)
+    part = hashlib.sha256(f"{sha256}\n{_meaning(order, profile)}".encode()).hexdigest()[:32]
+    source = Source(order.store, file.item, sha256, profile.sha256, profile.version)
+    # A long file is told of as it is read, or its worker would pass for one that hangs.
+    curated = curate(read(path, order.reader, profile), index, lambda _: tell())
+    if _changed(path, file):
+        return FileResult(item=file.item, changed=True)
+    # A part that is there already is the same content under another name: it counts once.
+    return _result(file.item, part, _write(staged / part, curated, source))
+
+
+def _write(folder: Path, curated: Curated, source: Source) -> PartSummary:
     try:
-        sha256 = sha256_file(path)
-        part = hashlib.sha256(f"{sha256}\n{meaning}".encode()).hexdigest()[:32]
-        source = Source(order.store, file.item, sha256, profile.sha256, profile.version)
-        curated = curate(read(path, order.reader, profile), index)
-        # A part that is there already is the same content under another name: it counts once.
-        summary = write_part(staged / part, curated, source)
-        if _changed(path, file):
-            return FileResult(item=file.item, changed=True)
-    except FileNotFoundError:
-        return FileResult(item=file.item, code="gone", refused="The file went away; drop it again.")
-    except PermissionError:
+        return write_part(folder, curated, source)
+    except (OSError, PolarsError) as error:  # polars has no class of its own for a full disk
+        why = error.strerror if isinstance(error, OSError) else "the disk is full or failing"
+        raise Refused(
+            passing.CODE,
+            f"The file is well, but what was read of it cannot be kept: {why}. "
+            "Free space in the state folder; the file is read again by itself.",
+        ) from error
+
+
+def _refused(file: FileOrder, error: OSError | Refused) -> FileResult:
+    if isinstance(error, Refused) and _changed(Path(file.path), file):  # refused half written
+        return FileResult(item=file.item, changed=True)
+    code, reason = _code_and_reason(error)
+    return FileResult(item=file.item, code=code, refused=reason)
+
+
+def _code_and_reason(error: OSError | Refused) -> tuple[str, str]:
+    if isinstance(error, Refused):
+        # Readers give every fault of a file a final name; the cause tells whether it may pass.
+        if error.code == passing.CODE or not passing.is_passing(error.__cause__):
+            return error.code, error.reason
+        return _code_and_reason(cast("OSError", error.__cause__))
+    if passing.is_passing(error):
+        reason = f"The file cannot be read just now: {error.strerror}. It is read again by itself."
+        return passing.CODE, reason
+    if isinstance(error, FileNotFoundError):
+        return "gone", "The file went away; drop it again."
+    if isinstance(error, PermissionError):
         reason = "This user may not read the file; give it the permission, nothing else is needed."
-        return FileResult(item=file.item, code="no_permission", refused=reason)
-    except OSError as error:
-        reason = f"The file cannot be read: {error.strerror}. Check its permissions."
-        return FileResult(item=file.item, code="unreadable_file", refused=reason)
-    except Refused as error:
-        if _changed(path, file):  # it was refused half written
-            return FileResult(item=file.item, changed=True)
-        return FileResult(item=file.item, code=error.code, refused=error.reason)
-    return _result(file.item, part, summary)
+        return "no_permission", reason
+    return "unreadable_file", f"The file cannot be read: {error.strerror}. Check its permissions."
 
 
 def _changed(path: Path, file: FileOrder) -> bool:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.assays.snapshot import build_snapshot
+from agent.assays.snapshot import Snapshot, build_snapshot
 from agent.errors import Refused
 from agent.features.cache import FeatureCache
 from agent.features.rows import Features
 from agent.keeper.orders import Report, Result, SnapshotOrder
 
 _FEATURES = "features.npz"
+_CHUNK = 10_000
 
 
 def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
@@ -24,15 +25,25 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
     snapshot = build_snapshot(parts, order.plan.fold_key)
     if not snapshot.compounds:
         raise Refused("no_labels", "No measurement could be used; see `onggi ingest --report`.")
-    report("featurizing compounds", 0, len(snapshot.compounds))
     cache = FeatureCache(Path(order.cache), order.plan.features)
-    features = cache.get_or_compute(snapshot.compounds, snapshot.smiles)
+    features = _featurize(cache, snapshot, report)
     snapshot.save(folder / "snapshot")
     _save_features(folder / "snapshot" / _FEATURES, features)
     labels = {
         task: int(np.sum(snapshot.cols == column)) for column, task in enumerate(snapshot.tasks)
     }
     return Result(compounds=len(snapshot.compounds), labels=labels)
+
+
+def _featurize(cache: FeatureCache, snapshot: Snapshot, report: Report) -> Features:
+    # In chunks, told one by one: a worker that says nothing for long passes for one that hangs.
+    count = len(snapshot.compounds)
+    chunks = []
+    for start in range(0, count, _CHUNK):
+        report("featurizing compounds", start, count)
+        chunk = slice(start, start + _CHUNK)
+        chunks.append(cache.get_or_compute(snapshot.compounds[chunk], snapshot.smiles[chunk]))
+    return Features.concat(chunks)
 
 
 def _save_features(path: Path, features: Features) -> None:
