@@ -13,7 +13,9 @@ from agent.assays.split import fold_of
 COLUMNS = ("compound_key", "smiles", "fold_group", "task", "kind", "qualifier", "value", "date")
 """What labels are made from; a million rows of all columns would fill a worker's memory."""
 
+_LONG = ("compound_key", "smiles", "fold_group", "task", "date")
 FATES = ("used", "replaced", "retracted", "withdrawn")
+_FATE = pl.Enum(FATES)
 _WORD = ("store", "measurement_id", "part", "item")
 _SIGNS = {"<": -1, "=": 0, ">": 1}
 _UNDECIDED = 0.5
@@ -21,20 +23,38 @@ _UNDECIDED = 0.5
 
 def merged(parts: Sequence[tuple[str, Path]], fold_key: str, folds: int) -> dict[str, Any]:
     """Returns the fields of a `Snapshot`; see `snapshot.build_snapshot`."""
-    frame = current(parts)
+    frame = _coded(parts)
     joined = labels(frame)
     kept = decided(joined)
-    compounds = _compounds(frame, kept, fold_key, folds)
+    compounds = _compounds(frame, kept)
     tasks = kept.select("task", "kind").unique("task").sort("task")
     return {
         "compounds": tuple(compounds["compound_key"]),
         "smiles": tuple(compounds["smiles"]),
-        "folds": compounds["fold"].to_numpy(),
+        "folds": _folds(compounds["fold_group"], fold_key, folds),
         "tasks": tuple(tasks["task"]),
         "kinds": tuple(tasks["kind"]),
         "conflicts": len(joined) - len(kept),
-        **_arrays(kept, compounds, tasks),
+        **_arrays(kept),
     }
+
+
+def _coded(parts: Sequence[tuple[str, Path]]) -> pl.DataFrame:
+    """Returns what `current` returns, with each long text as a number of the same order.
+
+    A column at a time: a million rows of text would fill a worker's memory, and numbers join and
+    sort many times faster.
+    """
+    said = _said(parts)
+    used = said.select(pl.col("fate") == "used").to_series()
+    columns = (load_parts([folder for _, folder in parts], [name]) for name in COLUMNS)
+    return pl.DataFrame([_code(column.to_series().filter(used)) for column in columns])
+
+
+def _code(texts: pl.Series) -> pl.Series:
+    if texts.name not in _LONG:
+        return texts
+    return texts.cast(pl.Enum(texts.unique().sort()))
 
 
 def fates(parts: Sequence[tuple[str, Path]], columns: Sequence[str]) -> pl.DataFrame:
@@ -72,16 +92,37 @@ def _said(parts: Sequence[tuple[str, Path]]) -> pl.DataFrame:
     withdrawn = _together(parts, load_withdrawn, pl.DataFrame(schema=WITHDRAWN_SCHEMA))
     words = [frame.select(_WORD).with_columns(cause=pl.lit(None, dtype=pl.String))]
     words.append(withdrawn.select(*_WORD, pl.col("code").alias("cause")))
+    every = pl.concat(words)
+    # Most numbers come once. Equal numbers have equal hashes: only these need the costly join.
+    twice = pl.struct("store", "measurement_id").hash().is_duplicated()
+    doubtful = every.select((pl.col("measurement_id") != "") & twice).to_series()
+    judged = _judged(frame.with_row_index(), every, doubtful)
+    alone = frame.with_row_index().filter(~doubtful.head(len(frame))).select("index", *_alone())
+    return pl.concat([alone, judged]).sort("index").drop("index")
+
+
+def _alone() -> list[pl.Expr]:
+    named = pl.col("measurement_id") != ""
+    return [
+        pl.lit("used").cast(_FATE).alias("fate"),
+        pl.lit(None, dtype=pl.String).alias("cause"),
+        pl.when(named).then("part").alias("last_part"),
+        pl.when(named).then("item").alias("last_item"),
+    ]
+
+
+def _judged(rows: pl.DataFrame, words: pl.DataFrame, doubtful: pl.Series) -> pl.DataFrame:
     last = (
-        pl.concat(words)
-        .filter(pl.col("measurement_id") != "")
+        words.filter(doubtful)
         .sort("part", "item")
         .unique(["store", "measurement_id"], keep="last")
         .rename({"part": "last_part", "item": "last_item"})
     )
-    joined = frame.join(last, on=["store", "measurement_id"], how="left", maintain_order="left")
-    fate = _fate().cast(pl.Enum(FATES)).alias("fate")
-    return joined.select(fate, "cause", "last_part", "last_item")
+    doubted = rows.filter(doubtful.head(len(rows)))
+    joined = doubted.join(last, on=["store", "measurement_id"], how="left")
+    return joined.select(
+        "index", _fate().cast(_FATE).alias("fate"), "cause", "last_part", "last_item"
+    )
 
 
 def _together(
@@ -167,27 +208,36 @@ def decided(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(~split & pl.col("sign").is_not_null())
 
 
-def _compounds(frame: pl.DataFrame, kept: pl.DataFrame, fold_key: str, folds: int) -> pl.DataFrame:
+def _texts(coded: pl.Series) -> list[str]:
+    return coded.dtype.categories.to_list() if isinstance(coded.dtype, pl.Enum) else []
+
+
+def _compounds(frame: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     # Tautomers share a key and may differ in SMILES: the first in order stands for all.
-    found = frame.group_by("compound_key").agg(pl.col("smiles", "fold_group").min())
-    found = found.join(kept.select("compound_key").unique(), on="compound_key", how="semi")
-    found = found.sort("compound_key").with_row_index("row")
-    fold = [fold_of(group, fold_key, folds) for group in found["fold_group"]]
-    return found.with_columns(pl.Series("fold", fold, dtype=pl.Int32))
+    distinct = frame.select("compound_key", "smiles", "fold_group").unique()
+    found = distinct.group_by("compound_key").agg(pl.col("smiles", "fold_group").min())
+    return found.join(kept.select("compound_key").unique(), on="compound_key", how="semi").sort(
+        "compound_key"
+    )
 
 
-def _arrays(
-    kept: pl.DataFrame, compounds: pl.DataFrame, tasks: pl.DataFrame
-) -> dict[str, np.ndarray[Any, Any]]:
-    columns = tasks.select("task").with_row_index("col")
-    placed = kept.join(compounds.select("compound_key", "row"), on="compound_key")
-    placed = placed.join(columns, on="task").sort("row", "col")
+def _folds(groups: pl.Series, fold_key: str, folds: int) -> np.ndarray[Any, Any]:
+    names = _texts(groups)
+    by_group = np.array([fold_of(group, fold_key, folds) for group in names], dtype="<i4")
+    return by_group[groups.to_physical().to_numpy()]
+
+
+def _arrays(kept: pl.DataFrame) -> dict[str, np.ndarray[Any, Any]]:
+    """Returns the labels, which are sorted, with their places among the kept compounds and tasks."""
+    dates = np.array(_texts(kept["date"]), dtype="<U10")
+    place = pl.col("compound_key", "task").to_physical().rank("dense") - 1
+    placed = kept.select(place)
     return {
-        "rows": placed["row"].to_numpy().astype("<i4"),
-        "cols": placed["col"].to_numpy().astype("<i4"),
-        "values": placed["value"].to_numpy().astype("<f4"),
-        "qualifiers": placed["sign"].to_numpy().astype("|i1"),
-        "dates": np.array(placed["date"].to_list(), dtype="<U10"),
-        "counts": placed["count"].to_numpy().astype("<i4"),
-        "spreads": placed["spread"].to_numpy().astype("<f4"),
+        "rows": placed["compound_key"].to_numpy().astype("<i4"),
+        "cols": placed["task"].to_numpy().astype("<i4"),
+        "values": kept["value"].to_numpy().astype("<f4"),
+        "qualifiers": kept["sign"].to_numpy().astype("|i1"),
+        "dates": dates[kept["date"].to_physical().to_numpy()],
+        "counts": kept["count"].to_numpy().astype("<i4"),
+        "spreads": kept["spread"].to_numpy().astype("<f4"),
     }
