@@ -8,11 +8,12 @@ tables, refusals, caches, processes or files. Nothing of the agent is imported.
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from chembl_structure_pipeline import standardizer
 from chembl_structure_pipeline.exclude_flag import exclude_flag
-from rdkit import Chem, RDLogger
+from rdkit import Chem, rdBase
 from rdkit.Chem import RegistrationHash, rdFingerprintGenerator, rdMolDescriptors, rdMolHash
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
@@ -20,12 +21,13 @@ _FUNCTIONS = rdMolHash.HashFunction
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 _CRIPPEN = ("CrippenClogP", "CrippenMR")
 _FRAGMENTS = rdMolStandardize.LargestFragmentChooser()
+_stereo_hash: Callable[..., str] = RegistrationHash.GetStereoTautomerHash
 _UNCHARGER = rdMolStandardize.Uncharger()
 
 
 def standardize(smiles: str) -> str:
     """Parses, standardizes, and takes the keys, the weight and the scaffold; returns the parent."""
-    molecule = Chem.MolFromSmiles(smiles)
+    molecule: Chem.Mol | None = Chem.MolFromSmiles(smiles)
     if molecule is None or exclude_flag(molecule, includeRDKitSanitization=False):
         return ""
     parent = standardizer.standardize_mol(molecule, check_exclusion=False)
@@ -38,7 +40,7 @@ def standardize(smiles: str) -> str:
     plain.UpdatePropertyCache(False)
     Chem.CanonicalizeEnhancedStereo(plain)
     rdMolHash.MolHash(plain, _FUNCTIONS.MolFormula)
-    RegistrationHash.GetStereoTautomerHash(plain, enable_tautomer_hash_v2=True)
+    _stereo_hash(plain, enable_tautomer_hash_v2=True)
     Chem.RemoveStereochemistry(plain)
     rdMolHash.MolHash(plain, _FUNCTIONS.HetAtomTautomerv2)
     text = str(Chem.MolToSmiles(parent))
@@ -61,7 +63,7 @@ def featurize(smiles: str, properties: rdMolDescriptors.Properties) -> None:
 
 def main() -> None:
     """Prints the seconds of both steps as JSON; the descriptors' names are the second argument."""
-    RDLogger.DisableLog("rdApp.*")
+    rdBase.DisableLog("rdApp.*")
     smiles = Path(sys.argv[1]).read_text(encoding="utf-8").split("\n")
     names = [name for name in json.loads(sys.argv[2]) if name not in _CRIPPEN]
     properties = rdMolDescriptors.Properties(names)

@@ -75,7 +75,7 @@ def real_structures(folder: Path) -> list[str]:
 def relatives(smiles: str) -> list[str]:
     """Returns a structure's enumerated relatives: one substituent on one aromatic C-H each."""
     with rdBase.BlockLogs():
-        base = Chem.MolFromSmiles(smiles)
+        base: Chem.Mol | None = Chem.MolFromSmiles(smiles)
         if base is None or base.GetNumHeavyAtoms() > _MAX_ATOMS:
             return []
         places = [atom.GetIdx() for atom in base.GetAtoms() if _free(atom)][:_SITES]

@@ -24,16 +24,22 @@ _UNDECIDED = 0.5
 def merged(parts: Sequence[tuple[str, Path]], fold_key: str, folds: int) -> dict[str, Any]:
     """Returns the fields of a `Snapshot`; see `snapshot.build_snapshot`."""
     frame = _coded(parts)
-    joined = labels(frame)
+    structures = frame.select("compound_key", "smiles", "fold_group").unique()
+    tasks = frame["task"].unique().sort()
+    # A task at a time: grouping weighs many times what comes of it.
+    joined = pl.concat(
+        [labels(frame.clear()), *(labels(frame.filter(pl.col("task") == task)) for task in tasks)]
+    ).sort("compound_key", "task")
+    del frame
     kept = decided(joined)
-    compounds = _compounds(frame, kept)
-    tasks = kept.select("task", "kind").unique("task").sort("task")
+    compounds = _compounds(structures, kept)
+    kinds = kept.select("task", "kind").unique("task").sort("task")
     return {
         "compounds": tuple(compounds["compound_key"]),
         "smiles": tuple(compounds["smiles"]),
         "folds": _folds(compounds["fold_group"], fold_key, folds),
-        "tasks": tuple(tasks["task"]),
-        "kinds": tuple(tasks["kind"]),
+        "tasks": tuple(kinds["task"]),
+        "kinds": tuple(kinds["kind"]),
         "conflicts": len(joined) - len(kept),
         **_arrays(kept),
     }
@@ -45,8 +51,7 @@ def _coded(parts: Sequence[tuple[str, Path]]) -> pl.DataFrame:
     A column at a time: a million rows of text would fill a worker's memory, and numbers join and
     sort many times faster.
     """
-    said = _said(parts)
-    used = said.select(pl.col("fate") == "used").to_series()
+    used = _said(parts).select(pl.col("fate") == "used").to_series()
     columns = (load_parts([folder for _, folder in parts], [name]) for name in COLUMNS)
     return pl.DataFrame([_code(column.to_series().filter(used)) for column in columns])
 
@@ -93,12 +98,24 @@ def _said(parts: Sequence[tuple[str, Path]]) -> pl.DataFrame:
     words = [frame.select(_WORD).with_columns(cause=pl.lit(None, dtype=pl.String))]
     words.append(withdrawn.select(*_WORD, pl.col("code").alias("cause")))
     every = pl.concat(words)
-    # Most numbers come once. Equal numbers have equal hashes: only these need the costly join.
-    twice = pl.struct("store", "measurement_id").hash().is_duplicated()
-    doubtful = every.select((pl.col("measurement_id") != "") & twice).to_series()
+    # Most numbers come once: only those that may come again need the costly join.
+    doubtful = every.select((pl.col("measurement_id") != "") & _repeated(every)).to_series()
+    if not doubtful.any():
+        return frame.select(*_alone())
     judged = _judged(frame.with_row_index(), every, doubtful)
     alone = frame.with_row_index().filter(~doubtful.head(len(frame))).select("index", *_alone())
     return pl.concat([alone, judged]).sort("index").drop("index")
+
+
+def _repeated(words: pl.DataFrame) -> pl.Series:
+    """Marks the words whose number another has, too, and by a rare chance some others.
+
+    By sorting hashes: a table of a million numbers weighs 100 MB.
+    """
+    hashes = words.select(pl.struct("store", "measurement_id").hash()).to_series()
+    ordered = np.sort(hashes.to_numpy())
+    again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    return hashes.is_in(pl.Series(again, dtype=pl.UInt64).implode())
 
 
 def _alone() -> list[pl.Expr]:
@@ -212,10 +229,9 @@ def _texts(coded: pl.Series) -> list[str]:
     return coded.dtype.categories.to_list() if isinstance(coded.dtype, pl.Enum) else []
 
 
-def _compounds(frame: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
+def _compounds(structures: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     # Tautomers share a key and may differ in SMILES: the first in order stands for all.
-    distinct = frame.select("compound_key", "smiles", "fold_group").unique()
-    found = distinct.group_by("compound_key").agg(pl.col("smiles", "fold_group").min())
+    found = structures.group_by("compound_key").agg(pl.col("smiles", "fold_group").min())
     return found.join(kept.select("compound_key").unique(), on="compound_key", how="semi").sort(
         "compound_key"
     )
@@ -224,11 +240,11 @@ def _compounds(frame: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
 def _folds(groups: pl.Series, fold_key: str, folds: int) -> np.ndarray[Any, Any]:
     names = _texts(groups)
     by_group = np.array([fold_of(group, fold_key, folds) for group in names], dtype="<i4")
-    return by_group[groups.to_physical().to_numpy()]
+    return np.take(by_group, groups.to_physical().to_numpy())
 
 
 def _arrays(kept: pl.DataFrame) -> dict[str, np.ndarray[Any, Any]]:
-    """Returns the labels, which are sorted, with their places among the kept compounds and tasks."""
+    """Returns the labels, which are sorted; places count the compounds and tasks that are kept."""
     dates = np.array(_texts(kept["date"]), dtype="<U10")
     place = pl.col("compound_key", "task").to_physical().rank("dense") - 1
     placed = kept.select(place)

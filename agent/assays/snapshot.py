@@ -93,6 +93,19 @@ class Snapshot:
         (staged / _INDEX).write_bytes(self._index())
         publish_folder(staged, folder)
 
+    @staticmethod
+    def load_values(folder: Path) -> tuple[Array, Array]:
+        """Reads `cols` and `values` of what `save` wrote: all of it weighs ten times as much.
+
+        Raises:
+            Refused: As `load`.
+        """
+        try:
+            with np.load(folder / _ARRAYS, allow_pickle=False) as stored:
+                return stored["cols"], stored["values"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise _damaged(folder) from error
+
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Reads what `save` wrote.
@@ -107,9 +120,12 @@ class Snapshot:
             content.update({name: tuple(index[name]) for name in _TEXTS})
             return cls(**content, conflicts=index["conflicts"])
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise Refused(
-                "damaged_snapshot", f"The snapshot {folder.name} cannot be read; build it again."
-            ) from error
+            raise _damaged(folder) from error
+
+
+def _damaged(folder: Path) -> Refused:
+    reason = f"The snapshot {folder.name} cannot be read; build it again."
+    return Refused("damaged_snapshot", reason)
 
 
 def build_snapshot(parts: Sequence[tuple[str, Path]], fold_key: str, folds: int = 5) -> Snapshot:

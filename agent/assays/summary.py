@@ -10,11 +10,14 @@ import numpy as np
 import polars as pl
 
 from agent.assays.merge import fates
+from agent.assays.parts import load_parts, load_withdrawn
 from agent.assays.quorum import Quorum, drift, pooled_sd, standing
-from agent.assays.snapshot import Snapshot
+from agent.assays.snapshot import Array, Snapshot
 from agent.errors import Refused
 
 SUMMARY = "summary.json"
+
+Parts = Sequence[tuple[str, Path]]
 
 _CONTENT = ("compound_key", "task", "qualifier", "value", "date")
 
@@ -121,7 +124,7 @@ class SnapshotSummary:
 
 def summarize(
     snapshot: Snapshot,
-    parts: Sequence[tuple[str, Path]],
+    parts: Parts,
     quorum: Quorum,
     replicate_limits: Mapping[str, float],
     previous: Path | None = None,
@@ -139,10 +142,10 @@ def summarize(
         Refused: `damaged_part`.
     """
     known = _known(previous)
-    rows = _rows(parts)
+    rows = _heads(parts)
     counts = dict(rows.group_by("fate").len().sort("fate").iter_rows())
     tasks = {
-        task: _task(snapshot, column, quorum, replicate_limits.get(task), known and known[0])
+        task: _task(snapshot, column, quorum, replicate_limits.get(task), known)
         for column, task in enumerate(snapshot.tasks)
     }
     return SnapshotSummary(
@@ -150,33 +153,45 @@ def summarize(
         previous=previous.name if known and previous else "",
         rows=counts,
         conflicts=snapshot.conflicts,
-        changes=_changes(rows, known and known[1]),
+        changes=_changes(parts, rows, known),
         tasks=tasks,
     )
 
 
-def _known(previous: Path | None) -> tuple[Snapshot, pl.DataFrame] | None:
-    """Loads the last snapshot and the rows that were used in it."""
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is needed of the last snapshot: tasks, labels, parts, and what `_heads` says of them."""
+
+    tasks: tuple[str, ...]
+    cols: Array
+    values: Array
+    parts: Parts
+    heads: pl.DataFrame
+
+
+def _known(previous: Path | None) -> _Before | None:
     if previous is None:
         return None
     try:
-        snapshot, summary = Snapshot.load(previous), SnapshotSummary.load(previous)
+        summary, labels = SnapshotSummary.load(previous), Snapshot.load_values(previous)
         parts = [(store, Path(folder)) for store, folder in summary.parts]
-        rows = _rows(parts)
+        return _Before(tuple(summary.tasks), *labels, parts, _heads(parts))
     except Refused:
         return None
-    return snapshot, rows.filter(pl.col("fate") == "used")
 
 
-def _rows(parts: Sequence[tuple[str, Path]]) -> pl.DataFrame:
-    """Returns each row's number, fate and content, as hashes: a million texts are large.
+def _heads(parts: Parts) -> pl.DataFrame:
+    """Returns each row's fate, part, and number as a hash: a million texts are large.
 
     Two of a million rows share a hash by chance once in 10^7 times, and a count is off by one then.
     """
-    content = pl.struct("store", *_CONTENT).hash().alias("content")
-    rows = fates(parts, (*_CONTENT, "measurement_id"))
-    number = pl.struct("store", "measurement_id").hash().alias("number")
-    return rows.select(number, content, "fate", named=pl.col("measurement_id") != "")
+    rows = fates(parts, ("measurement_id",))
+    named = (pl.col("measurement_id") != "").alias("named")
+    return rows.select(_number(), named, "fate", "part")
+
+
+def _number() -> pl.Expr:
+    return pl.struct("store", "measurement_id").hash().alias("number")
 
 
 def _task(
@@ -184,7 +199,7 @@ def _task(
     column: int,
     quorum: Quorum,
     limit: float | None,
-    before: Snapshot | None,
+    before: _Before | None,
 ) -> TaskSummary:
     task, kind = snapshot.tasks[column], snapshot.kinds[column]
     chosen = snapshot.cols == column
@@ -213,23 +228,80 @@ def _task(
     )
 
 
-def _values(snapshot: Snapshot | None, task: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    if snapshot is None or task not in snapshot.tasks:
+def _values(before: _Before | None, task: str) -> Array:
+    if before is None or task not in before.tasks:
         return np.zeros(0, dtype=np.float32)
-    values = snapshot.values[snapshot.cols == snapshot.tasks.index(task)]
-    return np.asarray(values, dtype=np.float32)
+    return np.compress(before.cols == before.tasks.index(task), before.values)
 
 
-def _changes(rows: pl.DataFrame, before: pl.DataFrame | None) -> Changes:
+def _changes(parts: Parts, heads: pl.DataFrame, old: _Before | None) -> Changes:
+    if old is None:
+        return Changes(added=heads.filter(pl.col("fate") == "used").height)
+    rows, before = _differing(parts, heads, old.parts, old.heads)
     now = rows.filter(pl.col("fate") == "used")
-    if before is None:
-        return Changes(added=len(now))
     named, anonymous = pl.col("named"), ~pl.col("named")
     added, removed = _anonymous(now.filter(anonymous), before.filter(anonymous))
     found = _named(now.filter(named), before.filter(named), rows.filter(named))
     return Changes(
         **{**found, "added": found["added"] + added, "removed": found["removed"] + removed}
     )
+
+
+def _differing(
+    parts: Parts, heads: pl.DataFrame, old: Parts, heads_before: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Returns the rows now and those used before, less rows that are surely the same in both.
+
+    Those are the rows of a part that both have, unless their number also stands in a part that
+    only one has: parts never change.
+    """
+    shared = _shared(parts, old)
+    touched = pl.concat([_touched(parts, heads, shared), _touched(old, heads_before, shared)])
+    now = _with_content(parts, heads, shared, touched)
+    before = _with_content(old, heads_before, shared, touched)
+    return now, before.filter(pl.col("fate") == "used")
+
+
+def _shared(parts: Parts, old: Parts) -> set[tuple[str, Path]]:
+    """Returns the parts that both have, if they come in the same order."""
+    both = [part for part in parts if part in set(old)]
+    return set(both) if both == [part for part in old if part in set(parts)] else set()
+
+
+def _touched(parts: Parts, heads: pl.DataFrame, shared: set[tuple[str, Path]]) -> pl.Series:
+    """Returns the numbers that stand in parts that are not shared."""
+    places = [place for place, part in enumerate(parts) if part not in shared]
+    withdrawn = [
+        load_withdrawn(parts[place][1]).select(
+            pl.lit(parts[place][0], dtype=pl.String).alias("store"), "measurement_id"
+        )
+        for place in places
+    ]
+    numbers = [frame.select(_number()).to_series() for frame in withdrawn]
+    return pl.concat([heads.filter(pl.col("part").is_in(places))["number"], *numbers])
+
+
+def _with_content(
+    parts: Parts, heads: pl.DataFrame, shared: set[tuple[str, Path]], touched: pl.Series
+) -> pl.DataFrame:
+    """Keeps the rows that may differ, and adds a hash of what each says."""
+    places = [place for place, part in enumerate(parts) if part not in shared]
+    again = pl.col("named") & pl.col("number").is_in(touched.unique().implode())
+    kept = heads.select(pl.col("part").is_in(places) | again).to_series()
+    content = [
+        _content(folder, kept.filter(heads["part"] == place))
+        for place, (_, folder) in enumerate(parts)
+    ]
+    return heads.filter(kept).with_columns(pl.concat(content).alias("content"))
+
+
+def _content(folder: Path, kept: pl.Series) -> pl.Series:
+    """Hashes the kept rows of a part, a column at a time."""
+    if not kept.any():
+        return pl.Series("content", [], dtype=pl.UInt64)
+    columns = (load_parts([folder], [name]).to_series().filter(kept) for name in _CONTENT)
+    hashes = pl.DataFrame([column.hash().alias(column.name) for column in columns])
+    return hashes.select(pl.struct(pl.all()).hash().alias("content")).to_series()
 
 
 def _anonymous(now: pl.DataFrame, before: pl.DataFrame) -> tuple[int, int]:

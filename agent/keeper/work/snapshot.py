@@ -28,8 +28,6 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
     snapshot = build_snapshot(parts, order.plan.fold_key)
     if not snapshot.compounds:
         raise Refused("no_labels", "No measurement could be used; see `onggi ingest --report`.")
-    cache = FeatureCache(Path(order.cache), order.plan.features)
-    features = _featurize(cache, snapshot, report)
     summary = summarize(
         snapshot,
         parts,
@@ -37,6 +35,9 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
         order.replicate_limits,
         Path(order.previous) if order.previous else None,
     )
+    # After the summary, which needs room, too; on every core: nothing else runs meanwhile.
+    cache = FeatureCache(Path(order.cache), order.plan.features, processes=0)
+    features = _featurize(cache, snapshot, report)
     snapshot.save(folder / "snapshot")
     summary.save(folder / "snapshot")
     _save_features(folder / "snapshot" / _FEATURES, features)
