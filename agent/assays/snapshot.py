@@ -78,7 +78,9 @@ class Snapshot:
         return json.dumps(index, sort_keys=True, ensure_ascii=False).encode()
 
     def _arrays(self) -> dict[str, Array]:
-        return {name: getattr(self, name).astype(kind) for name, kind in _DTYPES.items()}
+        return {
+            name: getattr(self, name).astype(kind, copy=False) for name, kind in _DTYPES.items()
+        }
 
     def save(self, folder: Path) -> None:
         """Writes the snapshot as a folder; one that is already there is kept.

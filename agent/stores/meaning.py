@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from agent.errors import Refused
 from agent.records import Assay, Blank, Reading, SetAside
@@ -45,7 +46,8 @@ def settled(
     if is_word(reading.value, (*profile.missing, *(meaning.missing if meaning else ()))):
         return Blank(reading.place, reading.measurement_id)
     try:
-        dated = replace(reading, date=_day(reading.date, profile.date_format))
+        day = _day(reading.date, profile.date_format)
+        dated = reading if day == reading.date else replace(reading, date=day)
         return _scaled(_limited(_named(dated, meaning), meaning), meaning) if meaning else dated
     except Refused as refused:
         why = (refused.code, refused.reason, reading.compound_id, reading.measurement_id)
@@ -63,6 +65,7 @@ def is_word(text: str, words: Iterable[str]) -> bool:
     )
 
 
+@lru_cache(maxsize=1_024)  # a value is asked for several times, and a profile's words for each row
 def plain_number(text: str) -> float | None:
     """Reads a cell that is nothing but a finite number, or returns `None`."""
     plain = unicodedata.normalize("NFKC", text).replace("−", "-").strip()

@@ -1,0 +1,60 @@
+"""The peers' own virtual environment, made by the benchmark, and runs in it."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+PACKAGES = ("scikit-fingerprints", "datamol", "pandas", "rdkit")
+_WORK = Path(__file__).parent / "peer_work.py"
+_IMPORTS = "import datamol, pandas, skfp"
+
+
+class NoPeers(Exception):
+    """The peers cannot be installed or run; the text says why."""
+
+
+def make(folder: Path) -> Path:
+    """Makes the environment, or keeps one that works.
+
+    Args:
+        folder: Where it is.
+
+    Returns:
+        Its Python.
+
+    Raises:
+        NoPeers: The packages cannot be installed.
+    """
+    python = folder / "bin" / "python"
+    if python.exists() and _run([str(python), "-c", _IMPORTS]).returncode == 0:
+        return python
+    venv.create(folder, with_pip=True, clear=True)
+    done = _run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES])
+    if done.returncode:
+        raise NoPeers("the peers' packages could not be installed")
+    return python
+
+
+def versions(python: Path) -> dict[str, str]:
+    """Returns the release of each package."""
+    code = "import sys\nfrom importlib.metadata import version\nprint(*map(version, sys.argv[1:]))"
+    said = _run([str(python), "-c", code, *PACKAGES]).stdout.split()
+    return dict(zip(PACKAGES, said, strict=False))
+
+
+def seconds(python: Path, kind: str, path: Path, cores: int) -> float:
+    """Times one kind of `peer_work`.
+
+    Raises:
+        NoPeers: It failed.
+    """
+    done = _run([str(python), str(_WORK), kind, str(path), str(cores)])
+    if done.returncode:
+        print(done.stderr[-2000:], file=sys.stderr)
+        raise NoPeers(f"{kind} failed")
+    return float(done.stdout.split()[-1])
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
