@@ -239,10 +239,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     console = Console(width=160)
     console.print(f"Python {platform.python_version()}, {cores()} cores")
-    found = measure(chosen, lambda rows: show(rows, console))
-    show(found, console)
-    if chosen.json:
-        save(found, chosen.json)
+
+    def keep(rows: Sequence[Row]) -> None:
+        show(rows, console)
+        if chosen.json:
+            save(rows, chosen.json)
+
+    keep(measure(chosen, keep))
 
 
 if __name__ == "__main__":
