@@ -102,10 +102,10 @@ def test_several_processes_give_the_same_answers_in_order() -> None:
     pool = Pool(2, worth_it=1)
     try:
         assert pool.identify(wanted) == Pool().identify(wanted)
-        assert pool._executor is not None
-        for process in list(pool._executor._processes.values()):
+        assert pool._spread._executor is not None
+        for process in list(pool._spread._executor._processes.values()):
             process.kill()  # a structure that crashes RDKit
         assert pool.identify(wanted) == Pool().identify(wanted)
-        assert pool._executor is None
+        assert pool._spread._executor is None
     finally:
         pool.close()

@@ -178,3 +178,19 @@ def test_loading_needs_numpy_alone() -> None:
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_labels_alone_are_read_as_they_were_saved(tmp_path: Path) -> None:
+    found = build_snapshot([_part(tmp_path / "p", [_label("a", 1.0), _label("b", 2.0)])], _KEY)
+    found.save(tmp_path / "s")
+    cols, values = Snapshot.load_values(tmp_path / "s")
+    assert (cols.tolist(), values.tolist()) == ([0, 0], [1.0, 2.0])
+    with pytest.raises(Refused, match="damaged_snapshot"):
+        Snapshot.load_values(tmp_path / "nowhere")
+
+
+def test_equal_numbers_of_two_stores_are_two_measurements(tmp_path: Path) -> None:
+    _, first = _part(tmp_path / "p", [_label("a", 1.0, number="m1"), _label("b", 2.0, number="m2")])
+    _, second = _part(tmp_path / "q", [_label("a", 3.0, number="m1")])
+    found = build_snapshot([("lab", first), ("elsewhere", second)], _KEY)
+    assert found.counts.tolist() == [2, 1]

@@ -1,7 +1,11 @@
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.assays.curate import Curated
 from agent.assays.parts import Source, write_part
@@ -106,3 +110,40 @@ def test_a_last_snapshot_that_is_gone_is_as_good_as_none(tmp_path: Path) -> None
     assert (found.previous, found.changes) == ("", Changes(added=1))
     with pytest.raises(Refused, match="damaged_snapshot"):
         SnapshotSummary.load(tmp_path / "nowhere")
+
+
+_ROWS = st.lists(
+    st.tuples(
+        st.sampled_from("ab"), st.sampled_from([1.0, 2.0]), st.sampled_from(["", "m1", "m2"])
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(_ROWS, min_size=2, max_size=4), st.data())
+def test_changes_are_those_of_comparing_every_row(
+    files: list[list[Row]], data: st.DataObject
+) -> None:
+    places = st.lists(st.sampled_from(range(len(files))), min_size=1, unique=True)
+    before, now = data.draw(places), data.draw(places)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        parts = [_part(folder / f"p{at}", rows) for at, rows in enumerate(files)]
+        _frozen(folder / "s1", [parts[at] for at in before])
+        found = _frozen(folder / "s2", [parts[at] for at in now], folder / "s1").changes
+    old, new = ([row for at in order for row in files[at]] for order in (before, now))
+    assert found == _compared(old, new)
+
+
+def _compared(before: Sequence[Row], now: Sequence[Row]) -> Changes:
+    old, new = (
+        {number: row for row in rows for number in row[2:] if number} for rows in (before, now)
+    )
+    less, more = (Counter(row for row in rows if not row[2]) for rows in (before, now))
+    return Changes(
+        added=len(new.keys() - old.keys()) + (more - less).total(),
+        replaced=sum(old[number] != new[number] for number in old.keys() & new.keys()),
+        removed=len(old.keys() - new.keys()) + (less - more).total(),
+    )

@@ -102,3 +102,11 @@ def test_keys_and_structures_must_pair_up(path: Path) -> None:
 def test_a_file_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TryLater, match="free disk space"):
         FeatureCache(tmp_path / "no folder" / "features.sqlite3", _SPEC)
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same(path: Path) -> None:
+    smiles = ["C" * (number % 40 + 1) for number in range(1_100)]
+    keys = [str(number) for number in range(1_100)]
+    several = FeatureCache(path, _SPEC, processes=2).get_or_compute(keys, smiles)
+    assert _same(several, Featurizer(_SPEC).featurize_smiles(smiles)[0])
