@@ -2,19 +2,33 @@
 
 The keeper writes the outbox and empties the inbox; the courier reads the one and writes the other.
 Both may be killed at any moment: a name that is there is whole, and a second writing is the same.
+
+The inbox belongs to the courier, which talks to the network: whoever owns it may put a link where
+a file or a folder is expected. So the keeper follows none there; it would read or remove its own.
 """
 
+import errno
+import os
+import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from agent.errors import Refused
 from agent.files import publish_folder, sha256_bytes, sha256_file, write_atomic
 
 _STAGED = ".staged-"
 _GONE = ".gone-"
+_LETTER = re.compile(r"[12]-[0-9a-f]{1,64}-[a-z]{1,32}-[0-9a-f]{1,64}")
+_OBJECT = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.part")
+_LETTER_BYTES = 4 << 20  # no signed document may be larger
+_FOLDER_ONLY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FILE_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not hold the keeper up
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +137,19 @@ class Inbox:
         write_atomic(self._folder / name, content)
 
     def letters(self) -> Iterator[Letter]:
-        """Yields the waiting letters in order: the feed by number, then answers."""
+        """Yields the waiting letters in order: the feed by number, then answers.
+
+        Only regular files count. One that is longer than a letter may be is cut just behind that
+        limit, so that whoever reads it refuses it by name.
+        """
         for path in sorted(self._folder.iterdir()):
-            parts = path.name.split("-")
-            if path.is_file() and parts[0] in {"1", "2"} and len(parts) == 4:
-                yield Letter(path.name, parts[2], path.read_bytes())
+            if not _LETTER.fullmatch(path.name):
+                continue
+            try:
+                content = _read_regular(path, _LETTER_BYTES + 1)
+            except OSError:  # a link, a pipe; what may pass is read another time
+                continue
+            yield Letter(path.name, path.name.split("-")[2], content)
 
     def done(self, name: str) -> None:
         """Removes a letter whose effect is committed."""
@@ -144,11 +166,68 @@ class Inbox:
     def prune_objects(self, keep: frozenset[str], before: datetime) -> None:
         """Removes objects, whole or partial, that nothing refers to any more.
 
+        Nothing is removed where the folder is a link, nor what is not named like an object.
+
         Args:
             keep: Objects that the ledger or a waiting letter refers to.
             before: Only objects that arrived earlier: an object comes before the letter which
                 names it, so the newest may be about to be referred to.
         """
-        for path in self._objects.iterdir():
-            if path.name not in keep and path.stat().st_mtime < before.timestamp():
-                path.unlink()
+        try:
+            folder = os.open(self._objects, _FOLDER_ONLY)
+        except OSError:
+            return
+        try:
+            with os.scandir(folder) as entries:
+                old = [e.name for e in entries if e.name not in keep and _OBJECT.fullmatch(e.name)]
+            for name in old:
+                _remove_old(name, folder, before)
+        finally:
+            os.close(folder)
+
+
+def read_object(path: Path, sha256: str, size: int) -> bytes:
+    """Reads an object of the inbox, without believing the courier's word for what it is.
+
+    Args:
+        path: What `Inbox.object_path` returned.
+        sha256: What the signed document says of its content.
+        size: What it says of its length, in bytes.
+
+    Raises:
+        Refused: `wrong_object`: it is a link, in a linked folder, no regular file, or has other
+            bytes than the signed document names.
+    """
+    try:
+        folder = os.open(path.parent, _FOLDER_ONLY)
+        try:
+            # One byte more than it may have tells a longer one, however long it is.
+            content = _read_regular(path.name, size + 1, folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        reason = f"The object {path.name[:12]} cannot be read from the inbox: {error.strerror}."
+        raise Refused("wrong_object", reason) from error
+    if len(content) != size or sha256_bytes(content) != sha256:
+        raise Refused(
+            "wrong_object",
+            f"The object {path.name[:12]} in the inbox has other bytes than were published; "
+            "look at what the courier brought.",
+        )
+    return content
+
+
+def _read_regular(path: str | Path, limit: int, folder: int | None = None) -> bytes:
+    """Reads the first bytes of a regular file; a link, a pipe or a folder is an OSError."""
+    descriptor = os.open(path, _FILE_ONLY, dir_fd=folder)
+    with os.fdopen(descriptor, "rb") as handle:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "It is no regular file", str(path))
+        return handle.read(limit)
+
+
+def _remove_old(name: str, folder: int, before: datetime) -> None:
+    with suppress(FileNotFoundError):  # a partial one has just become whole
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISDIR(found.st_mode) and found.st_mtime < before.timestamp():
+            os.unlink(name, dir_fd=folder)

@@ -19,6 +19,7 @@ from agent.keeper.mail import Mail, open_trust
 from agent.keeper.orders import QuorumRule, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.rollout import Rollout
+from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
 from agent.keeper.training import Rounds
 from agent.keeper.upkeep import tidy
@@ -125,18 +126,24 @@ def _stages(
         processes=config.training.threads,
     )
     signer = load_signing(paths.keys / "sign.key", "sign")
+    site = Site(
+        private_endpoints(config),
+        training_settings(config.training),
+        paths.models / "private.safetensors",
+    )
+    cache = paths.models / "features.sqlite3"
     pipeline = Pipeline(
         ledger,
         workers,
         trusted,
         Mail(inbox, ledger, trusted, enrolment.silo),
         intake,
-        Snapshots(ledger, workers, paths.parts, paths.snapshots, paths.models / "features.sqlite3"),
-        Rounds(ledger, workers, inbox, outbox, trusted, signer, enrolment.silo),
-        Rollout(ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules),
-        private_endpoints(config),
-        training_settings(config.training),
-        paths.models / "private.safetensors",
+        Snapshots(ledger, workers, paths.parts, paths.snapshots, cache, site),
+        Rounds(ledger, workers, inbox, outbox, trusted, signer, enrolment.silo, site),
+        Rollout(
+            ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules, site
+        ),
+        site,
     )
     return pipeline, intake
 

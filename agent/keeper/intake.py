@@ -6,11 +6,13 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from agent import log
+from agent.clock import from_text
 from agent.errors import TryLater
+from agent.keeper import passing
 from agent.keeper.jobs import WORKER_DIED, Workers
 from agent.keeper.orders import FileOrder, FileResult, IngestOrder, Result
 from agent.ledger.book import Detail, Item, Ledger
@@ -23,6 +25,7 @@ _FILES_A_JOB = 50
 _PATIENCE_S = 600.0
 _CHANGED = "It changed while it was read; it will be read once it rests."
 _PASSING = frozenset({"gone", "changed"})  # refusals that end when the file is seen at rest
+_RETRY = timedelta(seconds=60)  # after a full disk or a share that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +134,13 @@ class Intake:
             self._ledger.add("file", item_id, "found", now, stamp)
         elif item.state in {"ingested", "refused"} and _stamp(item) != (seen.size, seen.mtime_ns):
             self._ledger.move(item, "found", now, "it changed", stamp)
-        elif item.state == "refused" and self._may_pass_now(item, store):
+        elif item.state in {"ingested", "refused"} and self._may_pass_now(item, store, now):
             self._ledger.move(item, "found", now, "it is there again", {**stamp, "code": ""})
 
-    def _may_pass_now(self, item: Item, store: str) -> bool:
+    def _may_pass_now(self, item: Item, store: str, now: datetime) -> bool:
         code = item.detail.get("code")
+        if code == passing.CODE:  # a clock that was set back must not make it wait for ever
+            return not timedelta(0) <= now - from_text(item.changed) < _RETRY
         path = self._sources[store].folder / item.id.removeprefix(f"{store}/")
         return code in _PASSING or (code == "no_permission" and os.access(path, os.R_OK))
 
@@ -210,12 +215,25 @@ class Intake:
                 # at rest finds it with its new size and time.
                 self._ledger.move(item, "refused", now, _CHANGED, {"code": "changed"})
                 continue
-            if result.code == "gone" and item.detail.get("part"):
-                self._ledger.move(item, "ingested", now, "the file is gone; what was read stays")
+            if result.code in {"gone", passing.CODE} and item.detail.get("part"):
+                why = f"{result.refused} What was read of it before stays."
+                self._ledger.move(item, "ingested", now, why, {"code": result.code})
                 continue
             counts = result.model_dump(exclude={"item", "changed", "refused"})
+            if not result.refused:
+                counts["first_read"] = self._place(result.sha256 or result.part, now)
             state = "refused" if result.refused else "ingested"
             self._ledger.move(item, state, now, result.refused, counts)
+
+    def _place(self, content: str, now: datetime) -> int:
+        """Returns the content's place among all that was ever read, by its first reading.
+
+        Later rows replace earlier ones: an old file that is dropped again, under whatever name and
+        catalogue, must not undo the correction that came after it.
+        """
+        self._ledger.add("content", content, "read", now, {})
+        item = self._ledger.get("content", content)
+        return item.number if item is not None else 0
 
     def give_up(self, order: IngestOrder, result: Result, now: datetime) -> None:
         """Refuses the file that killed its worker; of several, each is tried by itself first.

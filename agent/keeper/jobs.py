@@ -11,21 +11,33 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from agent import log
+from agent.clock import from_text, to_text
+from agent.errors import EXIT_TRY_LATER
 from agent.files import write_atomic
 from agent.keeper.orders import Order, Progress, Result, parse_order
+from agent.keeper.passing import TRY_LATER
 from agent.ledger.book import Detail, Item, Ledger
 
 _log = logging.getLogger(__name__)
 
 WORKER_DIED = "worker_died"
-# Fresh measurements come first, chemists' models before the next round's training.
+# Fresh measurements come first; then a round, for which others wait; then what this silo's model
+# is compared with, without which no release is checked; then the release.
 PRIORITY = {"ingest": 0, "snapshot": 1, "round": 2, "baseline": 3, "release": 4}
+STALL_S = 1800.0
+# Wherever one cannot go on now, the next try comes after so many seconds; the last one repeats.
+BACK_OFF_S = (10.0, 60.0, 300.0, 1800.0)
+# After a death the first tries come soon: most are the kernel's or a person's doing.
+DEATH_BACK_OFF_S = (1.0, 5.0, 20.0, 60.0, 300.0)
+# A file may be poison and is given up early; other work reads what was curated, so its deaths
+# speak of the host, and a round or a release is worth more patience.
+_PATIENCE = 4
 
 
 class Workers:
@@ -34,18 +46,29 @@ class Workers:
     Args:
         ledger: Where jobs are rows.
         folder: Where each job has a folder.
-        attempts: How often a job may crash before it is pushed away.
+        attempts: How often the reading of files may crash before it is pushed away; other work
+            may four times as often.
         wake: Called from a thread when a worker ends; it must only post to a queue.
+        stall_s: A worker whose progress does not change for so long is killed.
     """
 
     def __init__(
-        self, ledger: Ledger, folder: Path, attempts: int, wake: Callable[[], None]
+        self,
+        ledger: Ledger,
+        folder: Path,
+        attempts: int,
+        wake: Callable[[], None],
+        stall_s: float = STALL_S,
     ) -> None:
         self._ledger = ledger
         self._folder = folder
         self._attempts = attempts
         self._wake = wake
+        self._stall_s = stall_s
         self._running: tuple[str, subprocess.Popen[bytes]] | None = None
+        self._seen: tuple[object, float] = (None, 0.0)  # the last progress, and since when
+        self._stalled: dict[str, str] = {}  # jobs whose worker was killed, and at what
+        self._put_off: set[str] = set()  # jobs whose worker itself asked to be tried later
 
     def submit(self, job_id: str, order: Order, now: datetime) -> bool:
         """Queues a job; the same id again is the same job, whatever became of it."""
@@ -70,10 +93,17 @@ class Workers:
         """Starts the most urgent queued job, if no worker is running."""
         if self._running is not None:
             return None
-        queued = self._ledger.find("job", "queued")
+        queued = [job for job in self._ledger.find("job", "queued") if _is_due(job, now)]
         if not queued:
             return None
         item = min(queued, key=lambda job: (PRIORITY[str(job.detail["kind"])], job.number))
+        try:
+            return self._start(item, now)
+        except OSError as error:  # no room for the order, or no process to be had
+            log.trouble(_log, "job not started", job=item.id, why=error.strerror)
+            return None
+
+    def _start(self, item: Item, now: datetime) -> str | None:
         tries = int(str(item.detail["tries"])) + 1
         self._write_order(item)
         if not self._ledger.move(item, "started", now, "", {"tries": tries}):
@@ -88,6 +118,8 @@ class Workers:
     def ended(self, now: datetime) -> list[tuple[Item, Result]]:
         """Returns jobs that left a result; requeues or gives up those that crashed.
 
+        One that cannot be done just now is queued again for later, however often.
+
         The caller books each result and calls `finish` in the same transaction. A job that was
         given up comes back with a result that says so.
         """
@@ -98,16 +130,36 @@ class Workers:
             if item.id == running:
                 continue
             result = self._read_result(item.id)
-            if result is not None:
+            if result is not None and result.refused_code != TRY_LATER:
                 done.append((item, result))
-            elif (deaths := int(str(item.detail["deaths"])) + 1) < self._attempts:
-                # Its own deaths only: a keeper that is restarted ends workers without their fault.
-                why = "its worker died; it is tried again"
-                self._ledger.move(item, "queued", now, why, {"deaths": deaths})
-            else:
-                why = f"Its worker died {deaths} times; see the keeper's log."
-                done.append((item, Result(refused_code=WORKER_DIED, refused=why)))
+            elif result is not None or item.id in self._put_off:
+                self._put_off.discard(item.id)
+                why = result.refused if result else "Its worker could not go on; see its log."
+                waits = int(str(item.detail.get("waits", 0))) + 1
+                delay_s = BACK_OFF_S[min(waits, len(BACK_OFF_S)) - 1]
+                self._queue_again(item, why, delay_s, {"waits": waits}, now)
+            elif (died := self._book_death(item, now)) is not None:
+                done.append((item, died))
         return done
+
+    def _book_death(self, item: Item, now: datetime) -> Result | None:
+        # Its own deaths only: a keeper that is restarted ends workers without their fault.
+        deaths = int(str(item.detail["deaths"])) + 1
+        stalled = self._stalled.pop(item.id, "")
+        limit = self._attempts * (1 if item.detail["kind"] == "ingest" else _PATIENCE)
+        if deaths < limit:
+            why = f"its worker died{stalled}; it is tried again"
+            delay_s = DEATH_BACK_OFF_S[min(deaths, len(DEATH_BACK_OFF_S)) - 1]
+            self._queue_again(item, why, delay_s, {"deaths": deaths}, now)
+            return None
+        why = f"Its worker died {deaths} times{stalled}; see the keeper's log."
+        return Result(refused_code=WORKER_DIED, refused=why)
+
+    def _queue_again(
+        self, item: Item, why: str, delay_s: float, detail: Detail, now: datetime
+    ) -> None:
+        not_before = to_text(now + timedelta(seconds=delay_s))
+        self._ledger.move(item, "queued", now, why, {**detail, "not_before": not_before})
 
     def finish(self, item: Item, result: Result, now: datetime) -> None:
         """Marks a job done or failed; call it in the transaction that books its result."""
@@ -135,6 +187,36 @@ class Workers:
         except (OSError, ValidationError):
             return self._running[0], None
 
+    def watch(self, at_s: float) -> None:
+        """Kills the running worker when its progress has not changed for too long.
+
+        Args:
+            at_s: Now, on a clock that never steps back.
+        """
+        if self._running is None:
+            return
+        job_id, process = self._running
+        mark = (process.pid, self._progress_mark(job_id))
+        if mark != self._seen[0]:
+            self._seen = (mark, at_s)
+        elif at_s - self._seen[1] >= self._stall_s:
+            self._seen = (mark, at_s)  # one that is stuck in the kernel is not killed each second
+            self._kill_stalled(job_id, process)
+
+    def _kill_stalled(self, job_id: str, process: subprocess.Popen[bytes]) -> None:
+        told = self.progress()
+        stage = told[1].stage if told and told[1] else "starting"
+        self._stalled[job_id] = f" (no progress for {self._stall_s:g} s while {stage})"
+        log.trouble(_log, "job stalled", job=job_id, stage=stage)
+        process.kill()
+
+    def _progress_mark(self, job_id: str) -> tuple[int, int]:
+        try:
+            found = (self.path(job_id) / "progress.json").stat()
+        except OSError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_ino
+
     def stop(self) -> None:
         """Ends the running worker; its job is queued again at the next start."""
         if self._running is not None:
@@ -148,6 +230,8 @@ class Workers:
         log.event(_log, "job ended", job=job_id, status=process.returncode)
         if process.returncode != 0:
             self._result_path(job_id).unlink(missing_ok=True)
+        if process.returncode == EXIT_TRY_LATER:
+            self._put_off.add(job_id)
         self._running = None
 
     def _write_order(self, item: Item) -> None:
@@ -168,3 +252,12 @@ class Workers:
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()
         self._wake()
+
+
+def _is_due(item: Item, now: datetime) -> bool:
+    not_before = item.detail.get("not_before")
+    if not_before is None:
+        return True
+    # Further ahead than any delay means that the clock was wrong when it was written.
+    wait_s = (from_text(str(not_before)) - now).total_seconds()
+    return not 0 < wait_s <= max(BACK_OFF_S)

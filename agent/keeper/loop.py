@@ -16,6 +16,7 @@ from agent import log
 from agent.clock import Clock, monotonic_s, to_text
 from agent.files import write_atomic
 from agent.keeper.intake import Intake
+from agent.keeper.passing import is_passing
 from agent.keeper.pipeline import Pipeline
 from agent.records import Json
 from agent.stores.watch import FolderWatch
@@ -92,16 +93,25 @@ class Keeper:
     def step(self, events: frozenset[str]) -> None:
         """Does one round of work for the events that came together."""
         now, at_s = self._clock(), monotonic_s()
+        try:
+            self._work(events, now, at_s)
+        except OSError as error:
+            if not is_passing(error):
+                raise
+            # Every stage commits as it goes: the next round takes up where this one was ended.
+            log.trouble(_log, "disk or share failed", why=error.strerror)
+        self._status.write(now, at_s)
+
+    def _work(self, events: frozenset[str], now: datetime, at_s: float) -> None:
         if events - {WORKER, INBOX}:
             self._look_at_s = min(self._look_at_s, at_s + _MIN_SWEEP_S)
         due = at_s >= self._look_at_s
         if due:
             waiting = self._intake.look(now, at_s)
             self._look_at_s = at_s + (self._rhythm.settle_s if waiting else self._rhythm.sweep_s)
-        self._pipeline.advance(now)
+        self._pipeline.advance(now, at_s)
         if due:  # after the letters were taken: until then, nothing says what they need
             self._tidy(now)
-        self._status.write(now, at_s)
 
     def _collect(self) -> frozenset[str]:
         """Waits for an event, or until something is due, and gathers what comes with it."""
@@ -133,11 +143,18 @@ class StatusFile:
         self._build = build
         self._last: Json = None
         self._due_s = 0.0
+        self._failed_s: float | None = None
 
     def write(self, now: datetime, at_s: float) -> None:
-        """Writes the file if it is due."""
+        """Writes the file if it is due; without room for it, the next round tries again."""
         content = self._build()
         if content == self._last and at_s < self._due_s:
             return
-        self._last, self._due_s = content, at_s + _STATUS_S
-        write_atomic(self._path, strict_json.dumps({"at": to_text(now), "status": content}))
+        try:
+            write_atomic(self._path, strict_json.dumps({"at": to_text(now), "status": content}))
+        except OSError as error:
+            if self._failed_s is None or at_s - self._failed_s >= _STATUS_S:
+                log.trouble(_log, "status not written", why=error.strerror)
+                self._failed_s = at_s
+            return
+        self._last, self._due_s, self._failed_s = content, at_s + _STATUS_S, None

@@ -4,11 +4,13 @@ Commit, then remove: a letter that is read twice after a kill has the same effec
 """
 
 import logging
+import sqlite3
 from datetime import datetime
 from pathlib import Path
 
 from agent import log
 from agent.boxes import Inbox, Letter
+from agent.clock import from_text
 from agent.errors import Refused
 from agent.files import sha256_bytes
 from agent.ledger.book import Detail, Item, Ledger
@@ -36,11 +38,13 @@ def open_trust(folder: Path, root_sha256: str, ledger: Ledger, now: datetime) ->
         log.trouble(_log, "the roster expired", why=error.reason)
     catalogue = ledger.document("catalogue", "current") or (folder / "catalogue.json").read_bytes()
     trusted.take_catalogue(catalogue, ledger.floor("catalogue"))
-    for item in ledger.find("plan", "accepted"):
+    # Ended plans, too: a release may name one. Each is judged as on the day when it was believed;
+    # whether it is in force now is another question (`plans.plan_in_force`).
+    for item in ledger.find("plan"):
         try:
-            trusted.take_plan(ledger.document("plan", item.id) or b"", now)
+            trusted.take_plan(ledger.document("plan", item.id) or b"", from_text(item.created))
         except Refused as error:
-            ledger.move(item, "expired", now, error.reason)
+            log.trouble(_log, "plan not believed again", plan=item.id, code=error.code)
     return trusted
 
 
@@ -73,17 +77,22 @@ class Mail:
                 if error.code == "rolled_back" and self._is_old_news(letter):
                     self._inbox.done(letter.name)
                     continue
-                log.trouble(_log, "letter refused", kind=letter.kind, code=error.code)
-                self._ledger.add(
-                    "letter",
-                    sha256_bytes(letter.content)[:32],
-                    "refused",
-                    now,
-                    {"kind": letter.kind, "code": error.code, "reason": error.reason},
-                )
+                self._set_aside(letter, error.code, error.reason, now)
+            except (OSError, MemoryError, sqlite3.OperationalError):
+                raise  # the host's fault and not the letter's: it stays for another time
+            # Whatever a letter's content brings about, it must not end the keeper, which would
+            # find the same letter first thing after every start.
+            except Exception as error:  # noqa: BLE001
+                why = f"It cannot be read ({type(error).__name__}); tell the consortium."
+                self._set_aside(letter, "unreadable", why, now)
             self._inbox.done(letter.name)
             count += 1
         return count
+
+    def _set_aside(self, letter: Letter, code: str, reason: str, now: datetime) -> None:
+        log.trouble(_log, "letter refused", kind=letter.kind, code=code)
+        detail: Detail = {"kind": letter.kind, "code": code, "reason": reason}
+        self._ledger.add("letter", sha256_bytes(letter.content)[:32], "refused", now, detail)
 
     def _is_old_news(self, letter: Letter) -> bool:
         # The feed tells the whole history: an older edition changes nothing, and a release that
@@ -133,6 +142,8 @@ class Mail:
         manifest = self._trusted.take_round(letter.content, now)
         if self._silo not in manifest.participants:
             raise Refused("not_participant", f"Silo {self._silo} takes no part in this round.")
+        if self._ledger.get("round", manifest.round_id) is None:
+            self._check_not_replaced(manifest.plan_id)
         detail: Detail = {"number": manifest.number, "attempt": manifest.attempt}
         detail["manifest"] = manifest.model_dump_json()
         if not self._ledger.add("round", manifest.round_id, "announced", now, detail):
@@ -141,6 +152,11 @@ class Mail:
         for older in self._ledger.find("round", "announced", "trained"):
             if older.id != manifest.round_id:
                 self._ledger.move(older, "closed", now, f"round {manifest.round_id} came")
+
+    def _check_not_replaced(self, plan_id: str) -> None:
+        plan = self._ledger.get("plan", plan_id)
+        if plan is not None and plan.state == "replaced":
+            raise Refused("plan_replaced", f"Plan {plan_id} was replaced; it has no more rounds.")
 
     def _take_release(self, letter: Letter, now: datetime) -> None:
         manifest = self._trusted.take_release(letter.content, now, self._ledger.floor("release"))

@@ -200,7 +200,7 @@ class Result(Document):
 
     Attributes:
         refused_code, refused: Why the order could not be done, by name and in a sentence;
-            trying again would not help.
+            trying again would help only where the code is `try_later`.
         files: For an ingest.
         compounds, labels, tasks, changes: For a snapshot; `changes` counts rows against the last.
         scores, active_scores: For a baseline and a release.

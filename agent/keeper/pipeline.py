@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from agent import log
-from agent.clock import from_text
 from agent.errors import Refused
 from agent.files import publish_folder, write_atomic
 from agent.keeper.intake import Intake
@@ -22,14 +21,16 @@ from agent.keeper.orders import (
     ReleaseOrder,
     Result,
     RoundOrder,
-    Settings,
     SnapshotOrder,
 )
+from agent.keeper.plans import plan_in_force
 from agent.keeper.rollout import Rollout
+from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
-from agent.keeper.training import Rounds
+from agent.keeper.timekeeping import check_clock
+from agent.keeper.training import Ready, Rounds
 from agent.ledger.book import Item, Ledger
-from agent.wire.documents import Endpoint, Plan
+from agent.wire.documents import Plan
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
@@ -43,9 +44,7 @@ class Pipeline:
         workers: Who does the heavy work.
         trusted: What is believed.
         mail, intake, snapshots, rounds, rollout: The stages.
-        private: This silo's own endpoints.
-        settings: What training may use of the host.
-        private_weights: Where private heads rest between rounds.
+        site: What this silo is; each stage that orders training has it, too.
     """
 
     def __init__(  # noqa: PLR0913 - it joins all stages, and does nothing else
@@ -58,9 +57,7 @@ class Pipeline:
         snapshots: Snapshots,
         rounds: Rounds,
         rollout: Rollout,
-        private: tuple[Endpoint, ...],
-        settings: Settings,
-        private_weights: Path,
+        site: Site,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -70,56 +67,56 @@ class Pipeline:
         self._snapshots = snapshots
         self._rounds = rounds
         self._rollout = rollout
-        self._private = private
-        self._settings = settings
-        self._private_weights = private_weights
+        self._site = site
 
     def recover(self, now: datetime) -> None:
         """Once after a start: picks up what a kill left."""
         self._workers.recover(now)
         self._rounds.recover()
 
-    def advance(self, now: datetime) -> None:
-        """Does everything that is due, in order."""
+    def advance(self, now: datetime, at_s: float) -> None:
+        """Does everything that is due, in order.
+
+        Args:
+            now: For whatever has a date.
+            at_s: The same moment on a clock that never steps back.
+        """
+        check_clock(self._ledger, now)
+        self._workers.watch(at_s)
         self._mail.take_all(now)
         for job, result in self._workers.ended(now):
             self._book(job, result, now)
         if self._trusted.catalogue is not None:
-            self._intake.order(self._trusted.catalogue, self._private, now)
-        plan = self._plan(now)
-        if plan is not None and not self._intake.busy:
-            self._advance_learning(plan, now)
+            self._intake.order(self._trusted.catalogue, self._site.private, now)
+        self._rounds.close_late(now)
+        if not self._intake.busy:
+            self._advance_learning(now)
         self._rounds.settle(now)
         self._rollout.start_trials(now)
         self._rollout.judge_trials(now)
         self._workers.start_next(now)
 
-    def _plan(self, now: datetime) -> Plan | None:
-        plans = []
-        for item in self._ledger.find("plan", "accepted"):
-            plan = self._trusted.plans[item.id][0] if item.id in self._trusted.plans else None
-            if plan is not None and from_text(plan.expires) <= now:
-                self._ledger.move(item, "expired", now, f"it expired at {plan.expires}")
-            elif plan is not None:
-                plans.append(plan)
-        return plans[-1] if plans else None
+    def _advance_learning(self, now: datetime) -> None:
+        plan = plan_in_force(self._ledger, self._trusted, now)
+        ready = self._prepare(plan, now) if plan is not None else None
+        self._rounds.order(plan, ready, now)
+        for ended in self._rollout.plans():
+            if ended != plan:
+                self._prepare(ended, now)
+        self._rollout.order(self._snapshots.scored, now)
 
-    def _advance_learning(self, plan: Plan, now: datetime) -> None:
-        self._snapshots.order(plan, now, self._settings.quorum, self._replicate_limits())
+    def _prepare(self, plan: Plan, now: datetime) -> Ready | None:
+        self._snapshots.order(plan, now, self._replicate_limits())
         ready = self._snapshots.ready(plan)
-        self._rounds.order(ready, self._private, self._settings, self._private_weights, now)
         if ready is not None and self._trusted.catalogue is not None:
-            self._snapshots.order_baseline(
-                ready, plan, self._trusted.catalogue, self._private, self._settings, now
-            )
-        scored = self._snapshots.scored(plan)
-        self._rollout.order(scored, self._private, self._settings, self._private_weights, now)
+            self._snapshots.order_baseline(ready, plan, self._trusted.catalogue, now)
+        return ready
 
     def _replicate_limits(self) -> dict[str, float]:
         catalogue = self._trusted.catalogue
         shared = catalogue.endpoints if catalogue is not None else ()
         limits = {endpoint.id: endpoint.max_replicate_sd for endpoint in shared}
-        limits |= {f"private:{own.id}": own.max_replicate_sd for own in self._private}
+        limits |= {f"private:{own.id}": own.max_replicate_sd for own in self._site.private}
         return {task: limit for task, limit in limits.items() if limit is not None}
 
     def _book(self, job: Item, result: Result, now: datetime) -> None:
@@ -154,7 +151,7 @@ class Pipeline:
                 self._rounds.seal(order, result, (folder / "update.safetensors").read_bytes(), now)
                 private = folder / "private.safetensors"
                 if private.exists():
-                    write_atomic(self._private_weights, private.read_bytes())
+                    write_atomic(self._site.private_weights, private.read_bytes())
             case ReleaseOrder():
                 self._rollout.book(order, result, folder / "release", now)
 
@@ -164,7 +161,7 @@ class Pipeline:
             case IngestOrder():
                 self._intake.give_up(order, result, now)
             case SnapshotOrder() | BaselineOrder():
-                self._snapshots.give_up(order, reason, now)
+                self._snapshots.give_up(order, result, now)
             case RoundOrder():
                 self._rounds.give_up(order, reason, now)
             case ReleaseOrder():

@@ -1,23 +1,24 @@
 """Releases: fetched, verified, staged, gated, on trial, active; or refused with a reason."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from agent import log
 from agent.boxes import Inbox
 from agent.keeper.jobs import Workers
-from agent.keeper.orders import ReleaseOrder, Result, Settings, TaskScore
+from agent.keeper.local import OWNER, local_key
+from agent.keeper.orders import ReleaseOrder, Result, TaskScore
+from agent.keeper.site import Site
 from agent.keeper.training import Ready
 from agent.ledger.book import Detail, Item, Ledger, Score
 from agent.releases import folder, gate
 from agent.releases.attempts import Attempts
-from agent.wire.documents import Endpoint, ReleaseManifest
+from agent.wire.documents import Catalogue, Plan, ReleaseManifest
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
-LOCAL = "local"
 
 
 class Rollout:
@@ -31,6 +32,7 @@ class Rollout:
         releases: Where releases are installed.
         attempts: Predict's own account of loading them.
         rules: What the gate tolerates.
+        site: What this silo adds to an order.
     """
 
     def __init__(  # noqa: PLR0913 - the parties to a release, each a thing of its own
@@ -42,6 +44,7 @@ class Rollout:
         releases: Path,
         attempts: Attempts,
         rules: gate.GateRules,
+        site: Site,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -50,57 +53,63 @@ class Rollout:
         self._releases = releases
         self._attempts = attempts
         self._rules = rules
+        self._site = site
 
-    def order(
-        self,
-        ready: Ready | None,
-        private: tuple[Endpoint, ...],
-        settings: Settings,
-        private_weights: Path,
-        now: datetime,
-    ) -> None:
-        """Orders the checking of each release that has arrived whole, oldest first."""
+    def plans(self) -> list[Plan]:
+        """Returns the plans that releases which are still to be checked were made under.
+
+        They need not be in force any more: a plan's last release comes when it ends.
+        """
+        waiting = self._ledger.find("release", "announced", "fetched")
+        known = {_manifest(item).plan_id for item in waiting} & self._trusted.plans.keys()
+        return [self._trusted.plans[plan_id][0] for plan_id in sorted(known)]
+
+    def order(self, ready_for: Callable[[Plan], Ready | None], now: datetime) -> None:
+        """Orders the checking of each release that has arrived whole, oldest first.
+
+        Args:
+            ready_for: Returns a plan's snapshot once this silo's own model is scored on it.
+            now: For the ledger.
+        """
         for item in self._ledger.find("release", "announced"):
             weights = self._inbox.object_path(_manifest(item).weights_sha256)
             if weights.exists():
                 self._ledger.move(item, "fetched", now)
-        # One at a time: the gate compares each with the one that is active by then.
-        for item in self._ledger.find("release", "fetched")[:1]:
-            if ready is None or self._trusted.catalogue is None:
-                self._ledger.explain(item, "It waits for this silo's first snapshot and scores.")
+        for item in self._ledger.find("release", "fetched"):
+            plan_id = _manifest(item).plan_id
+            if plan_id not in self._trusted.plans or self._trusted.catalogue is None:
+                why = f"Plan {plan_id} is not trusted, or was written for another catalogue."
+                self._ledger.move(item, "refused", now, why)
                 continue
-            self._order(item, ready, private, settings, private_weights, now)
+            plan = self._trusted.plans[plan_id][0]
+            ready = ready_for(plan)
+            if ready is not None:
+                self._order(item, ready, plan, self._trusted.catalogue, now)
+                return  # one at a time: the gate compares each with the one active by then
+            self._ledger.explain(item, "It waits for this silo's first snapshot and scores.")
 
     def _order(
-        self,
-        item: Item,
-        ready: Ready,
-        private: tuple[Endpoint, ...],
-        settings: Settings,
-        private_weights: Path,
-        now: datetime,
+        self, item: Item, ready: Ready, plan: Plan, catalogue: Catalogue, now: datetime
     ) -> None:
         manifest = _manifest(item)
-        if manifest.plan_id not in self._trusted.plans or self._trusted.catalogue is None:
-            self._ledger.move(item, "refused", now, f"Plan {manifest.plan_id} is not in force.")
-            return
         active = folder.active_id(self._releases)
         container = self._ledger.document("release", item.id) or b""
         order = ReleaseOrder(
             release_id=item.id,
             snapshot=ready.snapshot,
             folder=str(ready.folder),
-            plan=self._trusted.plans[manifest.plan_id][0],
-            catalogue=self._trusted.catalogue,
-            private=private,
-            settings=settings,
+            plan=plan,
+            catalogue=catalogue,
+            private=self._site.private,
+            settings=self._site.settings,
             manifest=manifest,
             container=container.decode("utf-8"),
             weights=str(self._inbox.object_path(manifest.weights_sha256)),
             active=str(folder.path_of(self._releases, active)) if active else "",
-            private_weights=str(private_weights) if private_weights.exists() else "",
+            private_weights=self._site.resting_heads(),
             local_scores=tuple(
-                _task_score(score) for score in self._ledger.scores(LOCAL, ready.snapshot)
+                _task_score(score)
+                for score in self._ledger.scores(OWNER, local_key(ready.snapshot, plan))
             ),
         )
         self._workers.submit(f"gate-{item.id}", order, now)
@@ -120,6 +129,7 @@ class Rollout:
         )
         findings: Detail = {task: head.sentence for task, head in verdict.per_head.items()}
         detail: Detail = {"snapshot": order.snapshot, "gate": findings}
+        detail["local"] = local_key(order.snapshot, order.plan)
         if not verdict.taken:
             self._ledger.move(item, "refused", now, " ".join(verdict.reasons), detail)
             log.event(_log, "release refused", release=item.id, heads=len(verdict.reasons))
@@ -130,10 +140,16 @@ class Rollout:
             folder.install(staged, self._releases, order.release_id)
 
     def start_trials(self, now: datetime) -> None:
-        """Points `active` at the newest gated release; predict loads it and keeps account."""
-        for item in self._ledger.find("release", "gated"):
+        """Points `active` at the next gated release; predict loads it and keeps account.
+
+        A trial that is not judged yet comes first: what follows it would else be rolled back to a
+        release that nobody has ever seen load.
+        """
+        if self._ledger.find("release", "trial"):
+            return
+        for item in self._ledger.find("release", "gated")[:1]:
             folder.activate(self._releases, item.id)
-            for older in self._ledger.find("release", "active", "trial"):
+            for older in self._ledger.find("release", "active"):
                 self._ledger.move(older, "replaced", now, f"release {item.id} came")
             self._ledger.move(item, "trial", now)
             log.event(_log, "release on trial", release=item.id)

@@ -3,26 +3,23 @@
 import hashlib
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from agent import log
-from agent.keeper.jobs import Workers
-from agent.keeper.orders import (
-    BaselineOrder,
-    PartOrder,
-    QuorumRule,
-    Result,
-    Settings,
-    SnapshotOrder,
-    TaskScore,
-)
-from agent.keeper.rollout import LOCAL
+from agent.clock import from_text
+from agent.keeper.jobs import WORKER_DIED, Workers
+from agent.keeper.local import OWNER, baseline_job, local_key
+from agent.keeper.orders import BaselineOrder, PartOrder, Result, SnapshotOrder, TaskScore
+from agent.keeper.passing import STOP, TRY_LATER
+from agent.keeper.site import Site
 from agent.keeper.training import Ready
-from agent.ledger.book import Detail, Ledger, Score
-from agent.wire.documents import Catalogue, Endpoint, Plan
+from agent.ledger.book import Detail, Item, Ledger, Score
+from agent.wire.documents import Catalogue, Plan
 
 _log = logging.getLogger(__name__)
+_PASSING = frozenset({WORKER_DIED, STOP, TRY_LATER})  # not the data's fault
+_RETRY = timedelta(hours=1)
 
 
 class Snapshots:
@@ -34,23 +31,30 @@ class Snapshots:
         parts: Where curated files are.
         folder: Where snapshots are frozen.
         cache: The features' cache file.
+        site: What this silo adds to an order.
     """
 
     def __init__(
-        self, ledger: Ledger, workers: Workers, parts: Path, folder: Path, cache: Path
+        self,
+        ledger: Ledger,
+        workers: Workers,
+        parts: Path,
+        folder: Path,
+        cache: Path,
+        site: Site,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
         self._parts = parts
         self._folder = folder
         self._cache = cache
+        self._site = site
         self._known: tuple[int, tuple[PartOrder, ...]] = (-1, ())
 
     def order(
         self,
         plan: Plan,
         now: datetime,
-        quorum: QuorumRule | None = None,
         replicate_limits: Mapping[str, float] | None = None,
     ) -> None:
         """Orders the snapshot of the files as they are now, unless it exists.
@@ -58,8 +62,7 @@ class Snapshots:
         Args:
             plan: Whose folds and features it has.
             now: For the ledger.
-            quorum: What a task needs, for the snapshot's summary.
-            replicate_limits: The most that replicates may disagree by task, for the same.
+            replicate_limits: The most that replicates may disagree by task, for the summary.
         """
         parts = self._current_parts()
         if not parts:
@@ -75,7 +78,7 @@ class Snapshots:
             cache=str(self._cache),
             folder=str(self._folder / snapshot),
             previous=self._previous(),
-            quorum=quorum or QuorumRule(),
+            quorum=self._site.settings.quorum,
             replicate_limits=dict(replicate_limits or {}),
         )
         self._workers.submit(f"snapshot-{snapshot[:16]}-{times}", order, now)
@@ -85,26 +88,38 @@ class Snapshots:
         if self._ledger.add("snapshot", snapshot, "wanted", now, {"parts": parts, "times": 1}):
             return 1
         item = self._ledger.get("snapshot", snapshot)
-        if item is None or item.state not in {"frozen", "scored"}:
+        why = self._why_again(item, now) if item is not None else ""
+        if item is None or not why:
             return 0
-        if (self._folder / snapshot).exists():
-            return 0
-        # The files are again as they were long ago, and that snapshot was cleared away.
         times = int(str(item.detail["times"])) + 1
-        self._ledger.move(item, "wanted", now, "it was cleared away", {"times": times})
+        self._ledger.move(item, "wanted", now, why, {"times": times})
         return times
 
     def _previous(self) -> str:
         found = self._ledger.newest("snapshot", ("frozen", "scored"), 1)
         return str(self._folder / found[0].id) if found else ""
 
+    def _why_again(self, item: Item, now: datetime) -> str:
+        if item.state in {"frozen", "scored"} and not (self._folder / item.id).exists():
+            # The files are again as they were long ago.
+            return "it was cleared away"
+        if item.state == "failed" and item.detail.get("code") in _PASSING:
+            waited = now - from_text(item.changed)
+            return "" if timedelta(0) <= waited < _RETRY else "it is tried again"
+        return ""
+
     def ready(self, plan: Plan) -> Ready | None:
         """Returns the snapshot of the files as they are now if it is frozen."""
         return self._in_state(plan, "frozen", "scored")
 
     def scored(self, plan: Plan) -> Ready | None:
-        """Returns it if this silo's own model has been scored on it, too."""
-        return self._in_state(plan, "scored")
+        """Returns it if this silo's own model under this plan was scored on it, or cannot be."""
+        ready = self.ready(plan)
+        return ready if ready is not None and self._is_scored(ready.snapshot, plan) else None
+
+    def _is_scored(self, snapshot: str, plan: Plan) -> bool:
+        job = self._ledger.get("job", baseline_job(snapshot, plan))
+        return job is not None and job.state in {"finished", "failed"}
 
     def _in_state(self, plan: Plan, *states: str) -> Ready | None:
         item = self._ledger.get("snapshot", _snapshot_id(self._current_parts(), plan))
@@ -112,25 +127,17 @@ class Snapshots:
             return None
         return Ready(item.id, self._folder / item.id)
 
-    def order_baseline(
-        self,
-        ready: Ready,
-        plan: Plan,
-        catalogue: Catalogue,
-        private: tuple[Endpoint, ...],
-        settings: Settings,
-        now: datetime,
-    ) -> None:
-        """Orders the local-only model of a frozen snapshot."""
+    def order_baseline(self, ready: Ready, plan: Plan, catalogue: Catalogue, now: datetime) -> None:
+        """Orders the local-only model of a frozen snapshot under a plan."""
         order = BaselineOrder(
             snapshot=ready.snapshot,
             folder=str(ready.folder),
             plan=plan,
             catalogue=catalogue,
-            private=private,
-            settings=settings,
+            private=self._site.private,
+            settings=self._site.settings,
         )
-        self._workers.submit(f"baseline-{ready.snapshot[:16]}", order, now)
+        self._workers.submit(baseline_job(ready.snapshot, plan), order, now)
 
     def book_frozen(self, order: SnapshotOrder, result: Result, now: datetime) -> None:
         """Books a frozen snapshot; call it in the job's transaction."""
@@ -142,12 +149,13 @@ class Snapshots:
             detail |= {"tasks": [task.model_dump() for task in result.tasks]}
             self._ledger.move(item, "frozen", now, "", detail)
             log.event(_log, "snapshot frozen", compounds=result.compounds, **result.changes)
-        if item is not None and self._ledger.scores(LOCAL, order.snapshot):
+        if item is not None and self._is_scored(order.snapshot, order.plan):
             self._mark_scored(order.snapshot, now)  # it was scored before it was cleared away
 
     def book_baseline(self, order: BaselineOrder, result: Result, now: datetime) -> None:
         """Books the local-only scores; call it in the job's transaction."""
-        self._ledger.put_scores(LOCAL, order.snapshot, _scores(result.scores))
+        key = local_key(order.snapshot, order.plan)
+        self._ledger.put_scores(OWNER, key, _scores(result.scores))
         self._mark_scored(order.snapshot, now)
 
     def _mark_scored(self, snapshot: str, now: datetime) -> None:
@@ -155,14 +163,14 @@ class Snapshots:
         if item is not None and item.state == "frozen":
             self._ledger.move(item, "scored", now)
 
-    def give_up(self, order: SnapshotOrder | BaselineOrder, reason: str, now: datetime) -> None:
-        """Marks a snapshot that could not be frozen or scored."""
+    def give_up(self, order: SnapshotOrder | BaselineOrder, result: Result, now: datetime) -> None:
+        """Marks a snapshot that could not be frozen or scored; some failures pass."""
         item = self._ledger.get("snapshot", order.snapshot)
         if item is None or item.state not in {"wanted", "frozen"}:
             return
         # Without local scores there is nothing to compare with, but training can go on.
         state = "scored" if item.state == "frozen" else "failed"
-        self._ledger.move(item, state, now, reason)
+        self._ledger.move(item, state, now, result.refused, {"code": result.refused_code})
 
     def _current_parts(self) -> tuple[PartOrder, ...]:
         if self._known[0] != self._ledger.revision:
@@ -171,24 +179,30 @@ class Snapshots:
 
 
 def current_parts(ledger: Ledger, folder: Path) -> tuple[PartOrder, ...]:
-    """Returns the curated files that make up the data now, in the order of reading.
+    """Returns the curated files that make up the data now.
 
-    The same content under two names is one part.
+    In the order of first reading; the same content under two names is one part.
 
     Args:
         ledger: Where files are rows.
         folder: Where curated files are.
     """
     parts: dict[str, PartOrder] = {}
-    for item in sorted(ledger.find("file", "ingested"), key=lambda file: file.changed):
+    for item in sorted(ledger.find("file", "ingested"), key=_first_read):
         part, store = str(item.detail.get("part", "")), str(item.detail.get("store", ""))
         if part and part not in parts:
             parts[part] = PartOrder(store=store, folder=str(folder / part))
     return tuple(parts.values())
 
 
+def _first_read(file: Item) -> tuple[int, int]:
+    # One that was read before places were kept comes first, by when it was found.
+    return int(str(file.detail.get("first_read", 0))), file.number
+
+
 def _snapshot_id(parts: tuple[PartOrder, ...], plan: Plan) -> str:
-    text = "\n".join(sorted(part.folder for part in parts))
+    # In the order in which they are joined: later rows replace earlier ones.
+    text = "\n".join(part.folder for part in parts)
     text += f"\n{plan.fold_key}\n{plan.features.model_dump_json()}"
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agent.keeper.local import OWNER
 from agent.ledger import egress
 from agent.ledger.book import Item, Ledger
 from agent.ledger.states import Kind
@@ -9,6 +10,7 @@ from agent.records import Json
 
 _STAGES: dict[str, tuple[Kind, frozenset[str], frozenset[str]]] = {
     # stage: kind of item, states that wait, states that are wrong
+    "clock": ("clock", frozenset(), frozenset({"doubted"})),
     "stores": ("store", frozenset(), frozenset({"lost"})),
     "files": ("file", frozenset({"found", "queued"}), frozenset({"refused"})),
     "snapshots": ("snapshot", frozenset({"wanted", "frozen"}), frozenset({"failed"})),
@@ -91,7 +93,8 @@ def _models(ledger: Ledger) -> Json:
     models: list[Json] = []
     for item in ledger.find("release"):
         snapshot = str(item.detail.get("snapshot", ""))
-        local = {score.task: score.value for score in ledger.scores("local", snapshot)}
+        key = str(item.detail.get("local", snapshot))
+        local = {score.task: score.value for score in ledger.scores(OWNER, key)}
         rows: list[Json] = [
             {
                 "task": score.task,

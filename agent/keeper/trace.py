@@ -59,7 +59,7 @@ class Step:
 
 _COLUMNS = (
     *("compound_key", "compound_id", "task", "native_qualifier", "native", "unit", "date"),
-    *("row", "sheet", "column"),
+    *("row", "sheet", "column", "measurement_id", "item"),
 )
 _WHY = {
     "replaced": "A later row with the same measurement number replaced it.",

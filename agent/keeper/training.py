@@ -10,16 +10,18 @@ from agent.boxes import Inbox, Outbox
 from agent.clock import from_text, to_text
 from agent.errors import Refused
 from agent.keeper.jobs import Workers
-from agent.keeper.orders import Result, RoundOrder, Settings
+from agent.keeper.orders import Result, RoundOrder
+from agent.keeper.site import Site
 from agent.ledger import egress
 from agent.ledger.book import Detail, Item, Ledger
-from agent.wire.documents import Endpoint, Plan, RoundManifest, UpdateCore
+from agent.wire.documents import Plan, RoundManifest, UpdateCore
 from agent.wire.envelope import seal
 from agent.wire.signed import Signer, key_id
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
 _LIFE = timedelta(days=7)
+_DOUBT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Rounds:
         trusted: The plans, the roster and the catalogue that are believed.
         signer: The silo's signing key.
         silo: This silo's name.
+        site: What this silo adds to an order.
     """
 
     def __init__(  # noqa: PLR0913 - the parties to a round, each a thing of its own
@@ -52,6 +55,7 @@ class Rounds:
         trusted: Trusted,
         signer: Signer,
         silo: str,
+        site: Site,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -60,6 +64,8 @@ class Rounds:
         self._trusted = trusted
         self._signer = signer
         self._silo = silo
+        self._site = site
+        self._overdue: dict[str, datetime] = {}
 
     def recover(self) -> None:
         """After a restart: shows what was booked to the courier, drops what was not."""
@@ -68,48 +74,39 @@ class Rounds:
         for envelope_id in booked:
             self._outbox.post(envelope_id)
 
-    def order(
-        self,
-        ready: Ready | None,
-        private: tuple[Endpoint, ...],
-        settings: Settings,
-        private_weights: Path,
-        now: datetime,
-    ) -> None:
-        """Orders the training of the announced rounds, or says what they wait for."""
+    def close_late(self, now: datetime) -> None:
+        """Closes the announced rounds whose deadline has passed."""
+        for item in self._ledger.find("round", "announced"):
+            if from_text(_manifest(item).deadline) <= now:
+                self._ledger.move(item, "closed", now, "its deadline passed before training")
+
+    def order(self, plan: Plan | None, ready: Ready | None, now: datetime) -> None:
+        """Orders the training of the announced rounds, or says what they wait for.
+
+        Args:
+            plan: The plan in force.
+            ready: Its snapshot.
+            now: For the ledger.
+        """
         for item in self._ledger.find("round", "announced"):
             manifest = _manifest(item)
-            if from_text(manifest.deadline) <= now:
-                self._ledger.move(item, "closed", now, "its deadline passed before training")
-                continue
             base = self._inbox.object_path(manifest.base_sha256)
-            why = self._waits_for(manifest, ready, base)
+            why = _waits_for(manifest, plan, ready, base)
             self._ledger.explain(item, why)
-            if why or ready is None or self._trusted.catalogue is None:
+            if why or plan is None or ready is None or self._trusted.catalogue is None:
                 continue
             order = RoundOrder(
                 snapshot=ready.snapshot,
                 folder=str(ready.folder),
-                plan=self._trusted.plans[manifest.plan_id][0],
+                plan=plan,
                 catalogue=self._trusted.catalogue,
-                private=private,
-                settings=settings,
+                private=self._site.private,
+                settings=self._site.settings,
                 manifest=manifest,
                 base=str(base),
-                private_weights=str(private_weights) if private_weights.exists() else "",
+                private_weights=self._site.resting_heads(),
             )
             self._workers.submit(f"round-{manifest.round_id}", order, now)
-
-    def _waits_for(self, manifest: RoundManifest, ready: Ready | None, base: Path) -> str:
-        plan = self._ledger.get("plan", manifest.plan_id)
-        in_force = plan is not None and plan.state == "accepted"
-        if not in_force or manifest.plan_id not in self._trusted.plans:
-            return f"Plan {manifest.plan_id} is no longer in force."
-        if ready is None:
-            return "No snapshot is frozen yet: measurements are still being read, or too few."
-        if not base.exists():
-            return "Its base weights have not arrived."
-        return ""
 
     def seal(self, order: RoundOrder, result: Result, payload: bytes, now: datetime) -> str:
         """Seals a finished update; call it in the job's transaction, and `post` after it.
@@ -175,24 +172,49 @@ class Rounds:
         egress.book(self._ledger, line)
 
     def settle(self, now: datetime) -> None:
-        """Posts what is sealed; takes answered and expired envelopes out of the outbox."""
+        """Posts what is sealed; takes answered and expired envelopes out of the outbox.
+
+        What was staged and not booked goes, too: its transaction was rolled back.
+        """
         for item in self._ledger.find("update", "sealed", "delivered"):
             self._outbox.post(str(item.detail["envelope_id"]))
-            if from_text(item.created) + _LIFE <= now:
+            if self._is_over(item, now):
                 self._ledger.move(item, "expired", now, "no answer came in time")
-        waiting = {
+        waiting = frozenset(
             str(item.detail["envelope_id"])
             for item in self._ledger.find("update", "sealed", "delivered")
-        }
+        )
+        self._outbox.discard_staged(waiting)
         for parcel in self._outbox.parcels():
             if parcel.envelope_id not in waiting:
                 self._outbox.remove(parcel.envelope_id)
+
+    def _is_over(self, update: Item, now: datetime) -> bool:
+        """Tells whether an update's life is over, and has been for a day by every look since.
+
+        A clock that jumps ahead and is set right within the day costs no update; to keep a dead
+        one for a day longer costs nothing, since the aggregator refuses it.
+        """
+        if now < from_text(update.created) + _LIFE:
+            self._overdue.pop(update.id, None)
+            return False
+        return now - self._overdue.setdefault(update.id, now) >= _DOUBT
 
     def give_up(self, order: RoundOrder, reason: str, now: datetime) -> None:
         """Skips a round whose training could not be done."""
         item = self._ledger.get("round", order.manifest.round_id)
         if item is not None and item.state == "announced":
             self._ledger.move(item, "skipped", now, reason)
+
+
+def _waits_for(manifest: RoundManifest, plan: Plan | None, ready: Ready | None, base: Path) -> str:
+    if plan is None or plan.plan_id != manifest.plan_id:
+        return f"Plan {manifest.plan_id} is no longer in force."
+    if ready is None:
+        return "No snapshot is frozen yet: measurements are still being read, or too few."
+    if not base.exists():
+        return "Its base weights have not arrived."
+    return ""
 
 
 def _manifest(item: Item) -> RoundManifest:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent import log
 from agent.clock import monotonic_s
-from agent.errors import Refused, TryLater
+from agent.errors import Refused, Stop, TryLater
 from agent.files import exclusive, write_atomic
 from agent.keeper.orders import (
     BaselineOrder,
@@ -24,6 +24,7 @@ from agent.keeper.orders import (
     SnapshotOrder,
     parse_order,
 )
+from agent.keeper.passing import STOP, TRY_LATER, is_passing
 
 _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -34,14 +35,16 @@ _LOCK_TRIES = 50
 def work(folder: Path, parent: int) -> None:
     """Does the order in the folder.
 
-    A refusal is a result, too; anything else that goes wrong is a crash, which the keeper sees.
+    A refusal is a result, too, and so is what may be tried later; anything else that goes wrong is
+    a crash, which the keeper sees.
 
     Args:
         folder: The job's folder with its `order.json`.
         parent: The keeper's process id; the worker dies with it.
 
     Raises:
-        TryLater: The keeper is gone, or another worker holds the folder and does not let go.
+        TryLater: The keeper is gone, another worker holds the folder and does not let go, or there
+            is no room for the result.
     """
     _die_with(parent)
     os.nice(_NICE)
@@ -49,14 +52,35 @@ def work(folder: Path, parent: int) -> None:
         _hold(folder, stack)
         order = parse_order((folder / "order.json").read_bytes())
         started_s = monotonic_s()
-        try:
-            result = _do(order, folder, _reporter(folder))
-        except Refused as error:
-            result = Result(refused_code=error.code, refused=error.reason)
+        result = _outcome(order, folder)
         seconds = round(monotonic_s() - started_s, 3)
         log.event(_log, "work done", kind=order.kind, seconds=seconds, refused=result.refused_code)
         result = result.model_copy(update={"seconds": seconds})
-        write_atomic(folder / "result.json", result.model_dump_json().encode())
+        try:
+            write_atomic(folder / "result.json", result.model_dump_json().encode())
+        except OSError as error:
+            raise TryLater(f"The result cannot be written: {error.strerror}.") from error
+
+
+def _outcome(order: Order, folder: Path) -> Result:
+    try:
+        return _do(order, folder, _reporter(folder))
+    except Refused as error:
+        code = TRY_LATER if is_passing(error.__cause__) else error.code
+        return Result(refused_code=code, refused=error.reason)
+    except Stop as error:
+        return Result(refused_code=STOP, refused=str(error))
+    except TryLater as error:
+        return Result(refused_code=TRY_LATER, refused=str(error))
+    except ImportError as error:
+        # Not final: what waits for training goes on once the engine is there.
+        reason = f"{error.name or 'A library'} cannot be imported; install torch: see the README."
+        return Result(refused_code=TRY_LATER, refused=reason)
+    except OSError as error:
+        if not is_passing(error):
+            raise
+        reason = f"The disk or the share failed: {error.strerror}. Free space, or mount it again."
+        return Result(refused_code=TRY_LATER, refused=reason)
 
 
 def _do(order: Order, folder: Path, report: Report) -> Result:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Self
 
 from agent.clock import to_text
-from agent.errors import Stop
+from agent.errors import Refused, Stop
 from agent.ledger.schema import VERSION, migrate
 from agent.ledger.states import Kind, is_state, may_follow
 from agent.records import Json
 
 Detail = dict[str, Json]
+HIGHEST_FLOOR = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Ledger:
             raise Stop(f"{path} cannot be opened as a ledger ({error}); restore it.") from error
         if version > VERSION:
             raise Stop(f"A newer Onggi wrote {path}; install that version again.")
+        if version == 0:  # the keeper made the file a moment ago, and its tables come next
+            raise Stop(f"There is no ledger at {path} yet; start the keeper with `onggi run`.")
         if version < VERSION:  # read only: it may not be brought up to date from here
             raise Stop(f"An older Onggi wrote {path}; start the keeper once with `onggi run`.")
 
@@ -262,7 +265,16 @@ class Ledger:
         return int(row[0]) if row else 0
 
     def raise_floor(self, name: str, value: int) -> None:
-        """Raises a floor; it never sinks."""
+        """Raises a floor; it never sinks.
+
+        Raises:
+            Refused: `version_too_large`: a floor so high would shut out everything after it.
+        """
+        if value > HIGHEST_FLOOR:
+            raise Refused(
+                "version_too_large",
+                f"The number of this {name} is over {HIGHEST_FLOOR}; publish it with a small one.",
+            )
         with self.transaction():
             self.connection.execute(
                 "INSERT INTO floor VALUES (?, ?) "

@@ -2,9 +2,26 @@
 
 from typing import Literal
 
-Kind = Literal["store", "file", "snapshot", "job", "plan", "round", "update", "release", "letter"]
+Kind = Literal[
+    "clock",
+    "store",
+    "file",
+    "content",
+    "snapshot",
+    "job",
+    "plan",
+    "round",
+    "update",
+    "release",
+    "letter",
+]
 
 _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
+    # This host's: doubted while it shows an earlier time than it has shown before.
+    "clock": {
+        "doubted": frozenset({"trusted"}),
+        "trusted": frozenset({"doubted"}),
+    },
     "store": {
         "reached": frozenset({"lost"}),
         "lost": frozenset({"reached"}),
@@ -16,11 +33,14 @@ _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
         "ingested": frozenset({"found"}),
         "refused": frozenset({"found"}),
     },
+    # What files hold, by hash: its number is its place among all that was ever read.
+    "content": {"read": frozenset()},
     "snapshot": {
         "wanted": frozenset({"frozen", "failed"}),
         "frozen": frozenset({"scored", "failed", "wanted"}),
         "scored": frozenset({"wanted"}),
-        "failed": frozenset(),
+        # Some failures pass, such as that of a full disk.
+        "failed": frozenset({"wanted"}),
     },
     "job": {
         "queued": frozenset({"started", "failed"}),
@@ -28,9 +48,10 @@ _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
         "finished": frozenset(),
         "failed": frozenset(),
     },
+    # Whether an accepted plan has expired is asked of the clock each time and never kept: a clock
+    # that was wrong for a minute must not shut a silo out for good.
     "plan": {
-        "accepted": frozenset({"expired", "replaced"}),
-        "expired": frozenset(),
+        "accepted": frozenset({"replaced"}),
         "replaced": frozenset(),
     },
     "round": {

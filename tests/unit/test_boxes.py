@@ -7,8 +7,10 @@ from typing import BinaryIO
 
 import pytest
 
-from agent.boxes import Inbox, Outbox
+from agent.boxes import Inbox, Outbox, read_object
+from agent.errors import Refused
 from agent.files import sha256_bytes
+from agent.wire import strict_json
 
 _ID = sha256_bytes(b"header")
 
@@ -110,16 +112,109 @@ def test_other_files_are_no_letters(inbox: Inbox, tmp_path: Path, name: str) -> 
     assert list(inbox.letters()) == []
 
 
+KEPT, OLD, NEW, COMING, FORGOTTEN = (digit * 64 for digit in "abcde")
+LATER = datetime.fromtimestamp(2000, UTC)
+
+
+def _old(path: Path, content: bytes = b"x") -> Path:
+    path.write_bytes(content)
+    os.utime(path, (1000, 1000))
+    return path
+
+
 def test_pruning_keeps_what_is_named_or_new(inbox: Inbox) -> None:
-    for name in ("kept", "old", "new"):
-        inbox.object_path(name).write_bytes(b"x")
-    inbox.partial_path("coming").write_bytes(b"x")
-    inbox.partial_path("forgotten").write_bytes(b"x")
-    for path in (*map(inbox.object_path, ("old", "kept")), inbox.partial_path("forgotten")):
-        os.utime(path, (1000, 1000))
-    inbox.prune_objects(frozenset({"kept"}), before=datetime.fromtimestamp(2000, UTC))
-    assert not inbox.object_path("old").exists()
-    assert not inbox.partial_path("forgotten").exists()
-    assert inbox.object_path("new").exists()
-    assert inbox.object_path("kept").exists()
-    assert inbox.partial_path("coming").exists()
+    inbox.object_path(NEW).write_bytes(b"x")
+    inbox.partial_path(COMING).write_bytes(b"x")
+    for path in (*map(inbox.object_path, (OLD, KEPT)), inbox.partial_path(FORGOTTEN)):
+        _old(path)
+    inbox.prune_objects(frozenset({KEPT}), before=LATER)
+    assert not inbox.object_path(OLD).exists()
+    assert not inbox.partial_path(FORGOTTEN).exists()
+    assert inbox.object_path(NEW).exists()
+    assert inbox.object_path(KEPT).exists()
+    assert inbox.partial_path(COMING).exists()
+
+
+def test_pruning_touches_only_what_is_named_like_an_object(inbox: Inbox, tmp_path: Path) -> None:
+    strange = _old(tmp_path / "objects" / "sign.key")
+    (tmp_path / "objects" / OLD).mkdir()
+    inbox.prune_objects(frozenset(), before=LATER)
+    assert strange.exists()
+    assert (tmp_path / "objects" / OLD).is_dir()
+
+
+def test_pruning_never_leaves_the_inbox(inbox: Inbox, tmp_path: Path) -> None:
+    """The courier owns the inbox: it may put a link to the keys where the objects were."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    precious = [_old(keys / name) for name in ("sign.key", OLD, f".{OLD}.part")]
+    (tmp_path / "objects").rmdir()
+    (tmp_path / "objects").symlink_to(keys)
+    inbox.prune_objects(frozenset(), before=LATER)
+    assert all(path.exists() for path in precious)
+
+
+def test_a_linked_object_is_removed_and_not_what_it_names(inbox: Inbox, tmp_path: Path) -> None:
+    key = _old(tmp_path / "sign.key")
+    link = inbox.object_path(OLD)
+    link.symlink_to(key)
+    os.utime(link, (1000, 1000), follow_symlinks=False)
+    inbox.prune_objects(frozenset(), before=LATER)
+    assert not link.is_symlink()
+    assert key.exists()
+
+
+def _letter(kind: str = "plan") -> str:
+    return f"1-000000001-{kind}-{'a' * 16}"
+
+
+def test_a_link_or_a_pipe_is_no_letter(inbox: Inbox, tmp_path: Path) -> None:
+    key = _old(tmp_path / "sign.key")
+    (tmp_path / _letter()).symlink_to(key)
+    os.mkfifo(tmp_path / _letter("round"))
+    (tmp_path / _letter("roster")).mkdir()
+    assert list(inbox.letters()) == []
+
+
+def test_a_letter_that_is_too_long_is_cut_so_that_it_is_refused(
+    inbox: Inbox, tmp_path: Path
+) -> None:
+    with (tmp_path / _letter()).open("wb") as handle:
+        handle.truncate(1 << 40)  # a file of holes: it takes no room
+    (letter,) = inbox.letters()
+    with pytest.raises(Refused, match="too_large"):
+        strict_json.loads(letter.content)
+
+
+CONTENT = b"weights"
+SHA256 = sha256_bytes(CONTENT)
+
+
+def test_an_object_is_read_whole(inbox: Inbox) -> None:
+    inbox.object_path(SHA256).write_bytes(CONTENT)
+    assert read_object(inbox.object_path(SHA256), SHA256, len(CONTENT)) == CONTENT
+
+
+@pytest.mark.parametrize("content", [b"weightz", b"weight", b"weights and more", b""])
+def test_an_object_with_other_bytes_is_refused(inbox: Inbox, content: bytes) -> None:
+    inbox.object_path(SHA256).write_bytes(content)
+    with pytest.raises(Refused, match="wrong_object"):
+        read_object(inbox.object_path(SHA256), SHA256, len(CONTENT))
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "pipe", "missing"])
+def test_an_object_is_never_read_elsewhere(inbox: Inbox, tmp_path: Path, what: str) -> None:
+    elsewhere = tmp_path / "keys"
+    elsewhere.mkdir()
+    (elsewhere / SHA256).write_bytes(CONTENT)
+    path = inbox.object_path(SHA256)
+    match what:
+        case "file":
+            path.symlink_to(elsewhere / SHA256)
+        case "folder":
+            path.parent.rmdir()
+            path.parent.symlink_to(elsewhere)
+        case "pipe":
+            os.mkfifo(path)
+    with pytest.raises(Refused, match="cannot be read from the inbox"):
+        read_object(path, SHA256, len(CONTENT))

@@ -2,9 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import cast
+
+from polars.exceptions import PolarsError
 
 from agent.assays.curate import Curated, curate_in_batches
 from agent.assays.endpoints import EndpointIndex
@@ -12,6 +17,7 @@ from agent.assays.identity import Identifier
 from agent.assays.parts import PartSummary, Source, write_part_in_batches
 from agent.errors import OnggiError, Refused
 from agent.files import sha256_file
+from agent.keeper import passing
 from agent.keeper.orders import FileOrder, FileResult, IngestOrder, Report, Result
 from agent.stores.profile import KMELLODDY, Profile, load_profile
 from agent.stores.readers import read
@@ -26,18 +32,25 @@ def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
     profile = _profile(order)
     index = EndpointIndex(order.catalogue, order.private)
     meaning = _meaning(order, profile)
-    (folder / "parts").mkdir(exist_ok=True)
+    staged = folder / "parts"
+    staged.mkdir(exist_ok=True)
     results = []
     with _identifier(order) as identifier:
         for number, file in enumerate(order.files):
-            report(f"reading files of {order.store}", number, len(order.files))
+            tell = partial(report, f"reading files of {order.store}", number, len(order.files))
+            tell()
             curated = curate_in_batches(
                 read(Path(file.path), order.reader, profile),
                 index,
-                identify_all=identifier.identify_all,
+                # A long file is told of as it is read, or its worker would pass for one that hangs.
+                partial(_told, tell),
+                identifier.identify_all,
             )
             source = Source(order.store, file.item, "", profile.sha256, profile.version)
-            results.append(_ingest_one(file, curated, source, meaning, folder / "parts"))
+            try:
+                results.append(_ingest_one(file, curated, source, meaning, staged))
+            except (OSError, Refused) as error:
+                results.append(_refused(file, error))
     return Result(files=tuple(results))
 
 
@@ -67,27 +80,55 @@ def _ingest_one(
     file: FileOrder, curated: Iterator[Curated], source: Source, meaning: str, staged: Path
 ) -> FileResult:
     path = Path(file.path)
-    try:
-        sha256 = sha256_file(path)
-        part = hashlib.sha256(f"{sha256}\n{meaning}".encode()).hexdigest()[:32]
-        # A part that is there already is the same content under another name: it counts once.
-        source = replace(source, sha256=sha256)
-        summary = write_part_in_batches(staged / part, curated, source)
-        if _changed(path, file):
-            return FileResult(item=file.item, changed=True)
-    except FileNotFoundError:
-        return FileResult(item=file.item, code="gone", refused="The file went away; drop it again.")
-    except PermissionError:
-        reason = "This user may not read the file; give it the permission, nothing else is needed."
-        return FileResult(item=file.item, code="no_permission", refused=reason)
-    except OSError as error:
-        reason = f"The file cannot be read: {error.strerror}. Check its permissions."
-        return FileResult(item=file.item, code="unreadable_file", refused=reason)
-    except Refused as error:
-        if _changed(path, file):  # it was refused half written
-            return FileResult(item=file.item, changed=True)
-        return FileResult(item=file.item, code=error.code, refused=error.reason)
+    sha256 = sha256_file(path)
+    part = hashlib.sha256(f"{sha256}\n{meaning}".encode()).hexdigest()[:32]
+    # A part that is there already is the same content under another name: it counts once.
+    summary = _write(staged / part, curated, replace(source, sha256=sha256))
+    if _changed(path, file):
+        shutil.rmtree(staged / part)  # what was read need not be what its name promises
+        return FileResult(item=file.item, changed=True)
     return _result(file.item, part, summary)
+
+
+def _write(folder: Path, curated: Iterator[Curated], source: Source) -> PartSummary:
+    # The file is read as its part is written; readers wrap their own faults.
+    try:
+        return write_part_in_batches(folder, curated, source)
+    except (OSError, PolarsError) as error:  # polars has no class of its own for a full disk
+        why = error.strerror if isinstance(error, OSError) else "the disk is full or failing"
+        raise Refused(
+            passing.CODE,
+            f"The file is well, but what was read of it cannot be kept: {why}. "
+            "Free space in the state folder; the file is read again by itself.",
+        ) from error
+
+
+def _told(tell: Callable[[], None], _read: int) -> None:
+    tell()
+
+
+def _refused(file: FileOrder, error: OSError | Refused) -> FileResult:
+    if isinstance(error, Refused) and _changed(Path(file.path), file):  # refused half written
+        return FileResult(item=file.item, changed=True)
+    code, reason = _code_and_reason(error)
+    return FileResult(item=file.item, code=code, refused=reason)
+
+
+def _code_and_reason(error: OSError | Refused) -> tuple[str, str]:
+    if isinstance(error, Refused):
+        # Readers give every fault of a file a final name; the cause tells whether it may pass.
+        if error.code == passing.CODE or not passing.is_passing(error.__cause__):
+            return error.code, error.reason
+        return _code_and_reason(cast("OSError", error.__cause__))
+    if passing.is_passing(error):
+        reason = f"The file cannot be read just now: {error.strerror}. It is read again by itself."
+        return passing.CODE, reason
+    if isinstance(error, FileNotFoundError):
+        return "gone", "The file went away; drop it again."
+    if isinstance(error, PermissionError):
+        reason = "This user may not read the file; give it the permission, nothing else is needed."
+        return "no_permission", reason
+    return "unreadable_file", f"The file cannot be read: {error.strerror}. Check its permissions."
 
 
 def _changed(path: Path, file: FileOrder) -> bool:

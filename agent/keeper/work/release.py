@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agent import log
 from agent.assays.endpoints import PRIVATE, EndpointIndex
+from agent.boxes import read_object
 from agent.clock import now, to_text
 from agent.errors import Refused
 from agent.features.reference import reference_sha256
@@ -29,10 +30,11 @@ def build_release(order: ReleaseOrder, folder: Path, report: Report) -> Result:
     """Stages a release in `folder/release` and scores it beside the active one.
 
     Raises:
-        Refused: The weights are not what the manifest promises (`releases.verify`), or a code of
-            `load_problem` or `learning.train.fit`.
+        Refused: The weights are not what the manifest promises (`boxes.read_object`,
+            `releases.verify`), or a code of `load_problem` or `learning.train.fit`.
     """
-    content = Path(order.weights).read_bytes()
+    manifest = order.manifest
+    content = read_object(Path(order.weights), manifest.weights_sha256, manifest.weights_bytes)
     released = check_weights(content, order.manifest, order.plan)
     problem = load_problem(order)
     own = private_heads(problem, order.plan, order.private_weights)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.assays.quorum import Quorum
-from agent.assays.snapshot import build_snapshot
+from agent.assays.snapshot import Snapshot, build_snapshot
 from agent.assays.summary import SnapshotSummary, summarize
 from agent.errors import Refused
 from agent.features.cache import FeatureCache
@@ -14,6 +14,7 @@ from agent.features.rows import Features
 from agent.keeper.orders import Report, Result, SnapshotOrder, TaskStanding
 
 _FEATURES = "features.npz"
+_CHUNK = 10_000
 
 
 def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
@@ -27,9 +28,8 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
     snapshot = build_snapshot(parts, order.plan.fold_key)
     if not snapshot.compounds:
         raise Refused("no_labels", "No measurement could be used; see `onggi ingest --report`.")
-    report("featurizing compounds", 0, len(snapshot.compounds))
     cache = FeatureCache(Path(order.cache), order.plan.features)
-    features = cache.get_or_compute(snapshot.compounds, snapshot.smiles)
+    features = _featurize(cache, snapshot, report)
     summary = summarize(
         snapshot,
         parts,
@@ -64,6 +64,17 @@ def _standings(summary: SnapshotSummary) -> tuple[TaskStanding, ...]:
         )
         for name, task in summary.tasks.items()
     )
+
+
+def _featurize(cache: FeatureCache, snapshot: Snapshot, report: Report) -> Features:
+    # In chunks, told one by one: a worker that says nothing for long passes for one that hangs.
+    count = len(snapshot.compounds)
+    chunks = []
+    for start in range(0, count, _CHUNK):
+        report("featurizing compounds", start, count)
+        chunk = slice(start, start + _CHUNK)
+        chunks.append(cache.get_or_compute(snapshot.compounds[chunk], snapshot.smiles[chunk]))
+    return Features.concat(chunks)
 
 
 def _save_features(path: Path, features: Features) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.assays.endpoints import PRIVATE
+from agent.boxes import read_object
 from agent.errors import Refused
 from agent.features.reference import reference_sha256
 from agent.features.spec import spec_sha256
@@ -40,11 +41,14 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     """Trains from the round's base weights and packs what changed.
 
     Raises:
-        Refused: As `load_problem`, `learning.train.fit` and `wire.update.decode`.
+        Refused: As `boxes.read_object`, `load_problem`, `learning.train.fit` and
+            `wire.update.decode`.
     """
-    problem, plan, number = load_problem(order), order.plan, order.manifest.number
+    problem, plan, manifest = load_problem(order), order.plan, order.manifest
+    number = manifest.number
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
-    base = decode(_read(order.base), shapes)
+    content = read_object(Path(order.base), manifest.base_sha256, manifest.base_bytes)
+    base = decode(content, shapes)
     start = {**base, **private_heads(problem, plan, order.private_weights)}
     rounds = plan.recipe.rounds
     settings = fit_settings(plan, order.settings, plan.recipe.local_epochs, seed=number)
@@ -52,7 +56,7 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     trained = _fit(start, problem, plan, settings, report, f"training for round {number}")
     delta = {name: trained[name] - base[name] for name in shapes}
     weight = _weights(problem, plan.recipe)
-    write_atomic(folder / "update.safetensors", pack(delta, weight))
+    write_atomic(folder / "update.safetensors", pack(delta, weight, plan.recipe.weight_cap))
     own = {name: value for name, value in trained.items() if name.startswith(f"head.{PRIVATE}")}
     if own:
         write_atomic(folder / "private.safetensors", encode(own))
@@ -106,7 +110,7 @@ def private_heads(problem: Problem, plan: Plan, path: str) -> Weights:
     if not path or not own:
         return own
     try:
-        return decode(_read(path), {name: value.shape for name, value in own.items()})
+        return decode(Path(path).read_bytes(), {name: value.shape for name, value in own.items()})
     except Refused:  # other private endpoints than last time, or another network: start anew
         return own
 
@@ -154,7 +158,3 @@ def _weight(count: int, recipe: Recipe) -> float:
             return math.sqrt(count)
         case "n":
             return float(count)
-
-
-def _read(path: str) -> bytes:
-    return Path(path).read_bytes()

@@ -11,7 +11,9 @@ from agent.keeper.jobs import Workers
 from agent.keeper.mail import Mail, open_trust
 from agent.keeper.orders import Result, RoundOrder, Settings
 from agent.keeper.pipeline import Pipeline
+from agent.keeper.plans import plan_in_force
 from agent.keeper.rollout import Rollout
+from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
 from agent.keeper.training import Ready, Rounds
 from agent.keys import load_signing
@@ -35,7 +37,7 @@ class House:
         self.store = root / "store"
         self.store.mkdir()
         self.now: datetime = START
-        self.settings = SETTINGS
+        self.site = Site((), SETTINGS, self.paths.models / "private.safetensors")
         self.woken = 0
         self.open()
 
@@ -51,10 +53,19 @@ class House:
         source = Source("files", "table", self.store, "")
         self.intake = Intake([source], self.ledger, self.workers, paths.parts, 2.0)
         cache = paths.models / "features.sqlite3"
-        self.snapshots = Snapshots(self.ledger, self.workers, paths.parts, paths.snapshots, cache)
+        self.snapshots = Snapshots(
+            self.ledger, self.workers, paths.parts, paths.snapshots, cache, self.site
+        )
         signer = load_signing(paths.keys / "sign.key", "sign")
         self.rounds = Rounds(
-            self.ledger, self.workers, self.inbox, self.outbox, self.trusted, signer, silo
+            self.ledger,
+            self.workers,
+            self.inbox,
+            self.outbox,
+            self.trusted,
+            signer,
+            silo,
+            self.site,
         )
         self.attempts = Attempts(paths.predict)
         self.rollout = Rollout(
@@ -65,6 +76,7 @@ class House:
             paths.releases,
             self.attempts,
             GateRules(max_worsening=0.25, min_n=2),
+            self.site,
         )
         self.pipeline = Pipeline(
             self.ledger,
@@ -75,9 +87,7 @@ class House:
             self.snapshots,
             self.rounds,
             self.rollout,
-            (),
-            SETTINGS,
-            paths.models / "private.safetensors",
+            self.site,
         )
 
     def _wake(self) -> None:
@@ -111,11 +121,20 @@ class House:
     def ready(self) -> Ready:
         return Ready("5" * 64, self.paths.snapshots / ("5" * 64))
 
+    def order_rounds(self, ready: Ready | None) -> None:
+        """What the pipeline does for rounds once it knows the snapshot."""
+        self.rounds.close_late(self.now)
+        plan = plan_in_force(self.ledger, self.trusted, self.now)
+        self.rounds.order(plan, ready, self.now)
+
+    def order_release(self, ready: Ready | None) -> None:
+        self.rollout.order(lambda _: ready, self.now)
+
     def round_order(self, number: int = 1) -> RoundOrder:
         """Brings a plan and a round, and returns the order that the round makes."""
         self.bring("plan", self.consortium.plan())
         self.bring("round", self.consortium.round(number), self.consortium.base)
-        self.rounds.order(self.ready(), (), SETTINGS, self.paths.models / "none", self.now)
+        self.order_rounds(self.ready())
         order = self.workers.order(self.item("job", f"round-p1.r{number}.a1"))
         assert isinstance(order, RoundOrder)
         return order

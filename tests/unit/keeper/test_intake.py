@@ -363,3 +363,75 @@ def test_a_name_that_is_not_utf8_is_refused_once_and_said(house: "House", desk: 
     assert "rename the file" in found.why
     assert desk.order() == []
     assert not house.intake.busy
+
+
+FULL = FileResult(item="files/a.csv", code="passing_fault", refused="The disk is full.")
+
+
+def test_a_full_disk_refuses_no_file_for_good(house: "House", desk: Desk) -> None:
+    _drop(house, "a.csv")
+    desk.look(2)
+    desk.order()
+    desk.read(FULL)
+    assert house.item("file", "files/a.csv").why == "The disk is full."
+    desk.look(19)  # 57 s
+    assert desk.states() == {"files/a.csv": "refused"}
+    desk.look()
+    assert desk.states() == {"files/a.csv": "found"}
+    desk.order()
+    desk.read(_used("files/a.csv"))
+    desk.look(50)
+    assert desk.states() == {"files/a.csv": "ingested"}
+
+
+def test_what_was_read_before_a_full_disk_stays_in_use(house: "House", desk: Desk) -> None:
+    path = _drop(house, "a.csv")
+    desk.look(2)
+    desk.order()
+    desk.read(_used("files/a.csv"))
+    path.write_text("a,b\n1,2\n")
+    desk.look(2)
+    desk.order()
+    desk.read(FULL)
+    item = house.item("file", "files/a.csv")
+    assert (item.state, item.detail["part"], item.detail["used"]) == ("ingested", "p" * 32, 2)
+    desk.look(20)
+    assert desk.states() == {"files/a.csv": "found"}
+
+
+def test_a_clock_that_is_set_back_makes_no_file_wait(house: "House", desk: Desk) -> None:
+    _drop(house, "a.csv")
+    desk.look(2)
+    desk.order()
+    desk.read(FULL)
+    house.later(-86400)
+    desk.look()
+    assert desk.states() == {"files/a.csv": "found"}
+
+
+def test_the_order_of_parts_is_that_of_their_first_reading(house: "House", desk: Desk) -> None:
+    """An old file that is dropped again must not undo a correction that came after it."""
+
+    def drop(name: str, part: str, content: str) -> None:
+        (house.store / name).write_text(content)
+        desk.look(2)
+        desk.order()
+        desk.read(_used(f"files/{name}", part).model_copy(update={"sha256": content}))
+
+    def parts() -> list[str]:
+        return [Path(part.folder).name for part in house.snapshots._current_parts()]
+
+    plan = house.consortium.plan_document()
+    drop("old.csv", "p1", "old")
+    drop("correction.csv", "p2", "corrected")
+    house.snapshots.order(plan, house.now)
+    os.utime(house.store / "old.csv", (1, 1))  # the very same, dropped again
+    drop("old.csv", "p1", "old")
+    assert parts() == ["p1", "p2"]
+    drop("copy of old.csv", "p1", "old")
+    drop("old.csv", "p3", "other")
+    assert parts() == ["p1", "p2", "p3"]  # the copy keeps the place of what it holds
+    drop("old.csv", "p1", "old")
+    assert parts() == ["p1", "p2"]
+    house.snapshots.order(plan, house.now)
+    assert len(house.ledger.find("snapshot")) == 1

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import EXIT_TRY_LATER
-from agent.keeper.jobs import WORKER_DIED
+from agent.keeper.jobs import BACK_OFF_S, STALL_S, WORKER_DIED
 from agent.keeper.orders import IngestOrder, Progress, Result, SnapshotOrder
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def test_a_job_whose_worker_dies_is_tried_again_and_then_given_up(house: "House"
         assert house.workers.ended(house.now) == []
         job = house.item("job", "j1")
         assert (job.state, job.detail["deaths"]) == ("queued", attempt)
+        assert house.workers.start_next(house.now) is None  # not at once
+        house.later(BACK_OFF_S[attempt - 1])
     house.workers.start_next(house.now)
     die()
     ((job, result),) = house.workers.ended(house.now)
@@ -152,6 +155,7 @@ def test_a_new_try_starts_in_an_empty_folder(house: "House", die: Die) -> None:
     (house.workers.path("j1") / "half.npz").write_bytes(b"half")
     die()
     house.workers.ended(house.now)
+    house.later(BACK_OFF_S[0])
     house.workers.start_next(house.now)
     assert not (house.workers.path("j1") / "half.npz").exists()
 
@@ -194,3 +198,113 @@ def test_a_worker_whose_keeper_is_gone_does_nothing(house: "House") -> None:
     assert done.returncode == EXIT_TRY_LATER
     assert "keeper died" in done.stderr
     assert not (folder / "result.json").exists()
+
+
+def _later(house: "House") -> None:
+    """A worker that says that it cannot go on just now."""
+    _leave_result(house, "j1", Result(refused_code="try_later", refused="The disk is full."))
+    _die(house, status=0)
+
+
+def test_what_cannot_be_done_now_is_done_later_however_often(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    for wait_s in (*BACK_OFF_S, BACK_OFF_S[-1]):
+        assert house.workers.start_next(house.now) == "j1"
+        _later(house)
+        assert house.workers.ended(house.now) == []
+        job = house.item("job", "j1")
+        assert (job.state, job.why, job.detail["deaths"]) == ("queued", "The disk is full.", 0)
+        house.later(wait_s - 1)
+        assert house.workers.start_next(house.now) is None
+        house.later(1)
+    assert house.workers.start_next(house.now) == "j1"
+
+
+def test_a_worker_that_left_no_result_but_asked_for_patience_did_not_die(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    _die(house, status=EXIT_TRY_LATER)
+    assert house.workers.ended(house.now) == []
+    job = house.item("job", "j1")
+    assert (job.state, job.detail["deaths"], job.detail["waits"]) == ("queued", 0, 1)
+
+
+def test_other_jobs_go_on_while_one_waits(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    _later(house)
+    house.workers.ended(house.now)
+    house.workers.submit("later", _snapshot(house), house.now)
+    assert house.workers.start_next(house.now) == "later"
+
+
+def test_a_clock_that_was_wrong_makes_no_job_wait_for_years(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.later(3e8)
+    house.workers.start_next(house.now)
+    _later(house)
+    house.workers.ended(house.now)
+    house.later(-3e8)
+    assert house.workers.start_next(house.now) == "j1"
+
+
+def test_without_room_for_its_order_a_job_stays_queued(
+    house: "House", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.workers.submit("j1", _order(house), house.now)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.keeper.jobs.write_atomic", full)
+        assert house.workers.start_next(house.now) is None
+    assert house.state("job", "j1") == "queued"
+    assert house.workers.start_next(house.now) == "j1"
+
+
+def _tell(house: "House", done: int) -> None:
+    content = Progress(stage="training", done=done, total=4).model_dump_json()
+    path = house.workers.path("j1") / "progress.json"
+    path.write_text(content)
+    os.utime(path, ns=(done, done))
+
+
+def test_a_worker_that_hangs_is_killed_and_counted_as_a_death(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    running = house.workers._running
+    assert running is not None
+    running[1].kill()  # the real one has nothing to do
+    running[1].wait()
+    sleeper = subprocess.Popen(["sleep", "600"])
+    house.workers._running = ("j1", sleeper)
+    for number in range(4):  # slow, and alive
+        _tell(house, number + 1)
+        house.workers.watch(number * (STALL_S - 1))
+    at_s = 3 * (STALL_S - 1)
+    house.workers.watch(at_s + STALL_S - 1)
+    assert sleeper.poll() is None
+    house.workers.watch(at_s + STALL_S)
+    assert sleeper.wait() == -9
+    assert house.workers.ended(house.now) == []
+    job = house.item("job", "j1")
+    assert (job.state, job.detail["deaths"]) == ("queued", 1)
+    assert "no progress for 1800 s while training" in job.why
+    house.workers.watch(at_s + 3 * STALL_S)  # nothing runs
+
+
+def test_a_worker_that_never_says_anything_hangs_too(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    sleeper = subprocess.Popen(["sleep", "600"])
+    running = house.workers._running
+    assert running is not None
+    running[1].kill()
+    running[1].wait()
+    house.workers._running = ("j1", sleeper)
+    house.workers.watch(0.0)
+    house.workers.watch(STALL_S)
+    sleeper.wait()
+    house.workers.ended(house.now)
+    assert "while starting" in house.item("job", "j1").why

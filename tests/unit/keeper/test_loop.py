@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -93,6 +94,51 @@ def test_the_status_is_written_when_it_changed_and_as_a_sign_of_life(
     assert write(2.0)
     assert not write(31.0)
     assert write(32.1)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_without_room_for_the_status_the_keeper_lives(
+    tmp_path: Path,
+    house: "House",
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    file = StatusFile(tmp_path / "keeper.json", lambda: "one")
+
+    def full(*_: object) -> None:
+        raise FULL
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.keeper.loop.write_atomic", full)
+        for at_s in (0.0, 1.0, 2.0):
+            file.write(house.now, at_s)
+    assert [record.message for record in caplog.records] == ["status not written"]  # once
+    file.write(house.now, 3.0)
+    assert (tmp_path / "keeper.json").exists()
+
+
+@pytest.mark.parametrize(("error", "lives"), [(FULL, True), (OSError(errno.EACCES, "no"), False)])
+def test_a_disk_that_fails_for_a_while_ends_no_keeper(
+    house: "House",
+    queue: "SimpleQueue[str]",
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    lives: bool,
+) -> None:
+    keeper = _keeper(house, queue)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(house.mail, "take_all", fail)
+    if lives:
+        keeper.step(frozenset())
+        assert (house.paths.status / "keeper.json").exists()
+    else:
+        with pytest.raises(OSError, match="no"):
+            keeper.step(frozenset())
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import errno
+import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from agent.keeper.mail import open_trust, update_of
 from agent.keys import new_signing
 from agent.wire import strict_json
 from agent.wire.documents import RoundManifest
+from agent.wire.signed import parse, sign
 
 if TYPE_CHECKING:
     from agent.records import Json
@@ -158,29 +161,97 @@ def test_a_stray_signature_entry_is_harmless(house: "House") -> None:
     assert house.state("release", "r1") == "announced"
     manifest = house.consortium.release_document()
     house.inbox.object_path(manifest.weights_sha256).write_bytes(house.consortium.base)
-    house.rollout.order(house.ready(), (), house.settings, house.paths.models / "none", house.now)
+    house.order_release(house.ready())
     assert house.state("job", "gate-r1") == "queued"
 
 
-def test_a_plan_that_expired_while_the_keeper_slept(house: "House") -> None:
-    house.bring("plan", house.consortium.plan())
-    house.now += timedelta(days=31)
-    house.reopen()
-    plan = house.item("plan", "p1")
-    assert (plan.state, plan.why[:16]) == ("expired", "The plan expired")
-    assert not house.trusted.plans
+def _advance(house: "House") -> None:
+    house.intake.look(house.now, 1.0)
+    house.pipeline.advance(house.now, 1.0)
 
 
-def test_a_plan_that_expires_while_the_keeper_runs(house: "House") -> None:
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_clock_that_jumps_ahead_shuts_nobody_out_for_good(house: "House", restart: bool) -> None:
     house.bring("plan", house.consortium.plan())
     house.bring("round", house.consortium.round(deadline=house.consortium.at(90)))
     house.now += timedelta(days=31)
-    house.intake.look(house.now, 1.0)
-    house.pipeline.advance(house.now)
-    assert house.state("plan", "p1") == "expired"
-    house.rounds.order(house.ready(), (), house.settings, house.paths.models / "none", house.now)
+    if restart:
+        house.reopen()
+    _advance(house)
+    plan = house.item("plan", "p1")
+    assert (plan.state, plan.why[:14]) == ("accepted", "It expired at ")
+    house.order_rounds(house.ready())
     assert "no longer in force" in house.item("round", "p1.r1.a1").why
     assert house.ledger.get("job", "round-p1.r1.a1") is None
+    house.now -= timedelta(days=31)
+    if restart:
+        house.reopen()
+    _advance(house)
+    assert house.item("plan", "p1").why == ""
+    house.order_rounds(house.ready())
+    assert "base weights" in house.item("round", "p1.r1.a1").why
+    assert house.state("clock", "host") == "doubted"  # it shows less than it did
+
+
+def test_a_replaced_plan_gets_no_more_rounds(house: "House") -> None:
+    house.bring("plan", house.consortium.plan())
+    house.bring("round", house.consortium.round())
+    house.bring("plan", house.consortium.plan("p2"))
+    house.reopen()
+    house.bring("round", house.consortium.round())  # an old one, brought again
+    assert not house.refusals()
+    house.bring("round", house.consortium.round(2))
+    assert house.refusals() == ["plan_replaced"]
+    assert house.state("round", "p1.r1.a1") == "announced"
+
+
+def test_a_letter_that_breaks_its_reader_is_set_aside(
+    house: "House", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a version that no database holds: the keeper would die of it at every start."""
+    house.courier.bring("roster", house.consortium.roster(2))
+    house.courier.bring("plan", house.consortium.plan())
+
+    def overflow(*_: object) -> None:
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.trusted, "take_roster", overflow)
+        assert house.mail.take_all(house.now) == 2
+    assert house.refusals() == ["unreadable"]
+    assert house.state("plan", "p1") == "accepted"
+    assert list(house.inbox.letters()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), sqlite3.OperationalError("disk is full")]
+)
+def test_no_letter_is_lost_to_a_full_disk(
+    house: "House", monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    house.courier.bring("plan", house.consortium.plan())
+
+    def full(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.ledger, "put_document", full)
+        with pytest.raises(type(error)):
+            house.mail.take_all(house.now)
+    assert not house.refusals()
+    house.mail.take_all(house.now)
+    assert house.state("plan", "p1") == "accepted"
+
+
+def test_a_huge_version_is_refused_by_name(house: "House") -> None:
+    payload = parse(house.consortium.roster(2)).payload
+    payload = payload.replace(b'"version":2', b'"version":%d' % 2**63)
+    house.bring("roster", sign("roster", payload, house.consortium.offline))
+    assert house.refusals() == ["malformed"]
+    house.reopen()
+    house.bring("roster", house.consortium.roster(2))
+    assert house.trusted.roster is not None
+    assert house.trusted.roster.version == 2
 
 
 def test_a_round_that_comes_before_its_plan_begins_waits(house: "House") -> None:

@@ -29,7 +29,7 @@ class Run:
         self.house.later(3)
         self.at_s += 3
         self.house.intake.look(self.house.now, self.at_s)
-        self.house.pipeline.advance(self.house.now)
+        self.house.pipeline.advance(self.house.now, self.at_s)
 
     def started(self) -> str:
         (job,) = self.house.ledger.find("job", "started")
@@ -159,6 +159,21 @@ def test_what_a_worker_refuses_is_given_up_by_name(run: Run, kind: str) -> None:
     assert item.why == "No measurement could be used."
     (failed,) = house.ledger.find("job", "failed")
     assert failed.id.startswith(kind)
+
+
+def test_a_release_of_an_expired_plan_gets_its_snapshot_and_its_rival(run: Run) -> None:
+    """A plan ends with a release: what is still to be checked needs no plan in force."""
+    house = run.house
+    house.courier.bring("plan", house.consortium.plan())
+    release = house.consortium.release(expires=house.consortium.at(90))
+    house.courier.bring("release", release, house.consortium.base)
+    run.advance()
+    house.later(31 * 86400)
+    run.ingest()
+    run.freeze()
+    assert run.started().startswith("baseline-")
+    run.finish(Result())
+    assert run.started() == "gate-r1"
 
 
 class Killed(BaseException):

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.files import sha256_bytes
 from agent.keeper import status
 from agent.keeper.orders import ReleaseOrder, Result, TaskScore
 from agent.releases import folder
@@ -29,8 +30,7 @@ class Stage:
 
     def order(self, version: int) -> ReleaseOrder:
         house = self.house
-        none = house.paths.models / "none"
-        house.rollout.order(house.ready(), (), house.settings, none, house.now)
+        house.order_release(house.ready())
         order = house.workers.order(house.item("job", f"gate-r{version}"))
         assert isinstance(order, ReleaseOrder)
         return order
@@ -96,12 +96,11 @@ def test_a_release_becomes_active_once_predict_has_loaded_it(stage: Stage) -> No
 def test_a_release_waits_for_its_weights_and_for_local_scores(stage: Stage) -> None:
     house = stage.house
     house.bring("release", house.consortium.release())
-    none = house.paths.models / "none"
-    house.rollout.order(house.ready(), (), house.settings, none, house.now)
+    house.order_release(house.ready())
     assert stage.states() == {"r1": "announced"}
     weights = house.consortium.release_document().weights_sha256
     house.inbox.object_path(weights).write_bytes(house.consortium.base)
-    house.rollout.order(None, (), house.settings, none, house.now)
+    house.order_release(None)
     assert stage.states() == {"r1": "fetched"}
     assert "first snapshot" in house.item("release", "r1").why
     assert not house.ledger.find("job")
@@ -143,17 +142,35 @@ def test_each_release_is_compared_with_the_one_before_it(stage: Stage) -> None:
     assert stage.order(2).active == str(stage.house.paths.releases / "r1")
 
 
-def test_a_trial_that_was_never_loaded_is_replaced(stage: Stage) -> None:
+def test_a_release_waits_for_the_verdict_on_the_one_before_it(stage: Stage) -> None:
     stage.announce(1)
     stage.book(1)
     stage.settle()
     stage.announce(2)
     stage.book(2)
     stage.settle()
-    assert stage.states() == {"r1": "replaced", "r2": "trial"}
-    stage.house.attempts.succeeded("r1")  # predict was slow
+    assert (stage.states(), stage.active()) == ({"r1": "trial", "r2": "gated"}, "r1")
+    stage.load(1)
+    stage.settle()
+    assert (stage.states(), stage.active()) == ({"r1": "replaced", "r2": "trial"}, "r2")
     stage.load(2)
     assert stage.states() == {"r1": "replaced", "r2": "active"}
+
+
+def test_after_two_bad_releases_the_last_good_one_serves(stage: Stage) -> None:
+    stage.activate(1)
+    for version in (2, 3):
+        stage.announce(version)
+        stage.book(version, score=0.4, active=0.5)
+        stage.settle()
+    for version in (2, 3):
+        assert stage.active() == f"r{version}"
+        for _ in range(MAX_ATTEMPTS):
+            stage.house.attempts.begin(f"r{version}")
+        stage.settle()
+        stage.settle()
+    assert stage.states() == {"r1": "active", "r2": "rolled back", "r3": "rolled back"}
+    assert stage.active() == "r1"
 
 
 def test_a_release_that_kills_predict_is_taken_back(stage: Stage) -> None:
@@ -272,15 +289,44 @@ def test_a_release_that_cannot_be_checked_is_refused(stage: Stage) -> None:
     assert stage.states() == {"r1": "refused"}
 
 
-def test_a_release_of_a_plan_that_is_not_in_force(stage: Stage) -> None:
-    stage.announce(1)
-    stage.house.bring("plan", stage.house.consortium.plan("p2"))
-    stage.house.reopen()
-    none = stage.house.paths.models / "none"
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("how", ["replaced", "expired"])
+def test_the_last_release_of_a_plan_that_ended_is_checked(
+    stage: Stage, how: str, restart: bool
+) -> None:
     house = stage.house
-    house.rollout.order(house.ready(), (), house.settings, none, house.now)
+    stage.announce(1)
+    if how == "replaced":
+        house.bring("plan", house.consortium.plan("p2"))
+    else:
+        house.later(31 * 86400)
+    if restart:
+        house.reopen()
+    assert [plan.plan_id for plan in house.rollout.plans()] == ["p1"]
+    assert stage.order(1).plan == house.consortium.plan_document()
+
+
+def test_a_release_of_a_plan_for_another_catalogue(stage: Stage) -> None:
+    house = stage.house
+    stage.announce(1)
+    house.bring("catalogue", house.consortium.signed_catalogue(2))
+    house.reopen()
+    house.order_release(house.ready())
     assert stage.states() == {"r1": "refused"}
-    assert "p1 is not in force" in house.item("release", "r1").why
+    assert "written for another catalogue" in house.item("release", "r1").why
+
+
+def test_a_release_that_waits_does_not_hold_up_another(stage: Stage) -> None:
+    house = stage.house
+    stage.announce(1)
+    other = house.consortium.plan_document("p2")
+    house.bring("plan", house.consortium.plan("p2"))
+    plan_sha256 = sha256_bytes(other.to_bytes())
+    release = house.consortium.release(2, plan_id="p2", plan_sha256=plan_sha256)
+    house.bring("release", release, house.consortium.base)
+    house.rollout.order(lambda plan: house.ready() if plan.plan_id == "p2" else None, house.now)
+    assert "first snapshot" in house.item("release", "r1").why
+    assert house.state("job", "gate-r2") == "queued"
 
 
 def test_the_status_shows_errors_and_verdicts(stage: Stage) -> None:

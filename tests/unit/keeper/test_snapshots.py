@@ -3,19 +3,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.keeper.orders import (
-    BaselineOrder,
-    QuorumRule,
-    Result,
-    SnapshotOrder,
-    TaskScore,
-    TaskStanding,
-)
+from agent.keeper.local import local_key
+from agent.keeper.orders import BaselineOrder, Result, SnapshotOrder, TaskScore, TaskStanding
 from agent.keeper.status import tasks
 
 if TYPE_CHECKING:
     from agent.wire.documents import Plan
     from tests.unit.keeper.conftest import House
+
+NO_LABELS = Result(refused_code="no_labels", refused="No measurement could be used.")
 
 
 @pytest.fixture
@@ -46,12 +42,16 @@ def _frozen(house: "House", plan: "Plan") -> SnapshotOrder:
 def _baseline(house: "House", plan: "Plan") -> BaselineOrder:
     ready = house.snapshots.ready(plan)
     assert ready is not None
-    house.snapshots.order_baseline(
-        ready, plan, house.consortium.catalogue, (), house.settings, house.now
-    )
+    house.snapshots.order_baseline(ready, plan, house.consortium.catalogue, house.now)
     order = house.workers.order(house.ledger.find("job")[-1])
     assert isinstance(order, BaselineOrder)
     return order
+
+
+def _end(house: "House", state: str = "finished") -> None:
+    """Ends the newest job, as the pipeline does in the transaction that books its result."""
+    for step in ("started", state):
+        house.ledger.move(house.ledger.find("job")[-1], step, house.now)
 
 
 def test_without_files_there_is_nothing_to_freeze(house: "House", plan: "Plan") -> None:
@@ -104,18 +104,39 @@ def test_frozen_then_scored(house: "House", plan: "Plan") -> None:
     for _ in range(2):  # a result that is booked twice after a kill
         house.snapshots.book_baseline(baseline, Result(scores=(score,)), house.now)
         house.snapshots.book_frozen(order, Result(), house.now)
+    _end(house)
     assert house.snapshots.scored(plan) == house.snapshots.ready(plan)
-    assert [s.value for s in house.ledger.scores("local", order.snapshot)] == [0.5]
+    key = local_key(order.snapshot, plan)
+    assert [s.value for s in house.ledger.scores("local", key)] == [0.5]
+
+
+def test_a_plan_with_another_recipe_gets_a_local_model_of_its_own(
+    house: "House", plan: "Plan"
+) -> None:
+    _ingested(house, "files/a.csv", "p1")
+    order = _frozen(house, plan)
+    house.snapshots.book_baseline(_baseline(house, plan), Result(), house.now)
+    _end(house)
+    recipe = plan.recipe.model_copy(update={"rounds": 9})
+    network = plan.network.model_copy(update={"hidden": (16,)})
+    for changes in ({"recipe": recipe}, {"network": network}):
+        other = plan.model_copy(update=changes)
+        assert house.snapshots.ready(other) == house.snapshots.ready(plan)
+        assert house.snapshots.scored(other) is None
+        assert _baseline(house, other).plan == other
+        assert local_key(order.snapshot, other) != local_key(order.snapshot, plan)
+    renamed = plan.model_copy(update={"plan_id": "p2"})  # trained in the very same way
+    assert house.snapshots.scored(renamed) is not None
 
 
 def test_what_a_task_lacks_and_what_changed_stand_in_the_ledger(
     house: "House", plan: "Plan"
 ) -> None:
     _ingested(house, "files/a.csv", "p1")
-    rule = QuorumRule(labels=50, uncensored=25, each_class=25)
-    house.snapshots.order(plan, house.now, rule, {"logbb": 0.3})
+    house.snapshots.order(plan, house.now, {"logbb": 0.3})
     (order,) = _ordered(house)
-    assert (order.quorum, order.replicate_limits, order.previous) == (rule, {"logbb": 0.3}, "")
+    assert order.quorum == house.site.settings.quorum
+    assert (order.replicate_limits, order.previous) == ({"logbb": 0.3}, "")
     task = TaskStanding(
         task="logbb",
         n=9,
@@ -140,18 +161,38 @@ def test_a_snapshot_that_cannot_be_frozen(house: "House", plan: "Plan") -> None:
     house.snapshots.order(plan, house.now)
     (order,) = _ordered(house)
     for _ in range(2):
-        house.snapshots.give_up(order, "No measurement could be used.", house.now)
+        house.snapshots.give_up(order, NO_LABELS, house.now)
     item = house.item("snapshot", order.snapshot)
     assert (item.state, item.why) == ("failed", "No measurement could be used.")
     assert house.snapshots.ready(plan) is None
+    house.later(86400)
     house.snapshots.order(plan, house.now)  # it is not tried again and again
     assert len(_ordered(house)) == 1
+
+
+@pytest.mark.parametrize("code", ["worker_died", "stop", "try_later"])
+def test_a_failure_that_is_not_the_datas_fault_passes(
+    house: "House", plan: "Plan", code: str
+) -> None:
+    _ingested(house, "files/a.csv", "p1")
+    house.snapshots.order(plan, house.now)
+    (order,) = _ordered(house)
+    house.snapshots.give_up(order, Result(refused_code=code, refused="Not now."), house.now)
+    house.later(3599)
+    house.snapshots.order(plan, house.now)
+    assert house.state("snapshot", order.snapshot) == "failed"
+    house.later(1)
+    house.snapshots.order(plan, house.now)
+    assert house.state("snapshot", order.snapshot) == "wanted"
+    assert len(_ordered(house)) == 2
 
 
 def test_without_local_scores_training_goes_on(house: "House", plan: "Plan") -> None:
     _ingested(house, "files/a.csv", "p1")
     order = _frozen(house, plan)
-    house.snapshots.give_up(_baseline(house, plan), "Too few labels.", house.now)
+    too_few = Result(refused_code="too_few_labels", refused="Too few labels.")
+    house.snapshots.give_up(_baseline(house, plan), too_few, house.now)
+    _end(house, "failed")
     assert house.item("snapshot", order.snapshot).why == "Too few labels."
     assert house.snapshots.scored(plan) is not None
 
@@ -162,6 +203,7 @@ def test_a_snapshot_that_was_cleared_away_is_frozen_again(house: "House", plan: 
     with house.ledger.transaction():
         score = TaskScore(task="logd", metric="MAE", value=0.5, n_train=9, n_test=3)
         house.snapshots.book_baseline(_baseline(house, plan), Result(scores=(score,)), house.now)
+        _end(house)
     Path(order.folder).mkdir(parents=True)
     house.snapshots.order(plan, house.now)
     assert house.state("snapshot", order.snapshot) == "scored"

@@ -147,6 +147,9 @@ def test_an_envelope_without_an_answer_expires(house: "House") -> None:
     assert _parcels(house) == [envelope_id]
     house.now += timedelta(days=1)
     house.rounds.settle(house.now)
+    assert _parcels(house) == [envelope_id]  # the clock may be wrong
+    house.now += timedelta(days=1)
+    house.rounds.settle(house.now)
     assert house.state("update", "p1.r1.a1") == "expired"
     assert _parcels(house) == []
     assert egress.verify(house.ledger) == 1  # it was on its way, and stays in the account
@@ -155,14 +158,13 @@ def test_an_envelope_without_an_answer_expires(house: "House") -> None:
 def test_what_a_round_waits_for_is_said(house: "House") -> None:
     house.bring("plan", house.consortium.plan())
     house.bring("round", house.consortium.round())
-    none = house.paths.models / "none"
-    house.rounds.order(None, (), house.settings, none, house.now)
+    house.order_rounds(None)
     assert "No snapshot" in house.item("round", "p1.r1.a1").why
-    house.rounds.order(house.ready(), (), house.settings, none, house.now)
+    house.order_rounds(house.ready())
     assert "base weights" in house.item("round", "p1.r1.a1").why
     assert not house.ledger.find("job")
     house.inbox.object_path(house.consortium.round_document().base_sha256).write_bytes(b"base")
-    house.rounds.order(house.ready(), (), house.settings, none, house.now)
+    house.order_rounds(house.ready())
     assert house.item("round", "p1.r1.a1").why == ""
     assert len(house.ledger.find("job")) == 1
 
@@ -171,7 +173,7 @@ def test_a_round_of_a_plan_that_was_replaced_is_not_trained(house: "House") -> N
     house.bring("plan", house.consortium.plan())
     house.bring("round", house.consortium.round(), house.consortium.base)
     house.bring("plan", house.consortium.plan("p2"))
-    house.rounds.order(house.ready(), (), house.settings, house.paths.models / "x", house.now)
+    house.order_rounds(house.ready())
     assert "no longer in force" in house.item("round", "p1.r1.a1").why
     assert not house.ledger.find("job")
 
@@ -180,16 +182,16 @@ def test_a_round_whose_deadline_passed_is_closed(house: "House") -> None:
     house.bring("plan", house.consortium.plan())
     house.bring("round", house.consortium.round(), house.consortium.base)
     house.now += timedelta(days=1)
-    house.rounds.order(house.ready(), (), house.settings, house.paths.models / "x", house.now)
+    house.order_rounds(house.ready())
     assert house.state("round", "p1.r1.a1") == "closed"
 
 
 def test_private_heads_are_ordered_where_they_rest(house: "House") -> None:
-    own = house.paths.models / "private.safetensors"
+    own = house.site.private_weights
     own.write_bytes(b"x")
     house.bring("plan", house.consortium.plan())
     house.bring("round", house.consortium.round(), house.consortium.base)
-    house.rounds.order(house.ready(), (), house.settings, own, house.now)
+    house.order_rounds(house.ready())
     order = house.workers.order(house.ledger.find("job")[-1])
     assert order.kind == "round"
     assert order.private_weights == str(own)
@@ -254,3 +256,44 @@ def test_an_outbox_that_was_emptied_by_hand_stays_booked(house: "House") -> None
     house.rounds.settle(house.now)
     assert _parcels(house) == []
     assert egress.verify(house.ledger) == 1
+
+
+def test_a_clock_that_jumps_ahead_for_a_while_costs_no_update(house: "House") -> None:
+    envelope_id = _seal(house, house.round_order())
+    for _ in range(3):
+        house.now += timedelta(days=3650)
+        house.rounds.settle(house.now)
+        house.now += timedelta(hours=23)
+        house.rounds.settle(house.now)
+        house.now -= timedelta(days=3650)
+        house.rounds.settle(house.now)
+        assert _parcels(house) == [envelope_id]
+
+
+def test_an_envelope_that_was_not_booked_goes_at_once(
+    house: "House", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = house.round_order()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(egress, "book", full)
+        with pytest.raises(OSError, match="No space"):
+            _seal(house, order)
+    assert list(house.paths.outbox.iterdir())
+    house.rounds.settle(house.now)
+    assert not list(house.paths.outbox.iterdir())
+    _seal(house, order)
+    house.rounds.settle(house.now)
+    assert len(_parcels(house)) == 1
+
+
+def test_rounds_are_closed_without_a_plan_in_force(house: "House") -> None:
+    house.bring("plan", house.consortium.plan())
+    house.bring("round", house.consortium.round())
+    house.now += timedelta(days=40)
+    house.intake.look(house.now, 1.0)
+    house.pipeline.advance(house.now, 1.0)
+    assert house.state("round", "p1.r1.a1") == "closed"

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -5,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.errors import TryLater
+from agent.errors import Refused, Stop, TryLater
 from agent.files import exclusive
 from agent.keeper import worker
 from agent.keeper.orders import IngestOrder, Result
@@ -74,3 +75,46 @@ def test_progress_is_renamed_in(job: Path) -> None:
         "done": 1,
         "total": 4,
     }
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _refused_over(cause: OSError) -> Refused:
+    refused = Refused("damaged_part", "The part cannot be read.")
+    refused.__cause__ = cause
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (Stop("Correct the profile."), "stop", "Correct the profile."),
+        (TryLater("The cache is busy."), "try_later", "The cache is busy."),
+        (FULL, "try_later", "No space left"),
+        (ImportError("x", name="torch"), "try_later", "install torch: see the README"),
+        (_refused_over(OSError(errno.EIO, "I/O")), "try_later", "The part cannot be read."),
+        (_refused_over(OSError(errno.EACCES, "no")), "damaged_part", "The part cannot be read."),
+    ],
+)
+def test_what_is_no_crash_is_said_in_a_sentence(
+    job: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str, sentence: str
+) -> None:
+    def fail(*_: object) -> Result:
+        raise error
+
+    monkeypatch.setattr(worker, "_do", fail)
+    worker.work(job, 1)
+    assert _result(job).refused_code == code
+    assert sentence in _result(job).refused
+
+
+def test_a_result_for_which_there_is_no_room_is_left_for_later(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise FULL
+
+    monkeypatch.setattr(worker, "write_atomic", full)
+    with pytest.raises(TryLater, match="No space left"):
+        worker.work(job, 1)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import Stop
-from agent.ledger.book import Item, Ledger, Score
+from agent.errors import Refused, Stop
+from agent.ledger.book import HIGHEST_FLOOR, Item, Ledger, Score
 from agent.ledger.schema import VERSION
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -229,3 +229,12 @@ def test_a_damaged_file_is_named(path: Path) -> None:
 def test_a_ledger_without_its_folder(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="cannot be opened"):
         Ledger(tmp_path / "none" / "ledger.sqlite3")
+
+
+@pytest.mark.parametrize("value", [HIGHEST_FLOOR + 1, 2**63, 10**30])
+def test_a_floor_that_would_shut_everything_out_is_refused(ledger: Ledger, value: int) -> None:
+    with pytest.raises(Refused, match="version_too_large"):
+        ledger.raise_floor("release", value)
+    assert ledger.floor("release") == 0
+    ledger.raise_floor("release", HIGHEST_FLOOR)
+    assert ledger.floor("release") == HIGHEST_FLOOR

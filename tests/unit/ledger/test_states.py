@@ -13,6 +13,8 @@ from agent.ledger.states import Kind, is_state, may_follow
         ("file", "refused", "found", True),
         ("file", "ingested", "refused", False),
         ("job", "finished", "queued", False),
+        ("snapshot", "failed", "wanted", True),
+        ("clock", "doubted", "trusted", True),
         ("round", "closed", "announced", False),
         ("release", "fetched", "active", False),
         ("release", "trial", "rolled back", True),

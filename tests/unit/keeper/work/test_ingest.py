@@ -1,15 +1,22 @@
+import errno
+import os
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.errors import Refused
+from agent.files import sha256_file
 from agent.keeper.orders import FileOrder
 from agent.keeper.work.ingest import ingest
+from agent.stores.profile import load_profile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.keeper.orders import FileResult, IngestOrder
     from tests.unit.keeper.work.conftest import Bench
 
@@ -96,3 +103,55 @@ def test_structures_are_kept_for_the_next_time(bench: "Bench") -> None:
     shutil.rmtree(bench.root / "job" / "parts")
     (second,) = _read(bench, order)
     assert (first.used, second.used, second.set_aside) == (98, 0, 98)
+
+
+def _failing(number: int) -> "Callable[..., object]":
+    def fail(*_: object, **__: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_what_cannot_be_kept_is_not_the_files_fault(
+    bench: "Bench", monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    order = bench.ingest_order(bench.table())
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.keeper.work.ingest.write_part_in_batches", _failing(number))
+        (result,) = _read(bench, order)
+    assert (result.code, result.part) == ("passing_fault", "")
+    assert result.refused.startswith("The file is well")
+    assert os.strerror(number) in result.refused
+    assert _read(bench, order)[0].used == 98
+
+
+def test_a_full_disk_as_polars_tells_it(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.assays.parts.MEASUREMENTS", "/dev/full")
+    (result,) = _read(bench, bench.ingest_order(bench.table()))
+    assert result.code == "passing_fault"
+    assert "Free space" in result.refused
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("place", ["agent.keeper.work.ingest.sha256_file", "pathlib.Path.open"])
+def test_a_share_that_fails_for_a_while(
+    bench: "Bench", monkeypatch: pytest.MonkeyPatch, number: int, place: str
+) -> None:
+    """Also where a reader has given it the final name of a file that nobody can read."""
+    order = bench.ingest_order(bench.table())
+    sha256 = sha256_file(Path(order.files[0].path))
+    profile = load_profile(Path(order.profile))
+    monkeypatch.setattr("agent.keeper.work.ingest._profile", lambda _: profile)
+    monkeypatch.setattr("agent.keeper.work.ingest.sha256_file", lambda _: sha256)
+    monkeypatch.setattr(place, _failing(number))
+    (result,) = _read(bench, order)
+    assert result.code == "passing_fault"
+    assert "read again by itself" in result.refused
+
+
+def test_a_long_file_is_told_of_as_it_is_read(bench: "Bench") -> None:
+    path = bench.root / "long.csv"
+    path.write_text("ID,SMILES,sol,own\n" + "".join(f"c{n},CCO,{n},1\n" for n in range(2000)))
+    _read(bench, bench.ingest_order(path))
+    assert len(bench.reports) > 3

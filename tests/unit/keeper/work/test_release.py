@@ -37,5 +37,5 @@ def test_other_weights_than_the_manifests_are_refused(bench: "Bench") -> None:
     content = bytearray(bench.consortium.base)
     content[-1] ^= 1
     Path(order.weights).write_bytes(content)
-    with pytest.raises(Refused, match="wrong_hash"):
+    with pytest.raises(Refused, match="wrong_object"):
         build_release(order, bench.folder("one"), bench.report)

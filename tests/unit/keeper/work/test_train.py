@@ -5,6 +5,7 @@ import pytest
 
 from agent.errors import Refused
 from agent.features.reference import reference_sha256
+from agent.files import sha256_bytes
 from agent.keeper.orders import QuorumRule
 from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
@@ -95,6 +96,13 @@ def test_private_heads_of_another_network_start_anew(shared: "tuple[Bench, Path]
 def test_base_weights_that_do_not_fit_are_refused(shared: "tuple[Bench, Path]") -> None:
     bench, snapshot = shared
     order = bench.round_order(snapshot)
-    Path(order.base).write_bytes(b"no tensors")
-    with pytest.raises(Refused, match="bad_tensors"):
+    content = b"no tensors"
+    Path(order.base).write_bytes(content)
+    with pytest.raises(Refused, match="wrong_object"):  # whoever carried it
         train_round(order, bench.folder("bad"), bench.report)
+    changes = {"base_sha256": sha256_bytes(content), "base_bytes": len(content)}
+    manifest = order.manifest.model_copy(update=changes)
+    with pytest.raises(Refused, match="bad_tensors"):
+        train_round(
+            order.model_copy(update={"manifest": manifest}), bench.folder("bad"), bench.report
+        )
