@@ -72,6 +72,8 @@ class Store(Section):
         url: SQLAlchemy URL without its password, which `password_file` holds.
         watermark: A column that grows with every change (a time or a number).
         key: A column that names the row.
+        overlap_s: How long a transaction of the database may take, in seconds, without its rows
+            being missed; for a watermark that is a time. 0 turns it off.
     """
 
     name: StoreName
@@ -84,6 +86,7 @@ class Store(Section):
     key: str = ""
     password_file: AbsolutePath | None = None
     poll_s: Seconds = 60.0
+    overlap_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 3600.0
 
 
 class PrivateEndpoint(Section):

@@ -50,10 +50,14 @@ class Standing:
         return not self.missing
 
     @property
+    def lacks(self) -> str:
+        """What is missing, in words; empty where nothing is."""
+        return " and ".join(f"{count} more {_WORDS[name]}" for name, count in self.missing.items())
+
+    @property
     def sentence(self) -> str:
         """What is missing, for people; empty where nothing is."""
-        parts = [f"{count} more {_WORDS[name]}" for name, count in self.missing.items()]
-        return f"waits for {' and '.join(parts)}" if parts else ""
+        return f"waits for {self.lacks}" if self.missing else ""
 
 
 _WORDS = {

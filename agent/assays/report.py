@@ -7,15 +7,16 @@ send the report to a colleague.
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from agent.assays.endpoints import EndpointIndex
-from agent.assays.parts import SET_ASIDE, load_parts
-from agent.assays.report_tasks import duplicates, task_reports
+from agent.assays.merge import fates
+from agent.assays.parts import SET_ASIDE
+from agent.assays.report_tasks import Needs, duplicates, task_reports
 from agent.assays.report_words import Wording, unquoted
 from agent.errors import Refused
 
@@ -28,11 +29,13 @@ _COLUMNS = (
     "task",
     "qualifier",
     "value",
+    "kind",
     "native",
+    "native_qualifier",
     "unit",
     "date",
-    "measurement_id",
 )
+_FATES = {name: name for name in ("replaced", "retracted", "withdrawn")} | {"used": "current"}
 _DETAILS = ("compound_id", "smiles")
 
 
@@ -83,13 +86,13 @@ class About:
     Attributes:
         silo: Its name, or empty where it is not enrolled.
         made_at: RFC 3339.
-        min_labels: A task with fewer compounds is not trained, whatever its quorum.
+        needs: What a task needs before it is trained.
         detailed: Whether structures and values may be shown.
     """
 
     silo: str
     made_at: str
-    min_labels: int = 0
+    needs: Needs = field(default_factory=Needs)
     detailed: bool = False
 
 
@@ -105,13 +108,14 @@ def build_report(
         index: The endpoints.
     """
     counted = _counted(files)
-    frame, faults = _measurements(counted, detailed=about.detailed)
-    tasks = task_reports(frame, index, about.min_labels, detailed=about.detailed)
+    rows, faults = _measurements(counted, detailed=about.detailed)
+    frame = rows.filter(pl.col("fate") == "used").drop("fate")
+    tasks = task_reports(frame, index, about.needs, detailed=about.detailed)
     reasons, wording = _reasons(counted, detailed=about.detailed)
     return {
         **asdict(about),
-        "totals": _totals(counted, frame, tasks, len(files)),
-        "sources": [_source(store, files, counted) for store in stores],
+        "totals": _totals(counted, rows, tasks, len(files)),
+        "sources": [_source(store, files, counted, rows) for store in stores],
         "files": _files(files),
         "reasons": reasons,
         "tasks": tasks,
@@ -135,56 +139,54 @@ def _counted(files: Sequence[FileRow]) -> list[FileRow]:
 
 
 def _measurements(files: Sequence[FileRow], *, detailed: bool) -> tuple[pl.DataFrame, list[str]]:
-    """Joins the parts, without measurements that a later one replaces.
+    """Joins the parts, with what became of each measurement.
 
     Returns:
-        The columns of a part, with `store`; and a sentence for each part that cannot be read.
+        The columns that are counted, `store` and `fate`; and a sentence for each part that cannot
+        be read.
     """
-    frames = [_needed(load_parts([]), "", detailed=detailed)]
-    faults = []
+    columns = (*_COLUMNS, *(_DETAILS if detailed else ()))
+    parts, faults = [], []
     for file in files:
+        part = [(file.store, file.part)] if file.part else []
         try:
-            found = load_parts([file.part] if file.part else [])
+            fates(part, columns)  # one damaged part must not take the others with it
         except Refused as refused:
             faults.append(f"{file.name}: {refused.reason}")
-            continue
-        frames.append(_needed(found, file.store, detailed=detailed))
-    frame = pl.concat(frames, how="diagonal")
-    # The last of its store and id stays; a measurement without an id is replaced by none.
-    last = pl.struct("store", "measurement_id").is_last_distinct()
-    kept = frame.filter(last | (pl.col("measurement_id") == ""))
-    return kept.drop("measurement_id"), faults
+        else:
+            parts += part
+    rows = fates(parts, columns).select(*columns, "store", "fate")
+    # 8 bytes for 64, of a million measurements; two of a million compounds never meet.
+    return rows.with_columns(pl.col("compound_key").hash()), faults
 
 
-def _needed(part: pl.DataFrame, store: str, *, detailed: bool) -> pl.DataFrame:
-    """Keeps the columns that the report counts: a million measurements are all here at once."""
-    wanted = (*_COLUMNS, *(_DETAILS if detailed else ()))
-    named = part.select(name for name in part.columns if name in wanted)
-    return named.with_columns(
-        pl.col("compound_key").hash(),  # 8 bytes for 64; two of a million compounds never meet
-        store=pl.lit(store, dtype=pl.String),
-    )
+def _fates(rows: pl.DataFrame) -> dict[str, int]:
+    """Counts what became of the measurements that were used when they were read."""
+    found = dict(rows.group_by("fate").len().rows())
+    return {name: int(found.get(fate, 0)) for fate, name in _FATES.items()}
 
 
 def _totals(
-    counted: Sequence[FileRow], frame: pl.DataFrame, tasks: Sequence[Report], files: int
+    counted: Sequence[FileRow], rows: pl.DataFrame, tasks: Sequence[Report], files: int
 ) -> Report:
-    totals: Report = {name: sum(getattr(file, name) for file in counted) for name in _COUNTS}
     return {
-        **totals,
+        **{name: sum(getattr(file, name) for file in counted) for name in _COUNTS},
+        **_fates(rows),
         "files": files,
-        "compounds": frame["compound_key"].n_unique(),
-        "replaced": totals["used"] - len(frame),
+        "compounds": rows.filter(pl.col("fate") == "used")["compound_key"].n_unique(),
         "tasks": sum(task["measurements"] > 0 for task in tasks),
         "ready": sum(task["quorum"]["met"] for task in tasks),
     }
 
 
-def _source(store: StoreRow, files: Sequence[FileRow], counted: Sequence[FileRow]) -> Report:
+def _source(
+    store: StoreRow, files: Sequence[FileRow], counted: Sequence[FileRow], rows: pl.DataFrame
+) -> Report:
     states = Counter(file.state for file in files if file.store == store.name)
     own = [file for file in counted if file.store == store.name]
     sums = {name: sum(getattr(file, name) for file in own) for name in _COUNTS}
-    return {**asdict(store), "files": dict(sorted(states.items())), **sums}
+    now = _fates(rows.filter(pl.col("store") == store.name))
+    return {**asdict(store), "files": dict(sorted(states.items())), **sums, **now}
 
 
 def _files(files: Sequence[FileRow]) -> list[Report]:

@@ -54,7 +54,9 @@ def _facts(task: Task) -> Html:
         ("compounds", f"{task['compounds']:,} ({counted(task['measurements'], 'measurement')})"),
         ("missing", task["quorum"]["missing"]),
         ("classes", _classes(task)),
+        ("not decided", _conflicts(task)),
         ("censored", _censored(task)),
+        ("limits", _limits(task)),
         ("replicates", _noise(task)),
         ("units met", ", ".join(f"{u or 'none'} ({n:,})" for u, n in task["units"].items())),
         ("dates", _dates(task)),
@@ -82,12 +84,37 @@ def _censored(task: Task) -> str:
     return f"{', '.join(parts)} ({share:.0%})"
 
 
+def _limits(task: Task) -> str:
+    """Says which limits count as censored; those that are only proposed wait for a person."""
+    said = [limit_text(limit) for limit in task["limits"] if limit["decided"]]
+    return f"decided: {'; '.join(said)}" if said else ""
+
+
+def limit_text(limit: Task) -> str:
+    """Says how many of a store's values lie at a limit, and where if that may be shown."""
+    at = "the lower limit" if limit["side"] == "floor" else "the upper limit"
+    if limit["numbers"] > 1:
+        at = f"{limit['numbers']} {'lower' if limit['side'] == 'floor' else 'upper'} limits"
+    values = ", ".join(f"{value:.4g}" for value in limit.get("values", ()))
+    shown = f" ({values})" if values else ""
+    return f"{limit['count']:,} of {limit['of']:,} values from {limit['store']} at {at}{shown}"
+
+
+def _conflicts(task: Task) -> str:
+    return (
+        f"{counted(task['conflicts'], 'compound')}: replicates differ" if task["conflicts"] else ""
+    )
+
+
 def _noise(task: Task) -> str:
     noise = task["noise"]
     if not noise or not noise["replicated"]:
         return ""
-    said = f"median SD {noise['median_sd']:.2g} over {counted(noise['replicated'], 'compound')}"
-    return said + (f"; {noise['over_limit']:,} beyond {noise['limit']:g}" if noise["limit"] else "")
+    said = f"SD {noise['pooled_sd']:.2g} over {counted(noise['replicated'], 'compound')}"
+    if noise["limit"] is None:
+        return said
+    more = "more than" if noise["noisy"] else "within"
+    return f"{said}, {more} {noise['limit']:g}; {noise['over_limit']:,} beyond it"
 
 
 def _dates(task: Task) -> str:

@@ -7,12 +7,17 @@ from importlib.resources import files
 from typing import Any
 
 from agent.assays.markup import Html, counted, join, tag
-from agent.assays.report_cards import task_card
+from agent.assays.report_cards import limit_text, task_card
 from agent.assays.report_plot import shares
 
 Report = dict[str, Any]
 
 _MOST_FILES = 200
+_FATES = (
+    ("replaced", "were replaced by a later row"),
+    ("retracted", "were retracted"),
+    ("withdrawn", "were withdrawn by a later row that is empty or could not be used"),
+)
 _PARTS = (("used", "used"), ("aside", "set_aside"), ("blank", "blank"))
 
 
@@ -69,7 +74,16 @@ def _summary(report: Report, title: str) -> Html:
         tag("ul", *items, class_="figures"),
         shares(bar, "Measurements used, set aside and blank"),
         tag("ul", *[_key(*part, totals["read"]) for part in bar], class_="key"),
+        *_since(totals),
     )
+
+
+def _since(totals: Report) -> Iterable[Html]:
+    """Says what later rows did to those that were used."""
+    said = [f"{totals[fate]:,} {words}" for fate, words in _FATES if totals[fate]]
+    if said:
+        now = f"Since they were read {', '.join(said)}; {totals['current']:,} count now."
+        yield tag("p", now)
 
 
 def _key(kind: str, name: str, count: int, total: int) -> Html:
@@ -81,7 +95,13 @@ def _key(kind: str, name: str, count: int, total: int) -> Html:
 def _unlock(report: Report) -> Html:
     """Lists what a person can do, and that nothing needs to be done where that is so."""
     unlock = report["unlock"]
-    piles = [_pile(task["task"], pile) for task in report["tasks"] for pile in task["pileups"]]
+    piles = [
+        join(tag("b", task["task"]), f": {limit_text(limit)}")
+        for task in report["tasks"]
+        for limit in task["limits"]
+        if not limit["decided"]
+    ]
+    noisy = [_noisy(task) for task in report["tasks"] if (task["noise"] or {}).get("noisy")]
     refused = [join(e["file"], tag("div", e["why"], class_="soft")) for e in report["files"]
                if e["state"] == "refused"]  # fmt: skip
     waiting = [join(tag("b", t["task"]), f": {t['missing']}") for t in unlock["waiting"]]
@@ -92,7 +112,11 @@ def _unlock(report: Report) -> Html:
             _words(unlock["unmapped"]),
         ),
         ("Units that are not known: correct them", _words(unlock["units"])),
-        ("Proposed: a limit without its qualifier; the profile decides", piles),
+        (
+            "Proposed: limits without their qualifier; floor or ceiling in the profile decides",
+            piles,
+        ),
+        ("Replicates that disagree by more than the catalogue allows", noisy),
         ("Files that were refused", refused),
         ("Parts that cannot be read", report["faults"]),
     )
@@ -115,13 +139,10 @@ def _words(words: Sequence[Report]) -> list[Html]:
     return lines
 
 
-def _pile(task: str, pile: Report) -> Html:
-    value = f", {pile['value']:g}" if "value" in pile else ""
-    said = (
-        f": {pile['count']:,} of {pile['of']:,} values from {pile['store']} are the very "
-        f"{pile['side']} number{value}"
-    )
-    return join(tag("b", task), said)
+def _noisy(task: Report) -> Html:
+    noise = task["noise"]
+    said = f": SD {noise['pooled_sd']:.2g}, at most {noise['limit']:g} is expected"
+    return join(tag("b", task["task"]), said)
 
 
 def _tasks(tasks: Sequence[Report]) -> Html:
@@ -161,12 +182,14 @@ def _places(examples: Sequence[Report]) -> list[str]:
 
 def _sources(sources: Sequence[Report], entries: Sequence[Report]) -> Html:
     counts = (("n", "read"), ("n", "used"), ("n", "set aside"), ("n", "blank"))
+    since = [("n", name) for name, _ in _FATES]
     stores = []
     for source in sources:
         held = ", ".join(f"{count} {state}" for state, count in source["files"].items())
         state = f"{source['kind']}, {source['state'] or 'not looked at yet'}"
         named = join(tag("b", source["name"]), tag("div", state, class_="soft"), source["why"])
-        stores.append((named, held or "none", *_counts(source)))
+        fates = [f"{source[name]:,}" for _, name in since]
+        stores.append((named, held or "none", *_counts(source), *fates))
     rows = [
         (join(e["file"], tag("div", _note(e), class_="soft")), e["state"], *_counts(e))
         for e in entries[:_MOST_FILES]
@@ -175,7 +198,7 @@ def _sources(sources: Sequence[Report], entries: Sequence[Report]) -> Html:
     return tag(
         "section",
         tag("h2", "Sources and files"),
-        _table((("", "store"), ("", "files"), *counts), stores),
+        _table((("", "store"), ("", "files"), *counts, *since), stores),
         _table((("where", "file"), ("whole", "state"), *counts), rows),
         *([tag("p", f"{more:,} more files; the JSON report has all.")] if more > 0 else []),
     )
@@ -205,10 +228,7 @@ def _duplicates(pairs: Sequence[Report]) -> Html:
 
 
 def _foot(report: Report) -> Html:
-    totals = report["totals"]
     said = "Read = used + set aside + blank, counted in measurements; one content counts once. "
-    if totals["replaced"]:
-        said += f"{counted(totals['replaced'], 'measurement')} replaced by later ones. "
     if not report["detailed"]:
         said += "File names, sheets, columns and assays are shown as they are named."
     return tag("footer", said)

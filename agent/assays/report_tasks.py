@@ -1,40 +1,50 @@
-"""What each task has: counts, censoring, noise, quorum and a histogram of round bins."""
+"""What each task has: counts, censoring, limits, noise, quorum and a histogram of round bins."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from agent.assays.censoring import limits
 from agent.assays.endpoints import PRIVATE, EndpointIndex, flips, invert
+from agent.assays.merge import decided, labels
+from agent.assays.quorum import Quorum, pooled_sd, standing
 from agent.wire.documents import Endpoint
 
 Task = dict[str, Any]
 
-# The quorum of MELLODDY, which the consortium took over: Heyndrickx et al., J. Chem. Inf. Model.
-# 2024, 64, 2331.
-CLASS_QUORUM = 25
-REGRESSION_QUORUM = 50
-UNCENSORED_QUORUM = 25
-
 _BINS = 32
 _MIN_PLOTTED = 10
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-_PILE_ROWS, _PILE_SHARE, _PILE_DISTINCT = 10, 0.02, 20
 _EXAMPLES = 5
 _SCALES = {"neg_log10_molar": "−log10 M", "identity": ""}
 _UNDECIDED = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a task needs before it is trained.
+
+    Attributes:
+        quorum: As for a snapshot.
+        min_labels: Fewest labelled compounds, whatever the quorum.
+    """
+
+    quorum: Quorum = field(default_factory=Quorum)
+    min_labels: int = 0
+
+
 def task_reports(
-    frame: pl.DataFrame, index: EndpointIndex, min_labels: int, *, detailed: bool
+    frame: pl.DataFrame, index: EndpointIndex, needs: Needs, *, detailed: bool
 ) -> list[Task]:
     """Describes every task that has data, the fullest first.
 
     Args:
-        frame: Columns of `parts.SCHEMA`, and `store`.
+        frame: The measurements that count now: columns of `parts.SCHEMA`, and `store`.
         index: The endpoints.
-        min_labels: Fewest compounds that are trained on.
+        needs: What a task needs.
         detailed: Also show values and a few compounds.
     """
     known = set(index.tasks)
@@ -42,16 +52,17 @@ def task_reports(
     for (name,), rows in frame.group_by("task", maintain_order=True):
         task = str(name)
         if task in known:
-            reports.append(_task(task, index.endpoint(task), rows, min_labels, detailed=detailed))
+            reports.append(_task(task, index.endpoint(task), rows, needs, detailed=detailed))
     return sorted(reports, key=lambda entry: (-entry["compounds"], entry["task"]))
 
 
 def _task(
-    task: str, endpoint: Endpoint, rows: pl.DataFrame, min_labels: int, *, detailed: bool
+    task: str, endpoint: Endpoint, rows: pl.DataFrame, needs: Needs, *, detailed: bool
 ) -> Task:
-    compounds = _per_compound(rows)
+    joined = labels(rows)  # as a snapshot joins them
+    kept = decided(joined)
     regression = endpoint.kind == "regression"
-    plotted = detailed or len(compounds) >= _MIN_PLOTTED  # the bins of a few would tell each value
+    plotted = detailed or len(joined) >= _MIN_PLOTTED  # the bins of a few would tell each value
     report: Task = {
         "task": task,
         "name": endpoint.name,
@@ -60,49 +71,27 @@ def _task(
         "unit": endpoint.unit,
         "shared": not task.startswith(PRIVATE),
         "measurements": len(rows),
-        "compounds": len(compounds),
+        "compounds": len(joined),
+        "conflicts": len(joined) - len(kept),
         "stores": {str(k): int(n) for k, n in rows.group_by("store").len().sort("store").rows()},
-        "units": _units(rows),
+        "units": _units(rows) if regression else {},  # a class has none, whatever its column holds
         "dates": _dates(rows),
-        "quorum": quorum(compounds, endpoint.kind, min_labels),
-        "noise": _noise(rows, endpoint) if regression else None,
+        "quorum": _quorum(kept, endpoint.kind, needs),
+        "noise": _noise(kept, endpoint) if regression else None,
         "censored": _censored(rows, endpoint) if regression else None,
         "histogram": _histogram(rows, endpoint) if regression and plotted else None,
-        "classes": None if regression else _classes(compounds),
-        "pileups": _pileups(rows, detailed=detailed) if regression else [],
+        "classes": None if regression else _classes(joined),
+        "limits": _limits(task, rows, endpoint, detailed=detailed) if regression else [],
     }
     return report | ({"details": _details(rows, endpoint)} if detailed else {})
 
 
-def _per_compound(rows: pl.DataFrame) -> pl.DataFrame:
-    exact = pl.col("qualifier") == "="
-    return rows.group_by("compound_key").agg(
-        pl.col("value").median(), (exact.mean() >= _UNDECIDED).alias("uncensored")
-    )
-
-
-def quorum(compounds: pl.DataFrame, kind: str, min_labels: int) -> Task:
-    """Tells whether a task has enough compounds to be trained, and else what is missing.
-
-    Args:
-        compounds: `value` and `uncensored` of each compound.
-        kind: `regression` or `classification`.
-        min_labels: Fewest compounds, whatever the kind.
-    """
-    if kind == "classification":
-        classes = _classes(compounds)
-        wanted = {n: CLASS_QUORUM - classes[n] for n in ("positive", "negative")}
-        have = classes["positive"] + classes["negative"]
-    else:
-        have, uncensored = len(compounds), int(compounds["uncensored"].sum())
-        wanted = {
-            "compounds": REGRESSION_QUORUM - have,
-            "uncensored": UNCENSORED_QUORUM - uncensored,
-        }
-    missing = [f"{count} more {what}" for what, count in wanted.items() if count > 0]
-    if not missing and have < min_labels:
-        missing = [f"{min_labels - have} more compounds (training.min_labels)"]
-    return {"met": not missing, "missing": ", ".join(missing)}
+def _quorum(kept: pl.DataFrame, kind: str, needs: Needs) -> Task:
+    found = standing(kind, kept["value"].to_numpy(), kept["sign"].to_numpy(), needs.quorum)
+    lacks = found.lacks
+    if found.met and found.n < needs.min_labels:
+        lacks = f"{needs.min_labels - found.n} more labelled compounds (training.min_labels)"
+    return {"met": not lacks, "missing": lacks}
 
 
 def _classes(compounds: pl.DataFrame) -> dict[str, int]:
@@ -115,10 +104,8 @@ def _classes(compounds: pl.DataFrame) -> dict[str, int]:
 
 
 def _units(rows: pl.DataFrame) -> dict[str, int]:
-    # Parts of older editions do not say in which unit a value was written.
-    if "unit" not in rows.columns:
-        return {}
-    found = rows.group_by("unit").len().sort("len", descending=True)
+    """Counts the units as they were written; parts of version 0.1.0 do not say them."""
+    found = rows.group_by("unit").len().sort(["len", "unit"], descending=[True, False])
     return {str(unit): int(count) for unit, count in found.rows()}
 
 
@@ -128,16 +115,18 @@ def _dates(rows: pl.DataFrame) -> Task:
     return {"first": first, "last": last, "undated": len(rows) - len(dated)}
 
 
-def _noise(rows: pl.DataFrame, endpoint: Endpoint) -> Task:
-    """Describes replicates: the median over compounds of their SD on the modelled scale."""
-    exact = rows.filter(pl.col("qualifier") == "=").group_by("compound_key")
-    spread = exact.agg(pl.col("value").std().alias("sd")).drop_nulls("sd")["sd"]
-    limit = getattr(endpoint, "max_replicate_sd", None)
+def _noise(kept: pl.DataFrame, endpoint: Endpoint) -> Task:
+    """Describes replicates on the modelled scale, of compounds without a censored label."""
+    repeated = kept.filter((pl.col("sign") == 0) & (pl.col("count") > 1))
+    spread, limit = repeated["spread"], endpoint.max_replicate_sd
+    pooled = pooled_sd(spread.to_numpy(), repeated["count"].to_numpy())
     return {
-        "replicated": len(spread),
-        "median_sd": spread.median() if len(spread) else None,
+        "replicated": len(repeated),
+        "median_sd": spread.median() if len(repeated) else None,
+        "pooled_sd": pooled,
         "limit": limit,
         "over_limit": None if limit is None else int((spread > limit).sum()),
+        "noisy": pooled is not None and limit is not None and pooled > limit,
     }
 
 
@@ -190,20 +179,31 @@ def _label(edge: float, endpoint: Endpoint) -> str:
         return "∞"
 
 
-def _pileups(rows: pl.DataFrame, *, detailed: bool) -> list[Task]:
-    """Finds many equal numbers at an end of a store's values: a limit without its qualifier."""
-    found = []
-    exact = rows.filter(pl.col("qualifier") == "=")
-    for (store,), own in exact.group_by("store", maintain_order=True):
-        values = own["native"]
-        if values.n_unique() < _PILE_DISTINCT:
-            continue
-        for side, end in (("lowest", values.min()), ("highest", values.max())):
-            count = int((values == end).sum())
-            if count >= max(_PILE_ROWS, _PILE_SHARE * len(values)):
-                pile = {"store": store, "side": side, "count": count, "of": len(values)}
-                found.append(pile | ({"value": end} if detailed else {}))
-    return found
+def _limits(task: str, rows: pl.DataFrame, endpoint: Endpoint, *, detailed: bool) -> list[Task]:
+    """Lists where each store's values pile up, and whether they count as censored.
+
+    Returns:
+        For each store, side and decision: `numbers` at which they lie, `count` of measurements,
+        `of` all; and the `values` where `detailed`.
+    """
+    turn = {"<": ">", ">": "<"} if flips(endpoint) else {}
+    # Parts of version 0.1.0 keep the qualifier only as the scale turned it.
+    old = pl.col("qualifier").replace(turn)
+    written = pl.when(pl.col("native_qualifier") == "").then(old).otherwise("native_qualifier")
+    found: dict[tuple[str, str, bool], Task] = {}
+    signed = rows.select("store", "native", written.alias("sign"))
+    for (store,), own in signed.group_by("store", maintain_order=True):
+        for limit in limits(task, own["native"].to_numpy(), own["sign"].to_numpy()):
+            key = (str(store), limit.side, limit.decided)
+            entry = found.setdefault(key, {"numbers": 0, "count": 0, "of": len(own), "values": []})
+            entry["numbers"] += 1
+            entry["count"] += limit.count
+            entry["values"].append(limit.value)
+    shown = ("numbers", "count", "of", *(("values",) if detailed else ()))
+    return [
+        {"store": store, "side": side, "decided": given, **{name: entry[name] for name in shown}}
+        for (store, side, given), entry in found.items()
+    ]
 
 
 def _details(rows: pl.DataFrame, endpoint: Endpoint) -> Task:

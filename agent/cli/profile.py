@@ -8,7 +8,7 @@ import click
 from agent.cli.setup import JSON
 from agent.config import Paths, load
 from agent.errors import Refused, Stop
-from agent.wire.documents import Catalogue, Endpoint
+from agent.wire.documents import Endpoint
 
 
 @click.group()
@@ -33,10 +33,11 @@ def suggest(
 
     It says how sure it is of each column; check everything, then set reviewed = true.
     """
+    from agent.keeper.trial import named_catalogue
     from agent.stores.draft import to_json, to_toml
     from agent.stores.suggest import suggest as suggested
 
-    endpoints = _named(catalogue) if catalogue else _own(config_path)
+    endpoints = named_catalogue(catalogue).endpoints if catalogue else _own(config_path)
     found = suggested(file, endpoints, converts, sheet)
     if as_json:
         click.echo(json.dumps(to_json(found), indent=1, ensure_ascii=False))
@@ -55,17 +56,6 @@ def converts(unit: str, endpoint: Endpoint | None) -> bool:
     except Refused as refused:
         return refused.code != "unknown_unit"
     return True
-
-
-def _named(path: Path) -> tuple[Endpoint, ...]:
-    """Reads a catalogue's document, or only the list of its endpoints."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, list):
-            content = {"consortium": "none", "version": 1, "endpoints": content}
-        return Catalogue.parse(json.dumps(content).encode()).endpoints
-    except (OSError, ValueError, RecursionError, Refused) as error:
-        raise Stop(f"{path} is no catalogue of endpoints: {error}.") from error
 
 
 def _own(config_path: Path) -> tuple[Endpoint, ...]:

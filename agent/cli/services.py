@@ -116,6 +116,7 @@ def _read_until(config: Config, name: str, stop: Event, *, once: bool) -> None:
         key_column=store.key,
         password_file=store.password_file,
         store=store.name,
+        overlap_s=store.overlap_s,
     )
     spool = Paths(config.site.state).spool / store.name
     read_until(source, spool, store.poll_s, stop, once=once)

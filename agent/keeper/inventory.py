@@ -7,7 +7,7 @@ from typing import Any
 from agent.clock import to_text
 from agent.config import Config, Paths
 from agent.keeper.assemble import private_endpoints, read_enrolment
-from agent.keeper.trial import current_catalogue
+from agent.keeper.trial import current_catalogue, quorum_of
 from agent.ledger.book import Item, Ledger
 
 
@@ -25,6 +25,7 @@ def ingest_report(config: Config, now: datetime, *, detailed: bool) -> dict[str,
     # Polars and RDKit are heavy, and the keeper does not load them.
     from agent.assays.endpoints import EndpointIndex
     from agent.assays.report import About, FileRow, StoreRow, build_report
+    from agent.assays.report_tasks import Needs
 
     paths = Paths(config.site.state)
     silo = read_enrolment(paths).silo
@@ -41,7 +42,8 @@ def ingest_report(config: Config, now: datetime, *, detailed: bool) -> dict[str,
         StoreRow(name, "no longer configured") for name in sorted(names - {s.name for s in stores})
     ]
     files = [FileRow(**_row(item, paths.parts)) for item in sorted(items, key=lambda i: i.changed)]
-    about = About(silo, to_text(now), config.training.min_labels, detailed=detailed)
+    needs = Needs(quorum_of(config.training), config.training.min_labels)
+    about = About(silo, to_text(now), needs, detailed=detailed)
     return build_report(about, stores, files, index)
 
 

@@ -2,78 +2,135 @@
 
 import json
 import shutil
-from collections import Counter
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from agent.config import Config, Paths, Store, TrainingSection
+from agent.config import Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
-from agent.keeper.assemble import private_endpoints
 from agent.ledger.book import Ledger
-from agent.wire.documents import Catalogue
+from agent.stores.kinds import StoreKind
+from agent.wire import strict_json
+from agent.wire.documents import Catalogue, Endpoint
 from agent.wire.signed import parse
 
 if TYPE_CHECKING:
-    from agent.assays.curate import Curated
+    from agent.assays.quorum import Quorum
 
 Account = dict[str, Any]
 
 _ASIDE = ("row", "sheet", "column", "code", "reason")
 
 
-def try_file(config: Config, store: Store, file: Path) -> Account:
-    """Reads and curates a file as the store would, and keeps nothing.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a file is read: the kind of store, and the profile, which the standard needs not."""
+
+    kind: StoreKind
+    profile: Path | None = None
+
+
+def way_of(store: Store) -> Way:
+    """Returns how a store's files are read.
+
+    Raises:
+        Stop: It is a database: its reader fills it.
+    """
+    if store.kind == "database":
+        raise Stop(f"Store {store.name} is a database; its reader fills it, not a file.")
+    return Way(store.kind, store.profile)
+
+
+def try_file(
+    file: Path,
+    way: Way,
+    catalogue: Catalogue,
+    private: tuple[Endpoint, ...],
+    section: TrainingSection,
+) -> Account:
+    """Reads and curates a file as a store would, and keeps nothing.
+
+    Args:
+        file: The file.
+        way: How it is read.
+        catalogue: The endpoints.
+        private: This silo's own.
+        section: What a task needs.
 
     Returns:
-        `read`, `used`, `blank`, `set_aside` (row, sheet, column, code, reason) and `tasks`.
+        `read`, `used`, `blank`, `set_aside` (row, sheet, column, code, reason) and `tasks`:
+        measurements (`n`, `censored`), and whether this file alone would meet the quorum.
 
     Raises:
         Refused: The file as a whole cannot be used.
-        Stop: The silo is not enrolled (there is no catalogue), or the profile is wrong.
+        Stop: The profile is wrong.
     """
-    from agent.assays.curate import curate
+    from agent.assays.curate import curate_in_batches
     from agent.assays.endpoints import EndpointIndex
+    from agent.assays.parts import Source, write_part_in_batches
     from agent.stores.profile import KMELLODDY, load_profile
     from agent.stores.readers import read
 
-    if store.kind == "database":
-        raise Stop(f"Store {store.name} is a database; its reader fills it, not a file.")
-    profile = load_profile(store.profile) if store.profile else KMELLODDY
-    index = EndpointIndex(current_catalogue(Paths(config.site.state)), private_endpoints(config))
-    curated = curate(read(file, store.kind, profile), index)
-    return {
-        "read": curated.read,
-        "used": len(curated.measurements),
-        "blank": curated.blank,
-        "set_aside": [
-            {**asdict(entry.place), "code": entry.code, "reason": entry.reason}
-            for entry in curated.set_aside
-        ],
-        "tasks": _tasks(curated, config.training),
-    }
+    profile = load_profile(way.profile) if way.profile else KMELLODDY
+    batches = curate_in_batches(read(file, way.kind, profile), EndpointIndex(catalogue, private))
+    # As the keeper does, on disk: a file of millions of rows would not fit into memory. The folder
+    # is closed to others and goes with the account.
+    with TemporaryDirectory(prefix="onggi-trial-") as folder:
+        part = Path(folder) / "part"
+        summary = write_part_in_batches(part, batches, Source("", file.name, ""))
+        met = _met(part, section)
+        return {
+            "read": summary.read,
+            "used": summary.used,
+            "blank": summary.blank,
+            "set_aside": _set_aside(part),
+            "tasks": {
+                task: {"n": n, "censored": summary.censored[task], "quorum": task in met}
+                for task, n in summary.tasks.items()
+            },
+        }
 
 
-def _tasks(curated: "Curated", section: TrainingSection) -> Account:
-    """Counts each task, and says whether this file alone would meet its quorum."""
-    import numpy as np
+def _met(part: Path, section: TrainingSection) -> frozenset[str]:
+    """Returns the tasks of which a part alone meets the quorum, counted as a snapshot counts."""
+    from agent.assays.merge import current, decided, labels
+    from agent.assays.quorum import standing
 
-    from agent.assays.quorum import Quorum, standing
+    quorum = quorum_of(section)
+    groups = decided(labels(current([("", part)]))).group_by("task", "kind")
+    return frozenset(
+        str(task)
+        for (task, kind), rows in groups
+        if standing(str(kind), rows["value"].to_numpy(), rows["sign"].to_numpy(), quorum).met
+    )
 
-    quorum = Quorum(section.quorum_labels, section.quorum_uncensored, section.quorum_each_class)
-    counts = Counter(entry.task for entry in curated.measurements)
-    censored = Counter(entry.task for entry in curated.measurements if entry.qualifier != "=")
-    # A compound counts once for the quorum, however often it was measured.
-    last = {(entry.task, entry.compound.key): entry for entry in curated.measurements}
-    found = {}
-    for task, count in counts.items():
-        entries = [entry for (name, _), entry in last.items() if name == task]
-        values = np.array([entry.value for entry in entries])
-        signs = np.array([entry.qualifier != "=" for entry in entries])
-        met = standing(curated.kinds[task], values, signs, quorum).met
-        found[task] = {"n": count, "censored": censored[task], "quorum": met}
-    return found
+
+def quorum_of(section: TrainingSection) -> "Quorum":
+    """Returns what a task needs, as the configuration says."""
+    from agent.assays.quorum import Quorum
+
+    return Quorum(section.quorum_labels, section.quorum_uncensored, section.quorum_each_class)
+
+
+def named_catalogue(path: Path) -> Catalogue:
+    """Reads a catalogue that a person names: signed, plain, or only the list of its endpoints.
+
+    A signature is not checked here: nothing that is read with this catalogue is kept.
+
+    Raises:
+        Stop: It is none.
+    """
+    try:
+        content = strict_json.loads(path.read_bytes())
+        if isinstance(content, list):
+            content = {"consortium": "none", "version": 1, "endpoints": content}
+        elif isinstance(content, dict) and "payload" in content:
+            return Catalogue.parse(parse(path.read_bytes()).payload)
+        return Catalogue.parse(strict_json.dumps(content))
+    except (OSError, ValueError, RecursionError, Refused) as error:
+        raise Stop(f"{path} is no catalogue of endpoints: {error}.") from error
 
 
 def current_catalogue(paths: Paths) -> Catalogue:

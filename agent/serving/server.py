@@ -1,5 +1,6 @@
 """The process: one thread answers HTTP, the main one follows `releases/active`."""
 
+import errno
 import json
 import logging
 import os
@@ -44,7 +45,7 @@ def serve(
 
     Raises:
         Stop: The address cannot be listened on, or the state folder not be written at the start.
-        TryLater: The HTTP thread ended by itself.
+        TryLater: Another process holds the address, or the HTTP thread ended by itself.
     """
     listener = _listen(host, port)
     status = _Status(state, host, listener.getsockname()[1])
@@ -124,7 +125,9 @@ def _listen(host: str, port: int) -> socket.socket:
         # which this one does not: each answer on a kept connection would wait 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
-        raise Stop(
+        # After a crash the process before this one may still be answering its last calls.
+        kind = TryLater if error.errno == errno.EADDRINUSE else Stop
+        raise kind(
             f"Predict cannot listen on {host} port {port} ({error.strerror}); "
             "choose another address or end the process that holds it."
         ) from error

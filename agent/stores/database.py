@@ -1,4 +1,7 @@
-"""The SQL reader: new rows of one query go into a spool, none twice, none missed.
+"""The SQL reader: new rows of one query go into a spool, none twice.
+
+None is missed that was written by a transaction shorter than `overlap_s`, where the watermark is
+the time of writing: each pass looks once more at that much before the watermark.
 
 A batch file is durable before the watermark moves, and its header says how the state changed with
 it. A reader killed in between finds the batches in the spool and takes those steps instead of
@@ -19,7 +22,7 @@ from sqlalchemy import exc
 from agent import log
 from agent.errors import Stop, TryLater
 from agent.files import sha256_bytes, write_atomic
-from agent.stores.watermark import State, Value, to_json
+from agent.stores.watermark import Mark, State, Value, to_json
 
 _LOG = logging.getLogger(__name__)
 _MAX_PASSWORD_BYTES = 4096
@@ -43,6 +46,9 @@ class Source:
         key_column: A column of the query that is unique among rows of one watermark.
         password_file: Holds the password, or `None`.
         store: The store's name, for the batch's header.
+        overlap_s: How long a transaction may take, in seconds, without its rows being missed: a
+            row bears the time at which it was written and shows only once it is committed. 0 turns
+            the second look off; it means nothing for a watermark that is no time.
     """
 
     url: str
@@ -51,6 +57,7 @@ class Source:
     key_column: str
     password_file: Path | None = None
     store: str = ""
+    overlap_s: float = 3600.0
 
 
 def read_batches(source: Source, spool: Path, state: Path, batch_rows: int = 5000) -> int:
@@ -70,22 +77,22 @@ def read_batches(source: Source, spool: Path, state: Path, batch_rows: int = 500
         Stop: The query, the URL, a column or the state file is wrong; a person must act.
     """
     url = _url(source)
-    current = _adopt(State.load(state), spool, state)
-    current.check(source.watermark_column, source.key_column)
-    total = 0
+    before = _adopt(State.load(state), spool, state)
+    before.check(source.watermark_column, source.key_column)
+    after, total = before, 0
     with _connection(url) as connection:
-        first = True
-        while rows := _fetch(connection, source, current, batch_rows, again=first):
-            first = False
-            before, current = current, _write(rows, current, source, spool)
-            # A bulk load gives a million rows one watermark, and every key at it is in the state:
-            # to save it with each batch would grow with the square. The batches hold the steps.
-            if current.watermark != before.watermark or current.sequence % _SAVE_EVERY == 0:
-                current.save(state)
+        for rows in _new_rows(connection, source, before, batch_rows):
+            after = _write(rows, after, source, spool)
             total += len(rows)
+            unsaved = (after.sequence - before.sequence) * batch_rows
+            # The state holds every row of its window: to save a long one with each batch would
+            # grow with the square. The batches hold the steps.
+            if unsaved >= len(after.keys) or after.sequence % _SAVE_EVERY == 0:
+                after.save(state)
+                before = after
         if total:
-            current.save(state)
-        if total or not current.sequence:
+            after.save(state)
+        if total or not after.sequence:
             _report_unusable(connection, source)
     return total
 
@@ -187,59 +194,80 @@ def _report_unusable(connection: sa.Connection, source: Source) -> None:
         log.trouble(_LOG, "rows_without_watermark_or_key", store=source.store, rows=unusable)
 
 
-def _fetch(
-    connection: sa.Connection, source: Source, state: State, batch_rows: int, *, again: bool
-) -> list[dict[str, Value]]:
-    """Returns the next rows after the state, in order of watermark and key.
+def _new_rows(
+    connection: sa.Connection, source: Source, state: State, batch_rows: int
+) -> Iterator[list[dict[str, Value]]]:
+    """Yields the rows that the state does not know, in bounded batches.
 
-    `again` looks at the state's own watermark once more, for rows that came late with it; later
-    batches of the same call go on behind the last key, so that many equal watermarks stay linear.
-    Pages of rows that were all seen before are passed by, so that memory is bounded by a page.
+    They come in order of watermark and key, from the beginning of the state's window to the newest
+    row that shows now. What comes meanwhile is for the next pass: its window then reaches back from
+    a time at which this pass had begun, however long this one takes.
     """
-    behind = None if again else state.last_key
-    while True:
-        page = _page(connection, source, state.watermark, behind, batch_rows)
-        fresh = [row for row in page if not state.has(*_mark(row, source))]
-        _check_unique([_mark(row, source) for row in fresh])
-        if fresh or len(page) < batch_rows:
-            return fresh
-        behind = _mark(page[-1], source)[1]  # all of them are at the state's watermark
+    newest = _newest(connection, source)
+    behind: Mark | None = None
+    page: list[dict[str, Value]] = []
+    while newest is not None and (behind is None or len(page) == batch_rows):
+        page = _page(connection, source, (state.since, newest), behind, batch_rows)
+        marks = [_mark(row, source) for row in page]
+        _check_unique(marks)
+        fresh = [row for row, mark in zip(page, marks, strict=True) if mark not in state.keys]
+        if fresh:
+            yield fresh
+        if not page:
+            return
+        behind = marks[-1]
+
+
+def _newest(connection: sa.Connection, source: Source) -> Value:
+    """Returns the greatest watermark, or `None` where there is no row."""
+    table = _subquery(source)
+    mark, key = table.c[source.watermark_column], table.c[source.key_column]
+    query = sa.select(mark).where(mark.is_not(None), key.is_not(None))
+    found: Value = connection.execute(query.order_by(mark.desc()).limit(1)).scalar()
+    connection.rollback()
+    return found
 
 
 def _page(
-    connection: sa.Connection, source: Source, watermark: Value, behind: Value, limit: int
+    connection: sa.Connection,
+    source: Source,
+    window: tuple[Value, Value],
+    behind: Mark | None,
+    limit: int,
 ) -> list[dict[str, Value]]:
-    """Reads rows from a watermark on (`None`: all), at that watermark only behind a key."""
+    """Reads rows within a window of watermarks (from `None`: the first), or further on in it."""
     table = _subquery(source)
     mark, key = table.c[source.watermark_column], table.c[source.key_column]
     query: sa.Select[Any] = sa.select(sa.literal_column("q.*")).select_from(table)
-    query = query.where(mark.is_not(None), key.is_not(None)).order_by(mark, key)
-    if watermark is not None and behind is None:
-        query = query.where(mark >= watermark)
-    elif watermark is not None:
-        query = query.where((mark > watermark) | ((mark == watermark) & (key > behind)))
+    since, newest = window
+    query = query.where(mark.is_not(None), key.is_not(None), mark <= newest).order_by(mark, key)
+    if behind is not None:
+        query = query.where((mark > behind[0]) | ((mark == behind[0]) & (key > behind[1])))
+    elif since is not None:
+        query = query.where(mark >= since)
     found = [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
     connection.rollback()  # ends the read: no transaction is held while a batch is written
     return found
 
 
-def _mark(row: dict[str, Value], source: Source) -> tuple[Value, Value]:
+def _mark(row: dict[str, Value], source: Source) -> Mark:
     return row[source.watermark_column], row[source.key_column]
 
 
-def _check_unique(marks: Sequence[tuple[Value, Value]]) -> None:
+def _check_unique(marks: Sequence[Mark]) -> None:
     if len(set(marks)) != len(marks):
         raise Stop("Two rows have one watermark and one key; name a key column that is unique.")
 
 
 def _write(rows: list[dict[str, Value]], state: State, source: Source, spool: Path) -> State:
     marks = [_mark(row, source) for row in rows]
-    after = state.advanced(marks, source.watermark_column, source.key_column)
+    columns = (source.watermark_column, source.key_column)
+    after = state.advanced(marks, *columns, overlap_s=source.overlap_s)
     header = {
         "columns": list(rows[0]),
         "store": source.store,
         "sequence": after.sequence,
-        "state": after.step(marks, state),
+        "state": after.step(marks),
     }
     lines = [json.dumps(header, ensure_ascii=False)]
     lines += [

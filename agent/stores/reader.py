@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from threading import Event
 
-from agent import log
+from agent import clock, log
 from agent.errors import TryLater
 from agent.files import exclusive
 from agent.stores.database import Source, read_batches
@@ -20,7 +20,7 @@ def read_until(source: Source, spool: Path, poll_s: float, stop: Event, *, once:
         source: What to read.
         spool: Where batches go; the watermark is kept in it under a hidden name.
         poll_s: Pause between two reads; it grows while the database is away.
-        stop: Set it to end.
+        stop: Set it to end; a signal handler of this thread may do so.
         once: Read once and return.
 
     Raises:
@@ -40,8 +40,8 @@ def read_until(source: Source, spool: Path, poll_s: float, stop: Event, *, once:
                 if once:
                     raise
                 failures += 1
-                log.trouble(_log, "database away", store=source.store, failures=failures)
-                log.trouble(_log, str(error), store=source.store)
+                why = str(error)
+                log.trouble(_log, "database away", store=source.store, failures=failures, why=why)
             if once:
                 return
-            stop.wait(poll_s * min(2**failures, _MAX_PAUSE_FACTOR))
+            clock.rest(stop, poll_s * min(2**failures, _MAX_PAUSE_FACTOR))

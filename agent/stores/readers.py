@@ -7,8 +7,8 @@ from agent.errors import Refused
 from agent.stores.archive import inspect
 from agent.stores.kinds import SUFFIXES, StoreKind
 from agent.stores.parquet import read_parquet
-from agent.stores.profile import Profile
-from agent.stores.rows import Item, Table, readings
+from agent.stores.profile import KMELLODDY, Profile
+from agent.stores.rows import Item, Table, normalized_header, readings
 from agent.stores.sdf import read_sdf
 from agent.stores.sheets import read_sheet
 from agent.stores.spool import read_batch
@@ -26,6 +26,21 @@ _BY_SUFFIX: dict[str, Opener] = {
 # Their files bring only the columns they have: an older template, a record's own properties.
 _LAX_KINDS = frozenset({"kmelloddy", "sdf"})
 _LAX_SUFFIXES = frozenset({".sdf", ".sd"})
+_OTHER_FORM = frozenset({"missing_sheet", "missing_column"})
+_STRUCTURES = frozenset(
+    normalized_header(name)
+    for name in (KMELLODDY.columns.structure, KMELLODDY.columns.salt)
+    if name
+)
+_VALUES = frozenset(
+    normalized_header(name)
+    for name in (
+        KMELLODDY.columns.value,
+        KMELLODDY.columns.value_a_to_b,
+        KMELLODDY.columns.value_b_to_a,
+    )
+    if name
+)
 
 
 def read(path: Path, kind: StoreKind, profile: Profile) -> Iterator[Item]:
@@ -51,6 +66,24 @@ def read(path: Path, kind: StoreKind, profile: Profile) -> Iterator[Item]:
     lax = kind in _LAX_KINDS or suffix in _LAX_SUFFIXES
     for table in open_tables(path, kind, profile.sheet, profile.header_row):
         yield from readings(table, profile, lax_columns=lax)
+
+
+def is_standard(path: Path) -> bool:
+    """Tells whether a file is in the K-MELLODDY standard format, by its sheets and headers.
+
+    Raises:
+        Refused: It cannot be opened at all; see `read`.
+    """
+    if path.suffix.lower() not in SUFFIXES["kmelloddy"]:
+        return False
+    try:
+        header = next(open_tables(path, "kmelloddy")).header
+    except (Refused, StopIteration) as error:
+        if isinstance(error, Refused) and error.code not in _OTHER_FORM:
+            raise
+        return False
+    found = {normalized_header(name) for name in header}
+    return bool(found & _STRUCTURES) and bool(found & _VALUES)
 
 
 def open_tables(

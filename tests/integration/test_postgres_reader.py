@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
@@ -106,6 +107,21 @@ def test_late_rows_with_an_equal_watermark_are_read_across_pages(lims: Lims) -> 
     lims.add(50, 65)
     assert lims.read() == 20
     assert sorted(lims.ids()) == [1, 2, *range(50, 66), *range(100, 141), 120_000, 120_001]
+    assert lims.read() == 0
+
+
+@pytest.mark.parametrize("column", ["timestamptz", "timestamp"])
+def test_a_row_that_is_committed_late_is_read_by_the_next_pass(lims: Lims, column: str) -> None:
+    lims.run(f"ALTER TABLE assay ALTER updated_at TYPE {column}")
+    insert = "INSERT INTO assay VALUES ({}, now(), 'CCO', 1, true)"
+    engine = sa.create_engine(lims.postgres.url.set(password=PASSWORD), poolclass=sa.NullPool)
+    with engine.connect() as slow:
+        slow.exec_driver_sql(insert.format(1))  # `now()` is when its transaction began
+        lims.run(insert.format(2))
+        assert lims.read() == 1
+        slow.commit()
+    assert lims.read() == 1
+    assert lims.ids() == [2, 1]
     assert lims.read() == 0
 
 

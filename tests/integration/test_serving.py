@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.errors import EXIT_STOP
+from agent.errors import EXIT_STOP, EXIT_TRY_LATER
 from agent.features.spec import default_spec
 from agent.learning.export import export_onnx
 from agent.learning.tasks import TaskSpec
@@ -315,12 +315,12 @@ def test_a_state_folder_that_vanishes_stops_no_answer(predict: Predict) -> None:
     assert "state_not_written" in process.communicate()[1]
 
 
-def test_an_address_that_is_taken_stops_it_with_a_sentence(predict: Predict) -> None:
+def test_an_address_that_is_taken_ends_it_with_a_sentence_until_later(predict: Predict) -> None:
     predict.start()
     _until(lambda: "port" in predict.status())
     second = predict.start(port=predict.status()["port"])
     output, _ = second.communicate()
-    assert second.returncode == EXIT_STOP
+    assert second.returncode == EXIT_TRY_LATER
     assert "choose another address" in output
 
 

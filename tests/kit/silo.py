@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.boxes import Outbox
 from agent.clock import now
 from agent.config import Config, Paths, load
+from agent.errors import Stop
 from agent.features.reference import reference_sha256
 from agent.keeper.trial import Account, file_accounts
 from agent.ledger.book import Item, Ledger
@@ -122,10 +123,11 @@ class Silo:
         return Ledger(self.paths.ledger, read_only=True)
 
     def items(self, kind: Kind) -> dict[str, Item]:
-        if not self.paths.ledger.exists():
+        try:
+            with self.ledger() as ledger:
+                return {item.id: item for item in ledger.find(kind)}
+        except Stop:  # the keeper has not made it yet, or made the file and not its tables
             return {}
-        with self.ledger() as ledger:
-            return {item.id: item for item in ledger.find(kind)}
 
     def states(self, kind: Kind) -> dict[str, str]:
         return {item.id: item.state for item in self.items(kind).values()}

@@ -2,13 +2,15 @@
 
 import ast
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 _ROOT = Path(__file__).parents[2]
 _LINES = (_ROOT / "docs" / "formats.md").read_text(encoding="utf-8").splitlines()
-_QUIRKS = [line for line in _LINES if line.startswith("| ") and not line.startswith("| quirk")]
+_TABLE = _LINES[next(at for at, line in enumerate(_LINES) if line.startswith("| quirk")) + 2 :]
+_QUIRKS = list(takewhile(lambda line: line.startswith("| "), _TABLE))
 _NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 

@@ -60,7 +60,8 @@ def test_the_examples_are_valid_and_use_every_key(tmp_path: Path) -> None:
 def test_the_optional_keys_of_an_example_show_their_defaults() -> None:
     raw = tomllib.loads(examples(template("onggi.toml")))
     (database,) = [store for store in raw["store"] if store["kind"] == "database"]
-    assert database["poll_s"] == Store.model_fields["poll_s"].default
+    for name in ("poll_s", "overlap_s"):
+        assert database[name] == Store.model_fields[name].default
 
 
 def test_a_key_that_is_misspelt_in_the_template_would_be_refused(tmp_path: Path) -> None:

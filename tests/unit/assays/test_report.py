@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from agent.assays.curate import Curated, curate
 from agent.assays.endpoints import EndpointIndex
 from agent.assays.parts import Source, write_part
 from agent.assays.report import About, FileRow, StoreRow, build_report
+from agent.assays.report_tasks import Needs
 from agent.records import Assay, Place, Reading
 from agent.wire.documents import AssayRule, Catalogue, Endpoint
 from tests.kit.measurements import compounds
 
 SOLUBILITY = Endpoint(
     id="solubility", name="Solubility", group="A", kind="regression", unit="uM",
-    transform="neg_log10_molar", low=1e-6, high=1e7, rules=(AssayRule(test="Solubility"),),
+    transform="neg_log10_molar", low=1e-6, high=1e7, max_replicate_sd=0.6,
+    rules=(AssayRule(test="Solubility"),),
 )  # fmt: skip
 HERG = Endpoint(
     id="herg", name="hERG", group="T", kind="classification", rules=(AssayRule(test="hERG"),)
@@ -31,7 +34,7 @@ MOLECULES = [smiles for _, smiles, _ in compounds(range(1, 20))]
 
 
 def reading(
-    number: int, value: str, test: str = "Solubility", unit: str = "uM", **more: str
+    number: int, value: str, test: str = "Solubility", unit: str = "uM", **more: str | bool
 ) -> Reading:
     fields: dict[str, Any] = {
         "compound_id": f"SECRET-{number}",
@@ -67,7 +70,9 @@ class Silo:
 
     def report(self, *, detailed: bool = False, min_labels: int = 0) -> dict[str, Any]:
         stores = [StoreRow(name, "table") for name in sorted({f.store for f in self.files})]
-        about = About("silo-a", "2026-11-23T09:00:00.000000Z", min_labels, detailed=detailed)
+        about = About(
+            "silo-a", "2026-11-23T09:00:00.000000Z", Needs(min_labels=min_labels), detailed=detailed
+        )
         report = build_report(about, stores, self.files, INDEX)
         assert json.loads(json.dumps(report, allow_nan=False)) == report
         return report
@@ -104,7 +109,25 @@ def test_a_later_measurement_replaces_an_earlier_one_of_its_store(silo: Silo) ->
     silo.take([reading(1, "5", measurement_id="m1")], name="b.csv")
     silo.take([reading(3, "7", measurement_id="m1")], store="other")
     report = silo.report()
-    assert report["totals"]["replaced"] == 1
+    assert (report["totals"]["replaced"], report["totals"]["current"]) == (1, 3)
+    assert [source["replaced"] for source in report["sources"]] == [1, 0]
+    assert silo.task()["measurements"] == 3
+
+
+def test_retracted_and_withdrawn_measurements_are_told_apart(silo: Silo) -> None:
+    silo.take([reading(n, f"{n}", measurement_id=f"m{n}") for n in range(1, 7)])
+    later = [
+        reading(1, "9", measurement_id="m1"),
+        reading(2, "2", measurement_id="m2", retracted=True),
+        reading(3, "what", measurement_id="m3"),
+        reading(4, "", measurement_id="m4"),
+    ]
+    silo.take(later, name="b.csv")
+    report = silo.report()
+    fates = {"replaced": 1, "retracted": 1, "withdrawn": 2, "current": 3}
+    assert {name: report["totals"][name] for name in fates} == fates
+    assert report["totals"]["used"] == sum(fates.values())
+    assert {name: report["sources"][0][name] for name in fates} == fates
     assert silo.task()["measurements"] == 3
 
 
@@ -145,11 +168,11 @@ def test_quorum_of_a_regression_counts_compounds_and_uncensored_ones(silo: Silo)
     )
     assert silo.task()["quorum"] == {
         "met": False,
-        "missing": "10 more compounds, 5 more uncensored",
+        "missing": "10 more labelled compounds and 5 more uncensored values",
     }
     silo.take([reading(n, f"{n + 1}") for n in range(40, 50)], name="b.csv")
     assert silo.task()["quorum"]["met"]
-    assert silo.task(min_labels=60)["quorum"]["missing"].startswith("10 more compounds")
+    assert silo.task(min_labels=60)["quorum"]["missing"].startswith("10 more labelled compounds")
     assert silo.report()["totals"]["ready"] == 1
 
 
@@ -159,7 +182,9 @@ def test_quorum_of_a_class_needs_both(silo: Silo) -> None:
     silo.take(rows)
     task = silo.task("herg")
     assert task["classes"] == {"positive": 29, "negative": 20, "undecided": 1}
-    assert task["quorum"] == {"met": False, "missing": "5 more negative"}
+    assert task["quorum"] == {"met": False, "missing": "5 more inactives"}
+    assert task["conflicts"] == 1
+    assert task["units"] == {}
     assert task["histogram"] is None
 
 
@@ -168,12 +193,23 @@ def test_censoring_is_told_as_it_was_written(silo: Silo) -> None:
     assert silo.task()["censored"] == {"below": 1, "above": 2}
 
 
-def test_noise_is_the_median_spread_of_replicates(silo: Silo) -> None:
+def test_noise_is_the_spread_of_replicates_against_the_catalogue_s_limit(silo: Silo) -> None:
     rows = [reading(0, "1"), reading(0, "10"), reading(1, "5"), reading(1, "5.0"), reading(2, "3")]
-    silo.take(rows)
+    silo.take([*rows, reading(3, ">1"), reading(3, ">1000")])
     noise = silo.task()["noise"]
-    assert noise["replicated"] == 2
+    assert (noise["replicated"], noise["limit"], noise["over_limit"]) == (2, 0.6, 1)
     assert noise["median_sd"] == pytest.approx(0.5**0.5 / 2)
+    assert noise["pooled_sd"] == pytest.approx(0.5)
+    assert not noise["noisy"]
+    silo.take([reading(1, "50")], name="b.csv")
+    assert silo.task()["noise"]["noisy"]
+
+
+def test_units_are_told_as_they_were_written(silo: Silo) -> None:
+    silo.take(
+        [reading(1, "1", unit="µM"), reading(2, "1"), reading(3, "1"), reading(4, "2", unit="nM")]
+    )
+    assert silo.task()["units"] == {"uM": 2, "nM": 1, "µM": 1}
 
 
 def test_every_value_is_in_the_histogram(silo: Silo) -> None:
@@ -201,12 +237,27 @@ def test_a_few_compounds_have_no_plot_that_would_tell_their_values(silo: Silo) -
     assert silo.task(detailed=True)["histogram"]
 
 
-def test_values_that_pile_up_are_proposed_as_limits(silo: Silo) -> None:
+def test_limits_are_proposed_until_somebody_decides(silo: Silo) -> None:
     rows = [reading(n, f"{n + 3.5}") for n in range(40)] + [reading(n, "3") for n in range(40, 60)]
+    rows += [reading(n, f"> {100 * (1 + n % 2)}") for n in range(60, 90)]
     silo.take(rows)
-    (pile,) = silo.task()["pileups"]
-    assert pile == {"store": "lab", "side": "lowest", "count": 20, "of": 60}
-    assert silo.task(detailed=True)["pileups"][0]["value"] == 3.0
+    proposed, decided = silo.task()["limits"]
+    where = {"store": "lab", "of": 90}
+    assert proposed == where | {"side": "floor", "decided": False, "numbers": 1, "count": 20}
+    assert decided == where | {"side": "ceiling", "decided": True, "numbers": 2, "count": 30}
+    assert [entry["values"] for entry in silo.task(detailed=True)["limits"]] == [
+        [3.0],
+        [100.0, 200.0],
+    ]
+
+
+def test_limits_of_parts_without_the_written_qualifier(silo: Silo) -> None:
+    silo.take([reading(n, "> 100") for n in range(12)])
+    path = silo.root / "part0" / "measurements.parquet"
+    pl.read_parquet(path).drop("native_qualifier", "unit").write_parquet(path)
+    task = silo.task()
+    assert [(entry["side"], entry["decided"]) for entry in task["limits"]] == [("ceiling", True)]
+    assert task["units"] == {"": 12}
 
 
 def test_what_two_stores_share_is_counted(silo: Silo) -> None:

@@ -92,8 +92,8 @@ def test_what_the_report_says_is_on_the_page(silo: Silo) -> None:
         "No structures, no values",
         "49measurements read",
         "Solubility",
-        "10 more compounds",
-        "25 more negative",
+        "10 more labelled compounds",
+        "25 more inactives",
         "10 “>” (25%)",
         "2026-01-05 to 2026-01-05, 10 undated",
         "unmapped_assay",
@@ -102,6 +102,25 @@ def test_what_the_report_says_is_on_the_page(silo: Silo) -> None:
         assert said in text
     assert "SECRET" not in text
     assert "SECRET" in Reader(page(full(silo, detailed=True))).text
+
+
+def test_what_later_rows_did_and_what_waits_for_a_decision_is_on_the_page(silo: Silo) -> None:
+    rows = [reading(n, f"{n + 3.5}", measurement_id=f"m{n}") for n in range(40)]
+    rows += [reading(n, "3") for n in range(40, 60)]
+    rows += [reading(n, "> 100") for n in range(60, 72)]
+    silo.take([*rows, reading(1, "4000"), reading(1, "100000")])
+    silo.take([reading(1, "9", measurement_id="m1")], name="b.csv")
+    silo.take([reading(2, "5", measurement_id="m2", retracted=True)], name="c.csv")
+    text = Reader(page(silo.report())).text
+    for said in (
+        "1 were replaced by a later row, 1 were retracted; 73 count now.",
+        "solubility: 20 of 73 values from lab at the lower limit",
+        "decided: 12 of 73 values from lab at the upper limit",
+        "SD 2.1 over 1 compound, more than 0.6; 1 beyond it",
+        "at most 0.6 is expected",
+    ):
+        assert said in text
+    assert "lower limit (3)" in Reader(page(silo.report(detailed=True))).text
 
 
 def test_an_empty_report_is_a_page() -> None:

@@ -66,11 +66,15 @@ def test_the_json_report_balances(silo: "Home") -> None:
             "used": 2,
             "set_aside": 1,
             "blank": 0,
+            "replaced": 0,
+            "retracted": 0,
+            "withdrawn": 0,
+            "current": 2,
         }
     ]
     (task,) = report["tasks"]
     assert (task["task"], task["measurements"]) == ("solubility", 2)
-    assert task["quorum"]["missing"] == "48 more compounds, 24 more uncensored"
+    assert task["quorum"]["missing"] == "48 more labelled compounds and 24 more uncensored values"
     assert report["unlock"]["waiting"][0]["task"] == "solubility"
     assert "nonsense" not in json.dumps(report)
 

@@ -12,7 +12,7 @@ from agent.errors import Refused
 from agent.records import Blank, Reading, SetAside
 from agent.stores.kinds import SUFFIXES, StoreKind, patterns
 from agent.stores.profile import KMELLODDY, AssayColumn, Columns, Profile
-from agent.stores.readers import read
+from agent.stores.readers import is_standard, read
 from agent.stores.workbook import to_text
 
 Sheets = Mapping[str, Sequence[Sequence[object]]]
@@ -254,3 +254,18 @@ def test_file_that_went_away_is_refused(tmp_path: Path) -> None:
             with pytest.raises(Refused) as caught:
                 list(read(tmp_path / f"a{suffix}", kind, _TABLE))
             assert caught.value.code == "unreadable_file"
+
+
+def test_the_standard_is_told_by_sheets_and_headers(tmp_path: Path) -> None:
+    book = _workbook(tmp_path / "a.xlsx", {"데이터": [("note",), _HEADER, _ROW]})
+    other = _workbook(tmp_path / "b.xlsx", {"Sheet1": [_HEADER, _ROW]})
+    misnamed = _workbook(tmp_path / "c.xlsx", {"PK": [("ID", "SMILES", "logD")]})
+    texts = {"d.csv": ",".join(_HEADER), "e.csv": "ID,SMILES,logD", "f.sdf": "x"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    found = [is_standard(path) for path in (book, other, misnamed)]
+    assert found == [True, False, False]
+    assert [is_standard(tmp_path / name) for name in texts] == [True, False, False]
+    (tmp_path / "g.xlsx").write_bytes(b"PK")
+    with pytest.raises(Refused):
+        is_standard(tmp_path / "g.xlsx")
