@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.assays.changes import Changes
 from agent.assays.curate import Curated
 from agent.assays.parts import Source, write_part
 from agent.assays.quorum import Quorum
 from agent.assays.snapshot import build_snapshot
-from agent.assays.summary import Changes, SnapshotSummary, summarize
+from agent.assays.summary import SnapshotSummary, summarize
 from agent.errors import Refused
 from agent.records import Assay, Compound, Measurement, Place, SetAside
 
