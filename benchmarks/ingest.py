@@ -75,38 +75,43 @@ def rates(table: Path, out: Path) -> list[Row]:
     sample = structures[::_BARE_SHARE]
     (out / "bare.smi").write_text("\n".join(sample), encoding="utf-8")
     names = json.dumps([scaling.name for scaling in default_spec().descriptors])
-    first, again, alone = [], [], []
+    bare, first, again = [], [], []
     for _ in range(_TIMES):
-        alone.append(len(sample) / sum(_measured("benchmarks.bare", str(out / "bare.smi"), names)))
+        bare.append(_measured("benchmarks.bare", str(out / "bare.smi"), names))
         new, old = worker_runs(table)
-        first.append(len(structures) / (new[0] + new[2]))
+        first.append(new)
         again.append(sum(new[:3]) / sum(old[:3]))
-    count, peer = cores(), median(alone)
-    rate = median(first)
-    share = rate / (peer * count)
-    times = median(again)
-    what = f"read, standardize, featurize {len(structures):,} compounds on {count} cores"
+    alone = [cores() * len(sample) / sum(run[:2]) for run in bare]
+    ours = [len(structures) / (run[0] + run[2]) for run in first]
+    spent = [run[3] / len(structures) * 1e3 for run in first]
+    spent_bare = [run[2] / len(sample) * 1e3 for run in bare]
     return [
-        Row(
-            what,
-            rate,
-            "compounds/s",
-            f"bare RDKit, one process, × {count}",
-            peer * count,
-            share,
-            f"≥ {_SHARE:g} ×",
-            share >= _SHARE,
-            first,
-        ),
+        _shares(f"read, standardize, featurize {len(structures):,} compounds", ours, alone),
+        _spent("processor's time of a compound in that", spent, spent_bare),
         Row(
             "the same data once more",
-            times,
+            median(again),
             "× faster",
             must=f"≥ {_AGAIN:g} ×",
-            met=times >= _AGAIN,
+            met=median(again) >= _AGAIN,
             runs=again,
         ),
     ]
+
+
+def _shares(what: str, ours: list[float], alone: list[float]) -> Row:
+    value, peer = median(ours), median(alone)
+    bare, share = f"bare RDKit in one process, × {cores()} cores", value / peer
+    met = share >= _SHARE
+    return Row(what, value, "compounds/s", bare, peer, share, f"≥ {_SHARE:g} ×", met, ours)
+
+
+def _spent(what: str, ours: list[float], alone: list[float]) -> Row:
+    """Compares processor time, which other work on the machine hardly changes."""
+    value, peer = median(ours), median(alone)
+    share = peer / value
+    met = share >= _SHARE
+    return Row(what, value, "ms", "bare RDKit", peer, share, f"≥ {_SHARE:g} ×", met, ours)
 
 
 def peer_rows(table: Path, out: Path, environment: Path) -> list[Row]:
