@@ -38,7 +38,7 @@ def build_release(order: ReleaseOrder, folder: Path, report: Report) -> Result:
     released = check_weights(content, order.manifest, order.plan)
     problem = load_problem(order)
     own = private_heads(problem, order.plan, order.private_weights)
-    personal = finetune({**released, **own}, problem, order.plan, order.settings, report)
+    personal = finetune({**released, **own}, problem, order.plan, order.settings, folder, report)
     report("scoring and exporting", 0, 1)
     scores = held_out_scores(personal, problem, order.plan)
     staged = folder / "release"
