@@ -135,7 +135,7 @@ def blend(answers: Sequence[Floats], shares: Floats) -> Answer:
 
 
 def _sum_of(parts: Sequence[Floats], shares: Floats) -> Floats:
-    total = parts[0] * shares[0]
+    total: Floats = parts[0] * shares[0]
     for part, share in zip(parts[1:], shares[1:], strict=True):
         total = total + part * share
     return total
