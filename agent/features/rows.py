@@ -1,8 +1,10 @@
 """Feature rows: hashed counts as CSR (most are zero) beside a dense block of descriptors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -83,3 +85,72 @@ class Features:
         counts = np.zeros((len(self), hash_size), dtype=np.float32)
         counts[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.values
         return counts
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Maps what `write_features` wrote into memory: only what is read is ever loaded.
+
+        Raises:
+            OSError: A file is missing.
+            ValueError: A file is damaged, or they do not fit together.
+        """
+        indptr, indices, values, dense = (
+            _mapped(folder / f"{name}.npy", kind) for name, kind in _KINDS.items()
+        )
+        features = cls(indptr, indices, values, dense)
+        rows, counts = len(features), len(features.indices)
+        whole = len(features.values) == counts and features.dense.shape[:1] == (rows,)
+        if not whole or rows < 0 or features.indptr[0] != 0 or features.indptr[-1] != counts:
+            raise ValueError("the arrays of these features do not fit together")
+        return features
+
+
+_KINDS = {"indptr": "<i8", "indices": "<i4", "values": "<f4", "dense": "<f4"}
+
+
+def _mapped(path: Path, kind: str) -> Any:  # noqa: ANN401  (a different kind of array each)
+    # As a plain array: a memmap hands its class on to every small array taken from it.
+    array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    if array.dtype.str != kind or array.ndim != (2 if path.stem == "dense" else 1):
+        raise ValueError(f"{path.name} holds another kind of array")
+    return array
+
+
+def write_features(folder: Path, parts: Iterable[Features]) -> None:
+    """Writes features as arrays that can be memory-mapped, one part in memory at a time.
+
+    Args:
+        folder: Must exist; gets a file for each array.
+        parts: Of one spec, in order, at least one.
+
+    Raises:
+        OSError: The disk is full.
+        ValueError: As `Features.concat`.
+    """
+    rows, counts, width = 0, 0, -1
+    paths = [folder / f"{name}.npy" for name in _KINDS]
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("wb")) for path in paths]
+        for part in parts:
+            if width < 0:
+                width = part.dense.shape[1]
+                _write_headers(files, 0, 0, width)
+                files[0].write(np.zeros(1, np.int64).tobytes())
+            if part.dense.shape[1] != width:
+                raise ValueError("the parts differ in their number of descriptors")
+            arrays = (part.indptr[1:] + counts, part.indices, part.values, part.dense)
+            for file, array in zip(files, arrays, strict=True):
+                file.write(np.ascontiguousarray(array).data)
+            rows, counts = rows + len(part), counts + len(part.indices)
+        if width < 0:
+            raise ValueError("there is no part to write")
+        _write_headers(files, rows, counts, width)
+
+
+def _write_headers(files: Sequence[BinaryIO], rows: int, counts: int, width: int) -> None:
+    # numpy pads a header so that its first axis may grow without moving the data behind it.
+    shapes = ((rows + 1,), (counts,), (counts,), (rows, width))
+    for file, kind, shape in zip(files, _KINDS.values(), shapes, strict=True):
+        file.seek(0)
+        said = {"descr": kind, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, said)

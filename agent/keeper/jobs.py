@@ -20,7 +20,7 @@ from agent import log
 from agent.clock import from_text, to_text
 from agent.errors import EXIT_TRY_LATER
 from agent.files import write_atomic
-from agent.keeper.orders import Order, Progress, Result, parse_order
+from agent.keeper.orders import CHECKPOINT, Order, Progress, Result, parse_order
 from agent.keeper.passing import TRY_LATER
 from agent.ledger.book import Detail, Item, Ledger
 
@@ -236,8 +236,14 @@ class Workers:
 
     def _write_order(self, item: Item) -> None:
         folder = self.path(item.id)
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed worker left half done
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():  # what a killed worker left half done
+            if left.name == CHECKPOINT:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
         write_atomic(folder / "order.json", str(item.detail["order"]).encode())
 
     def _read_result(self, job_id: str) -> Result | None:

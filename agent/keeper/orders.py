@@ -7,6 +7,8 @@ from pydantic import Field, TypeAdapter
 
 from agent.wire.documents import Catalogue, Document, Endpoint, Plan, ReleaseManifest, RoundManifest
 
+CHECKPOINT = "checkpoint"  # in a job's folder: where its training stood when its worker died
+
 
 class TaskScore(Document):
     """One error on held-out compounds; None where it is not defined."""

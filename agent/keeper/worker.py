@@ -97,7 +97,7 @@ def _do(order: Order, folder: Path, report: Report) -> Result:
         case BaselineOrder():
             from agent.keeper.work.train import baseline
 
-            return baseline(order, report)
+            return baseline(order, folder, report)
         case RoundOrder():
             from agent.keeper.work.train import train_round
 

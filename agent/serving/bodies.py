@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Self
 
 from fastapi import Request
@@ -171,5 +171,12 @@ def _result(one: Asked, answer: Answer) -> dict[str, object]:
     if isinstance(answer, InvalidStructure):
         result["error"] = {"step": answer.step, "cause": answer.cause}
     else:
-        result["predictions"] = {task: asdict(estimate) for task, estimate in answer.items()}
+        result["predictions"] = {
+            task: {
+                "value": estimate.value,
+                "model_value": estimate.model_value,
+                "unit": estimate.unit,
+            }
+            for task, estimate in answer.items()
+        }
     return result

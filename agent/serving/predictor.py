@@ -27,6 +27,7 @@ MAX_BATCH = 1024  # molecules featurized at once; bounds the memory of one call
 _BLOCK = 16  # rows of a run: as fast a row as larger blocks, and 0.1 ms for a single one
 _INPUTS = ("counts", "descriptors")
 _OUTPUT = "predictions"
+_SPREAD = "spread"  # a graph of an earlier version has none
 _ORT_ERRORS_ONLY = 3
 
 Floats = npt.NDArray[np.float32]
@@ -40,11 +41,14 @@ class Estimate:
         value: In `unit`; the probability of the positive class for a classification.
         model_value: On the model's scale.
         unit: The endpoint's canonical unit; empty for a class.
+        spread: Standard deviation between the ensemble's members on the model's scale; None where
+            the graph does not say.
     """
 
     value: float
     model_value: float
     unit: str
+    spread: float | None = None
 
 
 Answer = dict[str, Estimate] | InvalidStructure
@@ -64,6 +68,7 @@ class Predictor:
         self._session = session
         self._featurizer = Featurizer(card.features)
         _check_graph(session, card)
+        self._outputs = [output.name for output in session.get_outputs()]
 
     @classmethod
     def load(cls, folder: Path, threads: int) -> "Predictor":
@@ -99,18 +104,23 @@ class Predictor:
     def _predict_batch(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
         made = [light_mol(text, fmt) for text, fmt in structures]
         good = [mol for mol in made if not isinstance(mol, InvalidStructure)]
-        rows = iter(self._run(self._featurizer.featurize(good)).tolist() if good else ())
+        rows = self._run(self._featurizer.featurize(good)) if good else iter(())
         return [
-            mol if isinstance(mol, InvalidStructure) else _answer(next(rows), self.card.tasks)
+            mol if isinstance(mol, InvalidStructure) else _answer(*next(rows), self.card.tasks)
             for mol in made
         ]
 
-    def _run(self, features: Features) -> Floats:
+    def _run(self, features: Features) -> Iterator[tuple[list[float], list[float | None]]]:
         blocks = [
-            self._session.run([_OUTPUT], dict(zip(_INPUTS, block, strict=True)))[0]
+            self._session.run(self._outputs, dict(zip(_INPUTS, block, strict=True)))
             for block in _blocks(features, self.card.features.hash_size)
         ]
-        return np.concatenate(blocks)[: len(features)]
+        joined = {
+            name: np.concatenate([block[place] for block in blocks])[: len(features)].tolist()
+            for place, name in enumerate(self._outputs)
+        }
+        unknown: list[list[float | None]] = [[None] * len(self.card.tasks)] * len(features)
+        return zip(joined[_OUTPUT], joined.get(_SPREAD, unknown), strict=True)
 
 
 def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats]]:
@@ -121,13 +131,13 @@ def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats
         yield block.dense_counts(hash_size), block.dense
 
 
-def _answer(row: list[float], tasks: Sequence[TaskCard]) -> Answer:
+def _answer(row: list[float], spreads: list[float | None], tasks: Sequence[TaskCard]) -> Answer:
     answer: dict[str, Estimate] = {}
-    for task, model_value in zip(tasks, row, strict=True):
+    for task, model_value, spread in zip(tasks, row, spreads, strict=True):
         value = to_native(model_value, task.transform)
         if not (math.isfinite(value) and math.isfinite(model_value)):
             return InvalidStructure("predict", f"{task.task} came out as no finite number.")
-        answer[task.task] = Estimate(rounded(value), rounded(model_value), task.unit)
+        answer[task.task] = Estimate(rounded(value), rounded(model_value), task.unit, spread)
     return answer
 
 
@@ -153,7 +163,8 @@ def _check_graph(session: ort.InferenceSession, card: ModelCard) -> None:
     said: dict[str, str] = session.get_modelmeta().custom_metadata_map
     fits = {
         "inputs": inputs == dict(zip(_INPUTS, widths, strict=True)),
-        "output": outputs == {_OUTPUT: len(card.tasks)},
+        "outputs": outputs.pop(_SPREAD, len(card.tasks)) == len(card.tasks)
+        and outputs == {_OUTPUT: len(card.tasks)},
         "tasks": _columns(said) == [(task.task, task.kind) for task in card.tasks],
         "features": said.get("onggi.features") == card.features.to_bytes().decode(),
     }

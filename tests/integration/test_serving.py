@@ -17,6 +17,7 @@ import pytest
 
 from agent.errors import EXIT_STOP, EXIT_TRY_LATER
 from agent.features.spec import default_spec
+from agent.learning.ensemble import Ensemble
 from agent.learning.export import export_onnx
 from agent.learning.tasks import TaskSpec
 from agent.releases import folder
@@ -91,7 +92,12 @@ def _build(root: Path, release_id: str, version: int, level: float) -> None:
     weights[f"head.{TASK}.bias"] = np.full(1, level, np.float32)
     staged = root / f"staged-{release_id}"
     staged.mkdir()
-    export_onnx(weights, network, spec, [TaskSpec(TASK, "regression")], staged / folder.MODEL)
+    export_onnx(
+        Ensemble.of_one(weights, network, 1),
+        spec,
+        [TaskSpec(TASK, "regression")],
+        staged / folder.MODEL,
+    )
     write_card(staged, card)
     (staged / folder.WEIGHTS).write_bytes(b"-")
     (staged / folder.MANIFEST).write_bytes(b"-")

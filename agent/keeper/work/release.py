@@ -14,6 +14,7 @@ from agent.files import write_atomic
 from agent.keeper.orders import ReleaseOrder, Report, Result, TaskScore
 from agent.keeper.work.problem import Problem, load_problem, task_spec
 from agent.keeper.work.train import finetune, held_out_scores, private_heads
+from agent.learning.ensemble import Ensemble
 from agent.learning.export import export_onnx
 from agent.learning.score import Score, predict, score_tasks
 from agent.releases import folder as release_folder
@@ -38,7 +39,7 @@ def build_release(order: ReleaseOrder, folder: Path, report: Report) -> Result:
     released = check_weights(content, order.manifest, order.plan)
     problem = load_problem(order)
     own = private_heads(problem, order.plan, order.private_weights)
-    personal = finetune({**released, **own}, problem, order.plan, order.settings, report)
+    personal = finetune({**released, **own}, problem, order.plan, order.settings, folder, report)
     report("scoring and exporting", 0, 1)
     scores = held_out_scores(personal, problem, order.plan)
     staged = folder / "release"
@@ -63,13 +64,9 @@ def _export(
     index = EndpointIndex(order.catalogue, order.private)
     names = [*order.manifest.heads, *(t for t in problem.endpoints if t.startswith(PRIVATE))]
     plan, endpoints = order.plan, {name: index.endpoint(name) for name in names}
-    export_onnx(
-        personal,
-        plan.network,
-        plan.features,
-        [task_spec(name, endpoint) for name, endpoint in endpoints.items()],
-        staged / release_folder.MODEL,
-    )
+    tasks = [task_spec(name, endpoint) for name, endpoint in endpoints.items()]
+    ensemble = Ensemble.of_one(personal, plan.network, len(tasks))
+    export_onnx(ensemble, plan.features, tasks, staged / release_folder.MODEL)
     local = {score.task: score for score in order.local_scores}
     counts = problem.train_counts()
     card = ModelCard(

@@ -1,5 +1,6 @@
 """Freezing the training data: labels and features in one folder that never changes."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from agent.assays.snapshot import Snapshot, build_snapshot
 from agent.assays.summary import SnapshotSummary, summarize
 from agent.errors import Refused
 from agent.features.cache import FeatureCache
-from agent.features.rows import Features
+from agent.features.rows import Features, write_features
 from agent.keeper.orders import Report, Result, SnapshotOrder, TaskStanding
 
-_FEATURES = "features.npz"
+_FEATURES = "features"
+_OLD_FEATURES = "features.npz"  # as snapshots before it could be memory-mapped
 _CHUNK = 10_000
 
 
@@ -37,10 +39,10 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
     )
     # After the summary, which needs room, too; on every core: nothing else runs meanwhile.
     cache = FeatureCache(Path(order.cache), order.plan.features, processes=0)
-    features = _featurize(cache, snapshot, report)
     snapshot.save(folder / "snapshot")
     summary.save(folder / "snapshot")
-    _save_features(folder / "snapshot" / _FEATURES, features)
+    (folder / "snapshot" / _FEATURES).mkdir(exist_ok=True)
+    write_features(folder / "snapshot" / _FEATURES, _featurize(cache, snapshot, report))
     labels = {
         task: int(np.sum(snapshot.cols == column)) for column, task in enumerate(snapshot.tasks)
     }
@@ -67,36 +69,25 @@ def _standings(summary: SnapshotSummary) -> tuple[TaskStanding, ...]:
     )
 
 
-def _featurize(cache: FeatureCache, snapshot: Snapshot, report: Report) -> Features:
+def _featurize(cache: FeatureCache, snapshot: Snapshot, report: Report) -> Iterator[Features]:
     # In chunks, told one by one: a worker that says nothing for long passes for one that hangs.
     count = len(snapshot.compounds)
-    chunks = []
     for start in range(0, count, _CHUNK):
         report("featurizing compounds", start, count)
         chunk = slice(start, start + _CHUNK)
-        chunks.append(cache.get_or_compute(snapshot.compounds[chunk], snapshot.smiles[chunk]))
-    return Features.concat(chunks)
-
-
-def _save_features(path: Path, features: Features) -> None:
-    with path.open("wb") as handle:
-        np.savez(
-            handle,
-            indptr=features.indptr,
-            indices=features.indices,
-            values=features.values,
-            dense=features.dense,
-        )
+        yield cache.get_or_compute(snapshot.compounds[chunk], snapshot.smiles[chunk])
 
 
 def load_features(folder: Path) -> Features:
-    """Reads the features of a frozen snapshot, in the order of its compounds.
+    """Returns the features of a frozen snapshot, in the order of its compounds, memory-mapped.
 
     Raises:
         Refused: `damaged_snapshot`.
     """
     try:
-        with np.load(folder / _FEATURES, allow_pickle=False) as arrays:
+        if not (folder / _OLD_FEATURES).exists():
+            return Features.load(folder / _FEATURES)
+        with np.load(folder / _OLD_FEATURES, allow_pickle=False) as arrays:
             return Features(**{name: arrays[name] for name in arrays.files})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refused(

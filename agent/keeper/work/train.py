@@ -13,16 +13,17 @@ from agent.errors import Refused
 from agent.features.reference import reference_sha256
 from agent.features.spec import spec_sha256
 from agent.files import write_atomic
-from agent.keeper.orders import BaselineOrder, Report, Result, RoundOrder, Settings
+from agent.keeper.orders import CHECKPOINT, BaselineOrder, Report, Result, RoundOrder, Settings
 from agent.keeper.work.problem import Problem, load_problem
 from agent.learning import train
+from agent.learning.checkpoint import Checkpoint
 from agent.learning.score import Score, predict, score_tasks
 from agent.wire.documents import Plan, Recipe
 from agent.wire.network import expected_shapes, initial_weights
 from agent.wire.update import Weights, decode, encode, group_of, pack
 
 
-def baseline(order: BaselineOrder, report: Report) -> Result:
+def baseline(order: BaselineOrder, folder: Path, report: Report) -> Result:
     """Trains on this silo's data alone for as many epochs as a federated model sees, and scores it.
 
     Raises:
@@ -33,7 +34,7 @@ def baseline(order: BaselineOrder, report: Report) -> Result:
     start = initial_weights(plan.network, plan.features, heads)
     epochs = plan.recipe.rounds * plan.recipe.local_epochs + plan.recipe.finetune_epochs
     settings = fit_settings(plan, order.settings, epochs, seed=0)
-    weights = _fit(start, problem, plan, settings, report, "training the local-only model")
+    weights = _fit(start, problem, plan, settings, folder, report, "training the local-only model")
     return Result(scores=problem.score_table(held_out_scores(weights, problem, plan)))
 
 
@@ -53,7 +54,7 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     rounds = plan.recipe.rounds
     settings = fit_settings(plan, order.settings, plan.recipe.local_epochs, seed=number)
     settings = replace(settings, window=((number - 1) / rounds, min(number / rounds, 1.0)))
-    trained = _fit(start, problem, plan, settings, report, f"training for round {number}")
+    trained = _fit(start, problem, plan, settings, folder, report, f"training for round {number}")
     delta = {name: trained[name] - base[name] for name in shapes}
     weight = _weights(problem, plan.recipe)
     write_atomic(folder / "update.safetensors", pack(delta, weight, plan.recipe.weight_cap))
@@ -81,7 +82,12 @@ def fit_settings(plan: Plan, site: Settings, epochs: int, seed: int) -> train.Se
 
 
 def finetune(
-    weights: Weights, problem: Problem, plan: Plan, site: Settings, report: Report
+    weights: Weights,
+    problem: Problem,
+    plan: Plan,
+    site: Settings,
+    folder: Path,
+    report: Report,
 ) -> Weights:
     """Returns the personal model: between a release and its copy fitted to this silo's labels.
 
@@ -93,7 +99,7 @@ def finetune(
         return weights
     settings = fit_settings(plan, site, recipe.finetune_epochs, seed=0)
     settings = replace(settings, learning_rate=recipe.finetune_rate * recipe.learning_rate)
-    fitted = _fit(weights, problem, plan, settings, report, "fitting the personal model")
+    fitted = _fit(weights, problem, plan, settings, folder, report, "fitting the personal model")
     share = np.float32(recipe.personal_share)
     return {name: weights[name] + share * (fitted[name] - weights[name]) for name in fitted}
 
@@ -121,11 +127,12 @@ def held_out_scores(weights: Weights, problem: Problem, plan: Plan) -> Mapping[s
     return score_tasks(predictions, problem.held_out, problem.tasks)
 
 
-def _fit(
+def _fit(  # noqa: PLR0913  (as `train.fit`)
     weights: Weights,
     problem: Problem,
     plan: Plan,
     settings: train.Settings,
+    folder: Path,
     report: Report,
     stage: str,
 ) -> Weights:
@@ -137,6 +144,7 @@ def _fit(
         problem.tasks,
         settings,
         lambda done, total, _loss: report(stage, done, total),
+        checkpoint=Checkpoint(folder / CHECKPOINT),
     )
 
 

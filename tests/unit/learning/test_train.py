@@ -5,16 +5,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import load as decode_tensors
 
 from agent.errors import Refused
+from agent.learning.moments import Moments
 from agent.learning.score import predict, score_tasks
-from agent.learning.train import Settings, fit, learning_rate
+from agent.learning.tasks import Labels
+from agent.learning.train import Fitted, Settings, fit, fit_on, learning_rate
+from agent.wire.update import encode
+from tests.unit.learning.conftest import N
 
 if TYPE_CHECKING:
     from agent.wire.network import Weights
     from tests.unit.learning.conftest import Problem
 
-_SETTINGS = Settings(epochs=30, batch_size=32, learning_rate=5e-3, device="cpu")
+_SETTINGS = Settings(epochs=30, batch_size=32, learning_rate=5e-3, device="cpu", threads=1)
 
 
 def _fit(problem: Problem, settings: Settings = _SETTINGS) -> Weights:
@@ -27,6 +33,29 @@ def _fit(problem: Problem, settings: Settings = _SETTINGS) -> Weights:
         settings,
         lambda *_: None,
     )
+
+
+def _fit_on(
+    problem: Problem,
+    settings: Settings = _SETTINGS,
+    moments: Moments | None = None,
+    validation: Labels | None = None,
+) -> Fitted:
+    return fit_on(
+        problem.start(),
+        problem.network,
+        problem.features,
+        problem.labels,
+        problem.tasks,
+        settings,
+        lambda *_: None,
+        moments=moments,
+        validation=validation,
+    )
+
+
+def _equal(first: Weights, second: Weights) -> bool:
+    return all(np.array_equal(first[name], second[name]) for name in first | second)
 
 
 def _changed(problem: Problem, trained: Weights) -> set[str]:
@@ -140,6 +169,105 @@ def test_weights_that_are_not_finite_are_refused_even_where_no_label_reaches(
             replace(_SETTINGS, epochs=1),
             lambda *_: None,
         )
+
+
+def test_two_trainings_with_the_optimizer_kept_are_one(problem: Problem) -> None:
+    # One step an epoch, of all rows: the order of the rows changes no more than rounding.
+    plain = problem.network.model_copy(update={"dropout": 0.0})
+    steady = replace(problem, network=plain)
+    settings = replace(_SETTINGS, epochs=4, batch_size=N, warm_up=0.0)
+    whole = _fit_on(steady, settings)
+    first = _fit_on(steady, replace(settings, epochs=2, window=(0.0, 0.5)))
+    halves = {
+        kept: fit_on(
+            first.weights,
+            plain,
+            problem.features,
+            problem.labels,
+            problem.tasks,
+            replace(settings, epochs=2, window=(0.5, 1.0)),
+            lambda *_: None,
+            moments=first.moments if kept else None,
+        )
+        for kept in (True, False)
+    }
+    name = "trunk.1.linear.weight"
+    assert halves[True].weights[name] == pytest.approx(whole.weights[name], abs=1e-5)
+    assert halves[False].weights[name] != pytest.approx(whole.weights[name], abs=1e-3)
+    assert set(halves[True].moments.steps.values()) == {4}
+
+
+def test_moments_survive_as_tensors_and_foreign_ones_are_left_out(problem: Problem) -> None:
+    fitted = _fit_on(problem, replace(_SETTINGS, epochs=1))
+    tensors = decode_tensors(encode(fitted.moments.to_tensors()))
+    again = Moments.from_tensors(tensors, fitted.weights)
+    assert _equal(again.first, fitted.moments.first)
+    assert _equal(again.second, fitted.moments.second)
+    assert again.steps == fitted.moments.steps
+    fewer = {name: tensor for name, tensor in fitted.weights.items() if name != "head.class.bias"}
+    assert "head.class.bias" not in Moments.from_tensors(tensors, fewer).first
+    wider = {**fitted.weights, "trunk.dense.bias": np.zeros(99, np.float32)}
+    with pytest.raises(Refused, match="wrong_tensors"):
+        Moments.from_tensors(tensors, wider)
+
+
+def test_moments_of_another_shape_start_anew(problem: Problem) -> None:
+    moments = _fit_on(problem, replace(_SETTINGS, epochs=1)).moments
+    moments.first["trunk.dense.bias"] = np.zeros(99, np.float32)
+    again = _fit_on(problem, replace(_SETTINGS, epochs=1), moments=moments)
+    assert again.moments.steps["trunk.dense.weight"] == 20
+    assert again.moments.steps["trunk.dense.bias"] == 10
+
+
+def test_a_proximal_term_holds_the_trunk_near_its_start(problem: Problem) -> None:
+    start, settings = problem.start(), replace(_SETTINGS, epochs=5)
+    free, held = (_fit(problem, replace(settings, proximal=mu)) for mu in (0.0, 5.0))
+
+    def way(weights: Weights, name: str) -> float:
+        return float(abs(weights[name] - start[name]).mean())
+
+    for name in ("trunk.dense.weight", "trunk.1.linear.weight"):
+        assert way(held, name) < 0.6 * way(free, name)
+    assert way(held, "head.wide.weight") > 0.5 * way(free, "head.wide.weight")
+
+
+def test_the_best_epoch_on_the_validation_labels_wins_and_training_stops(problem: Problem) -> None:
+    held_out = problem.labels.rows % 4 == 0
+    few = replace(problem, labels=problem.labels.select(~held_out & (problem.labels.rows < 60)))
+    judge = problem.labels.select(held_out)
+    settings = replace(_SETTINGS, epochs=60, warm_up=0.0, patience=3)
+    stopped = _fit_on(few, settings, validation=judge)
+    assert 3 < stopped.epochs < 60
+    # Three epochs before the last one: the same training, told to do just so many.
+    by_hand = {}
+    for epochs in (stopped.epochs - 3, stopped.epochs):
+        window = (0.0, epochs / 60)
+        by_hand[epochs] = _fit(few, replace(settings, epochs=epochs, window=window, patience=0))
+    assert _equal(stopped.weights, by_hand[stopped.epochs - 3])
+    assert not _equal(stopped.weights, by_hand[stopped.epochs])
+
+
+def test_validation_labels_are_checked(problem: Problem) -> None:
+    wrong = replace(problem.labels, cols=problem.labels.cols + 1)
+    with pytest.raises(Refused, match="label_out_of_range"):
+        _fit_on(problem, validation=wrong)
+
+
+def test_how_torch_computes_is_put_back(problem: Problem) -> None:
+    _fit(problem, replace(_SETTINGS, epochs=1, deterministic=True))
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert np.float32(1e-45) > 0  # denormal numbers are numbers again
+
+
+def test_the_order_of_the_labels_does_not_matter(problem: Problem) -> None:
+    order = np.random.default_rng(0).permutation(len(problem.labels))
+    labels = problem.labels
+    mixed = Labels(
+        labels.rows[order], labels.cols[order], labels.values[order], labels.qualifiers[order]
+    )
+    settings = replace(_SETTINGS, epochs=1)
+    first, second = _fit(problem, settings), _fit(replace(problem, labels=mixed), settings)
+    assert second["trunk.dense.weight"] == pytest.approx(first["trunk.dense.weight"], abs=1e-6)
 
 
 def test_the_rate_rises_to_the_peak_and_falls_to_almost_nothing() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.learning.ensemble import Ensemble
 from agent.learning.export import export_onnx
 from agent.learning.tasks import TaskSpec
 from agent.releases import folder
@@ -75,7 +76,9 @@ def build(releases: Path, release_id: str, version: int, level: float | None = N
     staged = releases.parent / f"staged-{release_id}"
     staged.mkdir()
     specs = [TaskSpec(task.task, task.kind, unit=task.unit) for task in tasks]
-    export_onnx(weights, network, FEATURES, specs, staged / folder.MODEL)
+    export_onnx(
+        Ensemble.of_one(weights, network, len(specs)), FEATURES, specs, staged / folder.MODEL
+    )
     write_card(staged, card)
     (staged / folder.WEIGHTS).write_bytes(b"-")
     (staged / folder.MANIFEST).write_bytes(b"-")

@@ -1,5 +1,7 @@
+import shutil
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from agent.assays.snapshot import Snapshot
@@ -59,9 +61,25 @@ def test_nothing_to_freeze(bench: "Bench") -> None:
 
 def test_a_damaged_snapshot_is_named(bench: "Bench") -> None:
     folder = bench.frozen()
-    (folder / "features.npz").write_bytes(b"half")
+    (folder / "features" / "values.npy").write_bytes(b"half")
     with pytest.raises(Refused, match="damaged_snapshot"):
         load_features(folder)
-    (folder / "features.npz").unlink()
+    (folder / "features" / "values.npy").unlink()
     with pytest.raises(Refused, match="damaged_snapshot"):
         load_features(folder)
+
+
+def test_features_are_mapped_and_not_read(bench: "Bench") -> None:
+    features = load_features(bench.frozen())
+    assert not features.values.flags.owndata
+    assert not features.values.flags.writeable
+
+
+def test_a_snapshot_of_the_older_layout_is_read(bench: "Bench") -> None:
+    folder = bench.frozen()
+    features = load_features(folder)
+    arrays = {name: getattr(features, name) for name in ("indptr", "indices", "values", "dense")}
+    np.savez(folder / "features.npz", **arrays)
+    shutil.rmtree(folder / "features")
+    older = load_features(folder)
+    assert all(np.array_equal(getattr(older, name), array) for name, array in arrays.items())

@@ -59,7 +59,7 @@ def test_a_task_below_its_quorum_waits(shared: "tuple[Bench, Path]") -> None:
 
 def test_the_local_model_is_scored_on_every_head(shared: "tuple[Bench, Path]") -> None:
     bench, snapshot = shared
-    result = baseline(bench.baseline_order(snapshot), bench.report)
+    result = baseline(bench.baseline_order(snapshot), bench.folder("alone"), bench.report)
     assert {score.task for score in result.scores} == {"private:own", "solubility"}
     assert all(score.n_train >= 5 for score in result.scores)
 
