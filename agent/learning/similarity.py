@@ -1,0 +1,211 @@
+"""How much a structure resembles the nearest compound that a task was trained on.
+
+Tanimoto's coefficient on counts, the sum of the smaller over the sum of the larger ones (Grant et
+al. 2006, J. Chem. Inf. Model. 46, 1912). A count of 3 is taken as the three bits ">= 1", ">= 2" and
+">= 3": the sum of the smaller counts is then the number of bits in common, and that is a matrix
+product over the bits that many compounds have, and a walk through short lists for the rest.
+
+Numpy only: predict answers with it and has no torch.
+"""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.errors import Refused
+from agent.files import write_atomic
+from agent.learning.tasks import Labels, Rows
+
+_MOST_COUNTED = 15  # a group that a molecule has more often says nothing more
+_LEVELS = _MOST_COUNTED + 1
+_POPULAR = 0.03  # the share of compounds above which a product is faster than a list
+_CELLS = 2_000_000  # of compounds x structures at once: 16 MB
+_ARRAYS = ("tasks", "indptr", "indices", "counts", "task_indptr", "task_rows")
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """The counts of the compounds that a model was trained on, and which task saw which.
+
+    Attributes:
+        tasks: Their names, t of them.
+        indptr: int64 (n + 1,); row i's counts are at `indptr[i]:indptr[i + 1]`.
+        indices: int32 (nnz,); columns of the hashed fingerprint.
+        counts: uint8 (nnz,), 1 .. 15.
+        task_indptr: int64 (t + 1,); task j's compounds are at `task_indptr[j]:task_indptr[j + 1]`.
+        task_rows: int32 (labels,).
+    """
+
+    tasks: tuple[str, ...]
+    indptr: Ints
+    indices: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.uint8]
+    task_indptr: Ints
+    task_rows: npt.NDArray[np.int32]
+
+    @classmethod
+    def build(cls, features: Rows, labels: Labels, tasks: Sequence[str]) -> Self:
+        """Keeps the compounds that have a label.
+
+        Args:
+            features: All rows.
+            labels: What the model was trained on.
+            tasks: Names, in the order of the labels' columns.
+        """
+        rows = np.unique(labels.rows)
+        kept = features.take(rows)
+        order = np.lexsort((labels.rows, labels.cols))
+        sizes = np.bincount(labels.cols, minlength=len(tasks))
+        return cls(
+            tuple(tasks),
+            kept.indptr,
+            kept.indices,
+            _counts(kept.values),
+            np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]),
+            np.searchsorted(rows, labels.rows[order]).astype(np.int32),
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes the index, all of it or nothing.
+
+        Raises:
+            OSError: The disk is full or not writable.
+        """
+        handle = BytesIO()
+        arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        np.savez_compressed(handle, allow_pickle=False, **arrays)
+        write_atomic(path, handle.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            Refused: `damaged_index`.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in _ARRAYS}
+            tasks = tuple(str(task) for task in arrays.pop("tasks"))
+            return cls(tasks, **arrays)._checked()
+        except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+            raise Refused(
+                "damaged_index", f"The index {path.name} cannot be read; build the release again."
+            ) from error
+
+    def _checked(self) -> Self:
+        offsets = (
+            (self.indptr, len(self.indices)),
+            (self.indptr, len(self.counts)),
+            (self.task_indptr, len(self.task_rows)),
+        )
+        fits = len(self.task_indptr) == len(self.tasks) + 1 and all(
+            starts[0] == 0 and starts[-1] == end and bool((np.diff(starts) >= 0).all())
+            for starts, end in offsets
+        )
+        inside = not len(self.task_rows) or (
+            0 <= int(self.task_rows.min()) <= int(self.task_rows.max()) < len(self.indptr) - 1
+        )
+        if not (fits and inside and bool((self.indices >= 0).all())):
+            raise ValueError("the arrays do not fit each other")
+        return self
+
+
+class Nearest:
+    """Finds the nearest trained compound of every task; safe to use from several threads."""
+
+    def __init__(self, index: Index) -> None:
+        """Turns the index inside out: for each bit, the compounds that have it."""
+        rows, bits = _bits(index.indptr, index.indices, index.counts)
+        self._index = index
+        self._size = len(index.indptr) - 1
+        space = int(bits.max()) + 1 if len(bits) else 1
+        having = np.bincount(bits, minlength=space)
+        self._column = np.full(space, -1, np.int64)  # of the popular bits
+        popular = np.flatnonzero(having > _POPULAR * self._size)
+        self._column[popular] = np.arange(len(popular))
+        common = self._column[bits] >= 0
+        self._dense = np.zeros((self._size, len(popular)), np.float32)
+        self._dense[rows[common], self._column[bits[common]]] = 1
+        order = np.argsort(bits[~common], kind="stable")
+        self._lists = rows[~common][order]
+        lengths = np.where(self._column < 0, having, 0)
+        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        self._sizes = np.bincount(rows, minlength=self._size).astype(np.float32)
+
+    def similarity(self, features: Rows) -> Floats:
+        """Returns the greatest Tanimoto coefficient to a compound of each task.
+
+        Args:
+            features: n structures.
+
+        Returns:
+            float32 (n, tasks), 0 .. 1; 0 where a task has no compound.
+        """
+        found = [np.zeros((0, len(self._index.tasks)), np.float32)]
+        step = max(_CELLS // max(self._size, 1), 1)
+        for start in range(0, len(features), step):
+            rows = np.arange(start, min(start + step, len(features)))
+            found.append(self._by_task(self._to_all(features.take(rows))))
+        return np.concatenate(found)
+
+    def _to_all(self, features: Rows) -> Floats:
+        """Returns float32 (compounds, structures)."""
+        rows, bits = _bits(features.indptr, features.indices, _counts(features.values))
+        sizes = np.bincount(rows, minlength=len(features)).astype(np.float32)
+        known = bits < len(self._column)
+        rows, bits = rows[known], bits[known]
+        columns = self._column[bits]
+        asked = np.zeros((self._dense.shape[1], len(features)), np.float32)
+        asked[columns[columns >= 0], rows[columns >= 0]] = 1
+        common = self._dense @ asked
+        common += self._in_lists(rows[columns < 0], bits[columns < 0], len(features))
+        union = self._sizes[:, None] + sizes[None, :] - common
+        return common / np.maximum(union, 1)
+
+    def _in_lists(self, rows: Ints, bits: Ints, asked: int) -> Floats:
+        starts = self._starts[bits]
+        lengths = self._starts[bits + 1] - starts
+        ends = np.cumsum(lengths)
+        total = int(ends[-1]) if len(ends) else 0
+        places = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+        cells = self._lists[places] * asked + np.repeat(rows, lengths)
+        met = np.bincount(cells, minlength=self._size * asked)
+        return met.reshape(self._size, asked).astype(np.float32)
+
+    def _by_task(self, similarity: Floats) -> Floats:
+        index, asked = self._index, similarity.shape[1]
+        best = np.zeros((len(index.tasks), asked), np.float32)
+        for task, (start, end) in enumerate(_pairs(index.task_indptr)):
+            if end > start:
+                best[task] = similarity[index.task_rows[start:end]].max(axis=0)
+        return best.T
+
+
+def _pairs(starts: Ints) -> Iterator[tuple[int, int]]:
+    return zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+
+
+def _counts(values: Floats) -> npt.NDArray[np.uint8]:
+    """Undoes the logarithm of the features: values are log1p of whole counts."""
+    return np.rint(np.expm1(values)).clip(1, _MOST_COUNTED).astype(np.uint8)
+
+
+def _bits(
+    indptr: Ints, indices: npt.NDArray[np.int32], counts: npt.NDArray[np.uint8]
+) -> tuple[Ints, Ints]:
+    """Returns the row and the bit's number of every ">= k" that the counts say."""
+    repeats = counts.astype(np.int64)
+    rows = np.repeat(np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)), repeats)
+    ends = np.cumsum(repeats)
+    levels = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - repeats, repeats)
+    return rows, np.repeat(indices.astype(np.int64), repeats) * _LEVELS + levels
