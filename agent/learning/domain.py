@@ -193,13 +193,13 @@ def _rising(means: Floats, sizes: npt.NDArray[np.int64]) -> Floats:
     return np.repeat([mean for mean, _, _ in blocks], [n for _, _, n in blocks])
 
 
-def _curve(column: _Column, low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]) -> tuple[Bin, ...]:
+def _curve(
+    column: _Column, low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]
+) -> tuple[Bin, ...]:
     if not len(column.errors):
         return ()
     order = np.argsort(column.similarity, kind="stable")
-    return tuple(
-        _bin(column, low, high, rows) for rows in np.array_split(order, _bins(len(order)))
-    )
+    return tuple(_bin(column, low, high, rows) for rows in np.array_split(order, _bins(len(order))))
 
 
 def _bin(

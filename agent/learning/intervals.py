@@ -13,6 +13,7 @@ for either side, follow the last window's bias, which the next one does not have
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -44,6 +45,19 @@ class Predicted(Protocol):
     def spread(self) -> npt.NDArray[np.float32]:
         """float32 (n, tasks), the standard deviation between members."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What a model says of n compounds; `Predicted` for those who have plain arrays.
+
+    Attributes:
+        mean: float32 (n, tasks), on the transformed scale.
+        spread: float32 (n, tasks); zeros where there are no members to differ.
+    """
+
+    mean: npt.NDArray[np.float32]
+    spread: npt.NDArray[np.float32]
 
 
 class TaskCalibration(Document):
@@ -162,7 +176,10 @@ def reliability(
     the two shows. Where labels have no importance, every third one judges.
 
     Args:
-        answer, labels, tasks, similarity: As for `calibrate`.
+        answer: As for `calibrate`.
+        labels: As for `calibrate`.
+        tasks: The columns.
+        similarity: As for `calibrate`.
 
     Returns:
         Only tasks with `FEWEST` exact labels that judge or more.

@@ -96,28 +96,13 @@ class Index:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in _ARRAYS}
             tasks = tuple(str(task) for task in arrays.pop("tasks"))
-            return cls(tasks, **arrays)._checked()
+            index = cls(tasks, **arrays)
+            _check(index)
         except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
             raise Refused(
                 "damaged_index", f"The index {path.name} cannot be read; build the release again."
             ) from error
-
-    def _checked(self) -> Self:
-        offsets = (
-            (self.indptr, len(self.indices)),
-            (self.indptr, len(self.counts)),
-            (self.task_indptr, len(self.task_rows)),
-        )
-        fits = len(self.task_indptr) == len(self.tasks) + 1 and all(
-            starts[0] == 0 and starts[-1] == end and bool((np.diff(starts) >= 0).all())
-            for starts, end in offsets
-        )
-        inside = not len(self.task_rows) or (
-            0 <= int(self.task_rows.min()) <= int(self.task_rows.max()) < len(self.indptr) - 1
-        )
-        if not (fits and inside and bool((self.indices >= 0).all())):
-            raise ValueError("the arrays do not fit each other")
-        return self
+        return index
 
 
 class Nearest:
@@ -170,7 +155,7 @@ class Nearest:
         common = self._dense @ asked
         common += self._in_lists(rows[columns < 0], bits[columns < 0], len(features))
         union = self._sizes[:, None] + sizes[None, :] - common
-        return common / np.maximum(union, 1)
+        return (common / np.maximum(union, 1)).astype(np.float32)
 
     def _in_lists(self, rows: Ints, bits: Ints, asked: int) -> Floats:
         starts = self._starts[bits]
@@ -209,3 +194,20 @@ def _bits(
     ends = np.cumsum(repeats)
     levels = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - repeats, repeats)
     return rows, np.repeat(indices.astype(np.int64), repeats) * _LEVELS + levels
+
+
+def _check(index: Index) -> None:
+    """Raises ValueError where the arrays do not fit each other."""
+    offsets = (
+        (index.indptr, len(index.indices)),
+        (index.indptr, len(index.counts)),
+        (index.task_indptr, len(index.task_rows)),
+    )
+    fits = len(index.task_indptr) == len(index.tasks) + 1 and all(
+        starts[0] == 0 and starts[-1] == end and bool((np.diff(starts) >= 0).all())
+        for starts, end in offsets
+    )
+    compounds, rows = len(index.indptr) - 1, index.task_rows
+    inside = not len(rows) or 0 <= int(rows.min()) <= int(rows.max()) < compounds
+    if not (fits and inside and bool((index.indices >= 0).all())):
+        raise ValueError("the arrays do not fit each other")

@@ -51,11 +51,18 @@ class PredictRequest(BaseModel):
 
 
 class Prediction(BaseModel):
-    """One endpoint's prediction; `value` is in `unit`, or a probability for a class."""
+    """One endpoint's prediction; `value` is in `unit`, or a probability for a class.
+
+    `interval` holds the measured value nine times in ten; `inside` says whether the model knows
+    compounds like this one, `similarity` how near the nearest is that was measured here.
+    """
 
     value: float
     model_value: float
     unit: str
+    interval: tuple[float, float] | None = None
+    inside: bool | None = None
+    similarity: float | None = None
 
 
 class Fault(BaseModel):

@@ -21,6 +21,7 @@ from agent.features.rows import Features
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard, TaskCard, read_card
 from agent.releases.folder import MODEL
+from agent.serving.certainty import NOTHING_KNOWN, Doubt, Judge
 from agent.serving.native import rounded, to_native
 
 MAX_BATCH = 1024  # molecules featurized at once; bounds the memory of one call
@@ -40,11 +41,15 @@ class Estimate:
         value: In `unit`; the probability of the positive class for a classification.
         model_value: On the model's scale.
         unit: The endpoint's canonical unit; empty for a class.
+        interval, inside, similarity: As of `certainty.Doubt`; None on old releases.
     """
 
     value: float
     model_value: float
     unit: str
+    interval: tuple[float, float] | None = None
+    inside: bool | None = None
+    similarity: float | None = None
 
 
 Answer = dict[str, Estimate] | InvalidStructure
@@ -53,7 +58,9 @@ Answer = dict[str, Estimate] | InvalidStructure
 class Predictor:
     """A release that can answer; safe to call from several threads."""
 
-    def __init__(self, card: ModelCard, session: ort.InferenceSession) -> None:
+    def __init__(
+        self, card: ModelCard, session: ort.InferenceSession, judge: Judge | None = None
+    ) -> None:
         """Binds a checked graph to its card.
 
         Raises:
@@ -62,6 +69,7 @@ class Predictor:
         """
         self.card = card
         self._session = session
+        self._judge = judge
         self._featurizer = Featurizer(card.features)
         _check_graph(session, card)
 
@@ -74,12 +82,13 @@ class Predictor:
             threads: How many threads one run of the graph may use.
 
         Raises:
-            Refused: `unloadable_model`, `wrong_graph`, `wrong_card`, or a code of `read_card`.
+            Refused: `unloadable_model`, `wrong_graph`, `wrong_card`, or a code of `read_card` or
+                `Judge.load`.
         """
         card = read_card(folder)
         if card.release_id != folder.name:
             raise Refused("wrong_card", "The card in the folder is that of another release.")
-        return cls(card, _session(folder / MODEL, threads))
+        return cls(card, _session(folder / MODEL, threads), Judge.load(folder, card))
 
     def predict(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
         """Predicts every endpoint of every structure.
@@ -99,18 +108,29 @@ class Predictor:
     def _predict_batch(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
         made = [light_mol(text, fmt) for text, fmt in structures]
         good = [mol for mol in made if not isinstance(mol, InvalidStructure)]
-        rows = iter(self._run(self._featurizer.featurize(good)).tolist() if good else ())
+        answers = iter(self._answers(self._featurizer.featurize(good)) if good else ())
+        return [mol if isinstance(mol, InvalidStructure) else next(answers) for mol in made]
+
+    def _answers(self, features: Features) -> list[Answer]:
+        mean, spread = self._run(features)
+        doubts = (
+            self._judge.doubts(features, mean, spread)
+            if self._judge
+            else [[NOTHING_KNOWN] * len(self.card.tasks)] * len(features)
+        )
         return [
-            mol if isinstance(mol, InvalidStructure) else _answer(next(rows), self.card.tasks)
-            for mol in made
+            _answer(row, known, self.card.tasks)
+            for row, known in zip(mean.tolist(), doubts, strict=True)
         ]
 
-    def _run(self, features: Features) -> Floats:
+    def _run(self, features: Features) -> tuple[Floats, Floats]:
+        """Returns the mean and the spread between members, float32 (n, tasks) each."""
         blocks = [
             self._session.run([_OUTPUT], dict(zip(_INPUTS, block, strict=True)))[0]
             for block in _blocks(features, self.card.features.hash_size)
         ]
-        return np.concatenate(blocks)[: len(features)]
+        mean = np.concatenate(blocks)[: len(features)]
+        return mean, np.zeros_like(mean)  # one member has nobody to differ from
 
 
 def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats]]:
@@ -121,13 +141,20 @@ def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats
         yield block.dense_counts(hash_size), block.dense
 
 
-def _answer(row: list[float], tasks: Sequence[TaskCard]) -> Answer:
+def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) -> Answer:
     answer: dict[str, Estimate] = {}
-    for task, model_value in zip(tasks, row, strict=True):
+    for task, model_value, doubt in zip(tasks, row, doubts, strict=True):
         value = to_native(model_value, task.transform)
         if not (math.isfinite(value) and math.isfinite(model_value)):
             return InvalidStructure("predict", f"{task.task} came out as no finite number.")
-        answer[task.task] = Estimate(rounded(value), rounded(model_value), task.unit)
+        answer[task.task] = Estimate(
+            rounded(value),
+            rounded(model_value),
+            task.unit,
+            doubt.interval,
+            doubt.inside,
+            doubt.similarity,
+        )
     return answer
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.assays.markup import Html, counted, join, tag
 from agent.assays.report import About, FileRow, StoreRow, build_report
 from agent.assays.report_page import page
+from agent.page.markup import Html, counted, join, tag
 from tests.unit.assays.test_report import INDEX, Silo, reading, silo
 
 __all__ = ["silo"]  # the fixture
