@@ -23,7 +23,9 @@ Transform = Literal["identity", "log10", "neg_log10_molar", "log10_plus_1"]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Measure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-LAYOUT: Literal[2] = 2  # of the cards that are written; 1 has none of the fields that have a default
+LAYOUT: Literal[2] = (
+    2  # of the cards that are written; 1 has none of the fields that have a default
+)
 
 
 class Way(Document):

@@ -28,7 +28,7 @@ def reason(task: TaskCard) -> str:
     if task.private:
         return "only this silo has this endpoint, so its head is fitted here."
     parts = [f"{way.share:.0%} {_NAMES[way.name]}" for way in used]
-    said = _NAMES[used[0].name] if choice(task) != "average" else " and ".join(parts)
+    said = _NAMES[used[0].name] if choice(task) != "average" else ", ".join(parts)
     return f"{said}{_errors(task)}."
 
 
