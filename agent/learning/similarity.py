@@ -93,7 +93,7 @@ class Index:
             Refused: `damaged_index`.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in _ARRAYS}
             tasks = tuple(str(task) for task in arrays.pop("tasks"))
             index = cls(tasks, **arrays)

@@ -44,8 +44,6 @@ def _summary(card: ModelCard) -> Html:
     if coverage := _coverages(card):
         mean = sum(coverage) / len(coverage)
         figures.append((f"{mean:.0%}", "of newest values in 90% intervals"))
-            (f"{sum(coverage) / len(coverage):.0%}", "of newest values in 90% intervals")
-        )
     items = [tag("li", tag("b", value), what) for value, what in figures]
     when = card.gated[:16].replace("T", " ")
     said = f"Release {card.release_id}, version {card.version}. Checked on this site {when} UTC."
@@ -90,7 +88,7 @@ def _how_to_read() -> Html:
 
 
 def _overview(card: ModelCard) -> Html:
-    heads = (("whole", "endpoint"), ("", "head"), ("n", "learned from"), ("n", "judged on"),
+    heads = (("whole", "endpoint"), ("whole", "head"), ("n", "learned from"), ("n", "judged on"),
              ("n", "alone"), ("n", "release"), ("n", "change"), ("n", "in 90%"))  # fmt: skip
     rows = []
     for task in card.tasks:
