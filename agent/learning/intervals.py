@@ -8,7 +8,7 @@ series moves on (Tibshirani et al. 2019, arXiv:1904.06019; Barber et al. 2023, A
 Of intervals with and without each part, those with equal parts of a constant, of spread and of
 distance, symmetrical, with weights e^(-1.5 age), had the best interval score on a time split of
 ExpansionRx among those that keep their coverage; shifting each endpoint's mean, or quantiles apart
-for either side, follow the last window's bias, which the next one does not have: both lost.
+for either side, follow the last window's bias, and the next one has another: both lost.
 """
 
 import math

@@ -2,8 +2,8 @@
 
 Tanimoto's coefficient on counts, the sum of the smaller over the sum of the larger ones (Grant et
 al. 2006, J. Chem. Inf. Model. 46, 1912). A count of 3 is taken as the three bits ">= 1", ">= 2" and
-">= 3": the sum of the smaller counts is then the number of bits in common, and that is a matrix
-product over the bits that many compounds have, and a walk through short lists for the rest.
+">= 3": the sum of the smaller counts is then the number of bits in common, and that is a vector
+sum over the bits that many compounds have, and a walk through short lists for the rest.
 
 Numpy only: predict answers with it and has no torch.
 """
@@ -24,8 +24,8 @@ from agent.learning.tasks import Labels, Rows
 
 _MOST_COUNTED = 15  # a group that a molecule has more often says nothing more
 _LEVELS = _MOST_COUNTED + 1
-_POPULAR = 0.03  # the share of compounds above which a product is faster than a list
-_CELLS = 2_000_000  # of compounds x structures at once: 16 MB
+_POPULAR = 0.03  # the share of compounds above which a vector is faster than a list
+_MOST_ADDED = 255
 _ARRAYS = ("tasks", "indptr", "indices", "counts", "task_indptr", "task_rows")
 
 Ints = npt.NDArray[np.int64]
@@ -119,12 +119,13 @@ class Nearest:
         popular = np.flatnonzero(having > _POPULAR * self._size)
         self._column[popular] = np.arange(len(popular))
         common = self._column[bits] >= 0
-        self._dense = np.zeros((self._size, len(popular)), np.float32)
-        self._dense[rows[common], self._column[bits[common]]] = 1
+        self._dense = np.zeros((len(popular), self._size), np.uint8)
+        self._dense[self._column[bits[common]], rows[common]] = 1
         order = np.argsort(bits[~common], kind="stable")
         self._lists = rows[~common][order]
         lengths = np.where(self._column < 0, having, 0)
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        self._filled = np.flatnonzero(np.diff(index.task_indptr))  # tasks that have a compound
         self._sizes = np.bincount(rows, minlength=self._size).astype(np.float32)
 
     def similarity(self, features: Rows) -> Floats:
@@ -136,44 +137,42 @@ class Nearest:
         Returns:
             float32 (n, tasks), 0 .. 1; 0 where a task has no compound.
         """
-        found = [np.zeros((0, len(self._index.tasks)), np.float32)]
-        step = max(_CELLS // max(self._size, 1), 1)
-        for start in range(0, len(features), step):
-            rows = np.arange(start, min(start + step, len(features)))
-            found.append(self._by_task(self._to_all(features.take(rows))))
-        return np.concatenate(found)
-
-    def _to_all(self, features: Rows) -> Floats:
-        """Returns float32 (compounds, structures)."""
         rows, bits = _bits(features.indptr, features.indices, _counts(features.values))
-        sizes = np.bincount(rows, minlength=len(features)).astype(np.float32)
-        known = bits < len(self._column)
-        rows, bits = rows[known], bits[known]
-        columns = self._column[bits]
-        asked = np.zeros((self._dense.shape[1], len(features)), np.float32)
-        asked[columns[columns >= 0], rows[columns >= 0]] = 1
-        common = self._dense @ asked
-        common += self._in_lists(rows[columns < 0], bits[columns < 0], len(features))
-        union = self._sizes[:, None] + sizes[None, :] - common
-        return (common / np.maximum(union, 1)).astype(np.float32)
+        ends = np.searchsorted(rows, np.arange(len(features) + 1))
+        found = np.zeros((len(features), len(self._index.tasks)), np.float32)
+        for row, (start, end) in enumerate(_pairs(ends)):
+            found[row] = self._by_task(self._to_all(bits[start:end]))
+        return found
 
-    def _in_lists(self, rows: Ints, bits: Ints, asked: int) -> Floats:
+    def _to_all(self, bits: Ints) -> Floats:
+        """Returns one structure's similarity to each compound, float32 (compounds,)."""
+        known = bits[bits < len(self._column)]
+        columns = self._column[known]
+        popular, rare = columns[columns >= 0], known[columns < 0]
+        common = np.bincount(self._listed(rare), minlength=self._size).astype(np.float32)
+        # So many ones fit into a byte. No matrix product: BLAS would wake a thread for each core.
+        for start in range(0, len(popular), _MOST_ADDED):
+            some = self._dense[popular[start : start + _MOST_ADDED]]
+            common += np.add.reduce(some, axis=0, dtype=np.uint8)
+        union = self._sizes + np.float32(len(bits)) - common
+        return np.asarray(common / np.maximum(union, 1), np.float32)
+
+    def _listed(self, bits: Ints) -> Ints:
+        """Returns the compounds that have each bit, one bit's behind the other's."""
         starts = self._starts[bits]
         lengths = self._starts[bits + 1] - starts
         ends = np.cumsum(lengths)
         total = int(ends[-1]) if len(ends) else 0
         places = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-        cells = self._lists[places] * asked + np.repeat(rows, lengths)
-        met = np.bincount(cells, minlength=self._size * asked)
-        return met.reshape(self._size, asked).astype(np.float32)
+        return np.asarray(self._lists[places], np.int64)
 
     def _by_task(self, similarity: Floats) -> Floats:
-        index, asked = self._index, similarity.shape[1]
-        best = np.zeros((len(index.tasks), asked), np.float32)
-        for task, (start, end) in enumerate(_pairs(index.task_indptr)):
-            if end > start:
-                best[task] = similarity[index.task_rows[start:end]].max(axis=0)
-        return best.T
+        index = self._index
+        best = np.zeros(len(index.tasks), np.float32)
+        if len(self._filled):
+            seen = similarity[index.task_rows]
+            best[self._filled] = np.maximum.reduceat(seen, index.task_indptr[self._filled])
+        return best
 
 
 def _pairs(starts: Ints) -> Iterator[tuple[int, int]]:
