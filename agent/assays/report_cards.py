@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from agent.assays.markup import Html, counted, join, tag
 from agent.assays.report_plot import histogram, shares
+from agent.page.markup import Html, counted, join, tag
 
 Task = dict[str, Any]
 

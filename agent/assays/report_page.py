@@ -1,14 +1,13 @@
-"""The report as one HTML page that needs nothing else: no script, no request, one hashed style."""
+"""The report as one HTML page to send."""
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from typing import Any
 
-from agent.assays.markup import Html, counted, join, tag
 from agent.assays.report_cards import limit_text, task_card
 from agent.assays.report_plot import shares
+from agent.page import shell
+from agent.page.markup import Html, counted, join, tag
+from agent.page.shell import table
 
 Report = dict[str, Any]
 
@@ -27,23 +26,8 @@ def page(report: Report) -> bytes:
     Args:
         report: What `report.build_report` returned.
     """
-    style = (files("agent.assays") / "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # The browser itself then refuses whatever is not this very style.
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     title = "Ingest report" + (f" of {report['silo']}" if report["silo"] else "")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("title", title),
-        tag("style", Html(style)),
-    )
-    body = tag("body", tag("main", *_sections(report, title)))
-    html = "<!DOCTYPE html>\n" + tag("html", head, body, lang="en") + "\n"
-    return html.encode(errors="backslashreplace")
+    return shell.page(title, _sections(report, title))
 
 
 def _sections(report: Report, title: str) -> Iterable[Html]:
@@ -163,7 +147,7 @@ def _set_aside(reasons: Sequence[Report]) -> Html:
         said = join(tag("code", entry["code"]), *[tag("div", reason) for reason in why])
         rows.append((f"{entry['count']:,}", said, join(*places)))
     heads = (("n", "rows"), ("", "reason"), ("where", "the first of them"))
-    body = _table(heads, rows) if rows else tag("p", "Every measurement was used.")
+    body = table(heads, rows) if rows else tag("p", "Every measurement was used.")
     return tag("section", tag("h2", "Set aside"), body)
 
 
@@ -198,8 +182,8 @@ def _sources(sources: Sequence[Report], entries: Sequence[Report]) -> Html:
     return tag(
         "section",
         tag("h2", "Sources and files"),
-        _table((("", "store"), ("", "files"), *counts, *since), stores),
-        _table((("where", "file"), ("whole", "state"), *counts), rows),
+        table((("", "store"), ("", "files"), *counts, *since), stores),
+        table((("where", "file"), ("whole", "state"), *counts), rows),
         *([tag("p", f"{more:,} more files; the JSON report has all.")] if more > 0 else []),
     )
 
@@ -223,7 +207,7 @@ def _duplicates(pairs: Sequence[Report]) -> Html:
     ]
     counts = (("n", "compounds"), ("n", "measured in both"), ("n", "the same number"))
     said = "Compounds that two stores have in common; the same number in both was probably copied."
-    body = _table((("", "stores"), *counts), rows) if rows else tag("p", "No two stores overlap.")
+    body = table((("", "stores"), *counts), rows) if rows else tag("p", "No two stores overlap.")
     return tag("section", tag("h2", "Across stores"), tag("p", said, class_="soft"), body)
 
 
@@ -232,18 +216,6 @@ def _foot(report: Report) -> Html:
     if not report["detailed"]:
         said += "File names, sheets, columns and assays are shown as they are named."
     return tag("footer", said)
-
-
-def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Html:
-    head = tag("tr", *[tag("th", name, class_=kind) for kind, name in heads])
-    body = [
-        tag(
-            "tr",
-            *[tag("td", cell, class_=kind) for (kind, _), cell in zip(heads, row, strict=True)],
-        )
-        for row in rows
-    ]
-    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
 
 
 def _number(value: object) -> str:

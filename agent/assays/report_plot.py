@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.assays.markup import Html, tag
+from agent.page.markup import Html, tag
 
 _WIDTH, _HEIGHT = 320.0, 112.0
 _BASE = 88.0  # y of the histogram's base line

@@ -37,6 +37,7 @@ def status(config_path: Path, as_json: bool) -> None:
     report["courier"] = _file(paths.courier / "status.json")
     report["predict"] = _file(paths.predict / "status.json")
     report["services"] = _services(report, now())
+    report["heads"] = keeper_status.heads(paths.releases)
     if as_json:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     else:
@@ -67,6 +68,7 @@ def _print(report: dict[str, Any]) -> None:
     _print_tasks(console, report["tasks"])
     _print_services(console, report)
     _print_models(console, report)
+    _print_heads(console, report["heads"])
 
 
 def _last(change: dict[str, str] | None) -> str:
@@ -166,6 +168,14 @@ def _print_models(console: Console, report: dict[str, Any]) -> None:
         errors = ["–" if row[k] is None else f"{row[k]:.3f}" for k in ("local", "federated")]
         table.add_row(row["task"], row["metric"], str(row["n_train"]), str(row["n_test"]), *errors)
     console.print(table)
+
+
+def _print_heads(console: Console, heads: list[dict[str, Any]]) -> None:
+    if heads:
+        console.print("Why each head is what it is; `onggi card` has more:")
+    for head in heads:
+        text = f"  [bold]{escape(head['task'])}[/] {head['choice']}: {escape(head['why'])}"
+        console.print(text, soft_wrap=True, highlight=False)
 
 
 @click.command()

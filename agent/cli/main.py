@@ -36,6 +36,7 @@ _COMMANDS = {
     "trace": "agent.cli.trace:trace",
     "export": "agent.cli.export:export",
     "predict": "agent.cli.predict:predict",
+    "card": "agent.cli.card:card",
     "demo": "agent.cli.demo:demo",
 }
 

@@ -37,8 +37,23 @@ def predict(config_path: Path, smiles: tuple[str, ...], url: str, as_json: bool)
         table = Table(title=given, title_justify="left")
         table.add_column("endpoint")
         table.add_column("predicted", justify="right")
+        table.add_column("90% interval")
         table.add_column("unit")
+        table.add_column("domain")
         for task, value in result["predictions"].items():
-            table.add_row(task, f"{value['value']:.4g}", value.get("unit") or "")
+            said = (f"{value['value']:.4g}", _interval(value), value.get("unit") or "")
+            table.add_row(task, *said, _domain(value))
         console.print(table)
     console.print(f"release {answer['release']}", style="dim")
+
+
+def _interval(value: dict[str, Any]) -> str:
+    interval = value.get("interval")
+    return f"{interval[0]:.3g} – {interval[1]:.3g}" if interval else "–"
+
+
+def _domain(value: dict[str, Any]) -> str:
+    near = value.get("similarity")
+    if near is None:
+        return "–"
+    return f"{'inside' if value['inside'] else '[yellow]outside[/]'} ({near:.2f})"

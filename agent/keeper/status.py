@@ -1,12 +1,17 @@
 """The status: for each stage what it last did, what waits, and what is wrong."""
 
+from pathlib import Path
 from typing import Any
 
+from agent.errors import Refused
 from agent.keeper.local import OWNER
 from agent.ledger import egress
 from agent.ledger.book import Item, Ledger
 from agent.ledger.states import Kind
 from agent.records import Json
+from agent.releases.card import read_card
+from agent.releases.choice import choice, reason
+from agent.releases.folder import active_id, path_of
 
 _STAGES: dict[str, tuple[Kind, frozenset[str], frozenset[str]]] = {
     # stage: kind of item, states that wait, states that are wrong
@@ -65,6 +70,33 @@ def tasks(ledger: Ledger) -> Json:
     """Returns how each task stands in the newest snapshot: its labels, what its quorum lacks."""
     newest = ledger.newest("snapshot", ("frozen", "scored"), 1)
     return newest[0].detail.get("tasks", []) if newest else []
+
+
+def heads(releases: Path) -> list[Report]:
+    """Says of each head of the active release what it is made of, and why.
+
+    Args:
+        releases: The folder of all releases.
+
+    Returns:
+        `task`, `choice` (`personal`, `federated`, `local` or `average`), `shares` by name and
+        `why`, a sentence; nothing before the first release, or where its card does not say.
+    """
+    active = active_id(releases)
+    try:
+        tasks = read_card(path_of(releases, active)).tasks if active else ()
+    except Refused:  # predict says itself that it cannot load it
+        return []
+    return [
+        {
+            "task": task.task,
+            "choice": choice(task),
+            "shares": {way.name: way.share for way in task.ways},
+            "why": reason(task),
+        }
+        for task in tasks
+        if task.ways
+    ]
 
 
 def _stage(ledger: Ledger, name: str) -> Json:

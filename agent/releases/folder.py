@@ -15,6 +15,8 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 CARD = "card.json"
 PERSONAL = "personal.safetensors"  # fitted here, private heads included; it never leaves
+CALIBRATION = "calibration.json"  # widths of intervals and limits of the domain; may be missing
+NEIGHBOURS = "neighbours.npz"  # counts of the compounds that it learned from; it never leaves
 REQUIRED = (WEIGHTS, MANIFEST, MODEL, CARD)
 
 _ACTIVE, _PREVIOUS = "active", "previous"

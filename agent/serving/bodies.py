@@ -9,7 +9,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.records import InvalidStructure, Json, Structure
-from agent.serving.predictor import Answer
+from agent.serving.predictor import Answer, Estimate
 from agent.serving.problems import Problem
 
 MAX_STRUCTURES = 10_000
@@ -51,11 +51,18 @@ class PredictRequest(BaseModel):
 
 
 class Prediction(BaseModel):
-    """One endpoint's prediction; `value` is in `unit`, or a probability for a class."""
+    """One endpoint's prediction; `value` is in `unit`, or a probability for a class.
+
+    `interval` holds the measured value nine times in ten; `inside` says whether the model knows
+    compounds like this one, `similarity` how near the nearest is that was measured here.
+    """
 
     value: float
     model_value: float
     unit: str
+    interval: tuple[float, float] | None = None
+    inside: bool | None = None
+    similarity: float | None = None
 
 
 class Fault(BaseModel):
@@ -171,12 +178,17 @@ def _result(one: Asked, answer: Answer) -> dict[str, object]:
     if isinstance(answer, InvalidStructure):
         result["error"] = {"step": answer.step, "cause": answer.cause}
     else:
-        result["predictions"] = {
-            task: {
-                "value": estimate.value,
-                "model_value": estimate.model_value,
-                "unit": estimate.unit,
-            }
-            for task, estimate in answer.items()
-        }
+        result["predictions"] = {task: _estimate(said) for task, said in answer.items()}
     return result
+
+
+def _estimate(estimate: Estimate) -> dict[str, object]:
+    # By hand: `asdict` copies deeply, and a page of answers has 100,000 of these.
+    return {
+        "value": estimate.value,
+        "model_value": estimate.model_value,
+        "unit": estimate.unit,
+        "interval": estimate.interval,
+        "inside": estimate.inside,
+        "similarity": estimate.similarity,
+    }

@@ -36,3 +36,15 @@ def to_native(model_value: float, transform: Transform) -> float:
 def rounded(value: float) -> float:
     """Rounds to five significant digits, so that equal predictions are equal text."""
     return float(f"{value:.{_DIGITS}g}")
+
+
+def native_interval(low: float, high: float, transform: Transform) -> tuple[float, float] | None:
+    """Undoes the transform at both ends of an interval.
+
+    Returns:
+        Low end first, whichever way the transform turns; None where an end is no finite number.
+    """
+    first, second = sorted(to_native(end, transform) for end in (low, high))
+    if not (math.isfinite(first) and math.isfinite(second)):
+        return None
+    return rounded(first), rounded(second)

@@ -21,6 +21,7 @@ from agent.features.rows import Features
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard, TaskCard, read_card
 from agent.releases.folder import MODEL
+from agent.serving.certainty import NOTHING_KNOWN, Doubt, Judge
 from agent.serving.native import rounded, to_native
 
 MAX_BATCH = 1024  # molecules featurized at once; bounds the memory of one call
@@ -41,14 +42,15 @@ class Estimate:
         value: In `unit`; the probability of the positive class for a classification.
         model_value: On the model's scale.
         unit: The endpoint's canonical unit; empty for a class.
-        spread: Standard deviation between the ensemble's members on the model's scale; None where
-            the graph does not say.
+        interval, inside, similarity: As of `certainty.Doubt`; None on old releases.
     """
 
     value: float
     model_value: float
     unit: str
-    spread: float | None = None
+    interval: tuple[float, float] | None = None
+    inside: bool | None = None
+    similarity: float | None = None
 
 
 Answer = dict[str, Estimate] | InvalidStructure
@@ -57,7 +59,9 @@ Answer = dict[str, Estimate] | InvalidStructure
 class Predictor:
     """A release that can answer; safe to call from several threads."""
 
-    def __init__(self, card: ModelCard, session: ort.InferenceSession) -> None:
+    def __init__(
+        self, card: ModelCard, session: ort.InferenceSession, judge: Judge | None = None
+    ) -> None:
         """Binds a checked graph to its card.
 
         Raises:
@@ -66,6 +70,7 @@ class Predictor:
         """
         self.card = card
         self._session = session
+        self._judge = judge
         self._featurizer = Featurizer(card.features)
         _check_graph(session, card)
         self._outputs = [output.name for output in session.get_outputs()]
@@ -79,12 +84,13 @@ class Predictor:
             threads: How many threads one run of the graph may use.
 
         Raises:
-            Refused: `unloadable_model`, `wrong_graph`, `wrong_card`, or a code of `read_card`.
+            Refused: `unloadable_model`, `wrong_graph`, `wrong_card`, or a code of `read_card` or
+                `Judge.load`.
         """
         card = read_card(folder)
         if card.release_id != folder.name:
             raise Refused("wrong_card", "The card in the folder is that of another release.")
-        return cls(card, _session(folder / MODEL, threads))
+        return cls(card, _session(folder / MODEL, threads), Judge.load(folder, card))
 
     def predict(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
         """Predicts every endpoint of every structure.
@@ -104,23 +110,35 @@ class Predictor:
     def _predict_batch(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
         made = [light_mol(text, fmt) for text, fmt in structures]
         good = [mol for mol in made if not isinstance(mol, InvalidStructure)]
-        rows = self._run(self._featurizer.featurize(good)) if good else iter(())
+        answers = iter(self._answers(self._featurizer.featurize(good)) if good else ())
+        return [mol if isinstance(mol, InvalidStructure) else next(answers) for mol in made]
+
+    def _answers(self, features: Features) -> list[Answer]:
+        mean, spread = self._run(features)
+        doubts = (
+            self._judge.doubts(features, mean, spread)
+            if self._judge
+            else [[NOTHING_KNOWN] * len(self.card.tasks)] * len(features)
+        )
         return [
-            mol if isinstance(mol, InvalidStructure) else _answer(*next(rows), self.card.tasks)
-            for mol in made
+            _answer(row, known, self.card.tasks)
+            for row, known in zip(mean.tolist(), doubts, strict=True)
         ]
 
-    def _run(self, features: Features) -> Iterator[tuple[list[float], list[float | None]]]:
+    def _run(self, features: Features) -> tuple[Floats, Floats]:
+        """Returns the mean and the spread between members, float32 (n, tasks) each."""
         blocks = [
             self._session.run(self._outputs, dict(zip(_INPUTS, block, strict=True)))
             for block in _blocks(features, self.card.features.hash_size)
         ]
-        joined = {
-            name: np.concatenate([block[place] for block in blocks])[: len(features)].tolist()
-            for place, name in enumerate(self._outputs)
-        }
-        unknown: list[list[float | None]] = [[None] * len(self.card.tasks)] * len(features)
-        return zip(joined[_OUTPUT], joined.get(_SPREAD, unknown), strict=True)
+        mean = self._joined(blocks, _OUTPUT, len(features))
+        if _SPREAD not in self._outputs:  # one member has nobody to differ from
+            return mean, np.zeros_like(mean)
+        return mean, self._joined(blocks, _SPREAD, len(features))
+
+    def _joined(self, blocks: Sequence[Sequence[Floats]], name: str, rows: int) -> Floats:
+        place = self._outputs.index(name)
+        return np.concatenate([block[place] for block in blocks])[:rows]
 
 
 def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats]]:
@@ -131,13 +149,20 @@ def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats
         yield block.dense_counts(hash_size), block.dense
 
 
-def _answer(row: list[float], spreads: list[float | None], tasks: Sequence[TaskCard]) -> Answer:
+def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) -> Answer:
     answer: dict[str, Estimate] = {}
-    for task, model_value, spread in zip(tasks, row, spreads, strict=True):
+    for task, model_value, doubt in zip(tasks, row, doubts, strict=True):
         value = to_native(model_value, task.transform)
         if not (math.isfinite(value) and math.isfinite(model_value)):
             return InvalidStructure("predict", f"{task.task} came out as no finite number.")
-        answer[task.task] = Estimate(rounded(value), rounded(model_value), task.unit, spread)
+        answer[task.task] = Estimate(
+            rounded(value),
+            rounded(model_value),
+            task.unit,
+            doubt.interval,
+            doubt.inside,
+            doubt.similarity,
+        )
     return answer
 
 

@@ -30,6 +30,8 @@ class Problem:
         tasks: Heads with enough training labels, the columns of both sets of labels.
         train: Labels outside the held-out fold.
         held_out: Labels in it; nothing ever trains on them, at any silo.
+        held_out_dates: Their ISO dates, or empty texts.
+        window: The dates of the first and the last label, or empty texts.
         endpoints: By task.
     """
 
@@ -38,6 +40,8 @@ class Problem:
     train: Labels
     held_out: Labels
     endpoints: Mapping[str, Endpoint]
+    held_out_dates: npt.NDArray[np.str_]
+    window: tuple[str, str] = ("", "")
 
     def train_counts(self) -> dict[str, int]:
         """Returns the number of training labels by task."""
@@ -96,7 +100,20 @@ def load_problem(order: TrainingOrder) -> Problem:
         train=_labels(snapshot, columns, in_training),
         held_out=_labels(snapshot, columns, ~in_training),
         endpoints=endpoints,
+        held_out_dates=snapshot.dates[_chosen(snapshot, columns, ~in_training)],
+        window=_window(snapshot),
     )
+
+
+def _window(snapshot: Snapshot) -> tuple[str, str]:
+    dated = snapshot.dates[snapshot.dates != ""]
+    return (str(min(dated)), str(max(dated))) if len(dated) else ("", "")
+
+
+def _chosen(
+    snapshot: Snapshot, columns: list[int], mask: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    return mask & np.isin(snapshot.cols, columns)
 
 
 def _meets_quorum(snapshot: Snapshot, column: int, quorum: Quorum) -> bool:
@@ -121,7 +138,7 @@ def _transformed(bound: float, endpoint: Endpoint) -> float:
 def _labels(snapshot: Snapshot, columns: list[int], mask: npt.NDArray[np.bool_]) -> Labels:
     place = np.full(len(snapshot.tasks), -1, dtype=np.int64)
     place[columns] = np.arange(len(columns))
-    chosen = mask & (place[snapshot.cols] >= 0)
+    chosen = _chosen(snapshot, columns, mask)
     return Labels(
         rows=snapshot.rows[chosen].astype(np.int64),
         cols=place[snapshot.cols[chosen]],

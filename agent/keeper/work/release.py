@@ -7,20 +7,21 @@ from pathlib import Path
 from agent import log
 from agent.assays.endpoints import PRIVATE, EndpointIndex
 from agent.boxes import read_object
-from agent.clock import now, to_text
+from agent.clock import monotonic_s
 from agent.errors import Refused
-from agent.features.reference import reference_sha256
 from agent.files import write_atomic
 from agent.keeper.orders import ReleaseOrder, Report, Result, TaskScore
+from agent.keeper.work.certainty import measure
 from agent.keeper.work.problem import Problem, load_problem, task_spec
+from agent.keeper.work.release_card import describe, error_bands
 from agent.keeper.work.train import finetune, held_out_scores, private_heads
-from agent.learning.ensemble import Ensemble
+from agent.learning.ensemble import Ensemble, predict_ensemble
 from agent.learning.export import export_onnx
+from agent.learning.intervals import Said
 from agent.learning.score import Score, predict, score_tasks
 from agent.releases import folder as release_folder
-from agent.releases.card import ModelCard, TaskCard, read_card, write_card
+from agent.releases.card import read_card, write_card
 from agent.releases.verify import check_weights
-from agent.wire.documents import Endpoint
 from agent.wire.network import expected_shapes
 from agent.wire.update import Weights, decode, encode
 
@@ -34,7 +35,7 @@ def build_release(order: ReleaseOrder, folder: Path, report: Report) -> Result:
         Refused: The weights are not what the manifest promises (`boxes.read_object`,
             `releases.verify`), or a code of `load_problem` or `learning.train.fit`.
     """
-    manifest = order.manifest
+    began_s, manifest = monotonic_s(), order.manifest
     content = read_object(Path(order.weights), manifest.weights_sha256, manifest.weights_bytes)
     released = check_weights(content, order.manifest, order.plan)
     problem = load_problem(order)
@@ -47,7 +48,7 @@ def build_release(order: ReleaseOrder, folder: Path, report: Report) -> Result:
     write_atomic(staged / release_folder.WEIGHTS, content)
     write_atomic(staged / release_folder.MANIFEST, order.container.encode("utf-8"))
     write_atomic(staged / release_folder.PERSONAL, encode(personal))
-    _export(order, problem, personal, scores, staged)
+    _export(order, problem, personal, scores, staged, began_s)
     return Result(
         scores=problem.score_table(scores),
         active_scores=_active_scores(order, problem),
@@ -60,48 +61,20 @@ def _export(
     personal: Weights,
     scores: Mapping[str, Score],
     staged: Path,
+    began_s: float,
 ) -> None:
     index = EndpointIndex(order.catalogue, order.private)
     names = [*order.manifest.heads, *(t for t in problem.endpoints if t.startswith(PRIVATE))]
     plan, endpoints = order.plan, {name: index.endpoint(name) for name in names}
-    tasks = [task_spec(name, endpoint) for name, endpoint in endpoints.items()]
-    ensemble = Ensemble.of_one(personal, plan.network, len(tasks))
-    export_onnx(ensemble, plan.features, tasks, staged / release_folder.MODEL)
-    local = {score.task: score for score in order.local_scores}
-    counts = problem.train_counts()
-    card = ModelCard(
-        release_id=order.release_id,
-        version=order.manifest.version,
-        created=order.manifest.created,
-        plan_id=plan.plan_id,
-        tasks=tuple(
-            _task_card(name, endpoint, counts.get(name, 0), scores.get(name), local.get(name))
-            for name, endpoint in endpoints.items()
-        ),
-        features=plan.features,
-        network=plan.network,
-        gated=to_text(now()),
-        reference_sha256=reference_sha256(plan.features),
-    )
+    specs = [task_spec(name, endpoint) for name, endpoint in endpoints.items()]
+    ensemble = Ensemble.of_one(personal, plan.network, len(specs))
+    export_onnx(ensemble, plan.features, specs, staged / release_folder.MODEL)
+    said = predict_ensemble(ensemble, problem.features, specs)
+    confidence = measure(problem, Said(said.mean, said.spread), specs, staged)
+    bands = error_bands(said.mean, problem, specs)
+    seconds = monotonic_s() - began_s
+    card = describe(order, problem, endpoints, scores, confidence, bands, seconds)
     write_card(staged, card)
-
-
-def _task_card(
-    name: str, endpoint: Endpoint, n_train: int, score: Score | None, local: TaskScore | None
-) -> TaskCard:
-    return TaskCard(
-        task=name,
-        name=endpoint.name,
-        kind=endpoint.kind,
-        unit=endpoint.unit,
-        transform=endpoint.transform,
-        n_train=n_train,
-        n_test=score.n if score else 0,
-        metric=score.metric if score else "",
-        error_local=local.value if local else None,
-        error_release=score.value if score else None,
-        private=name.startswith(PRIVATE),
-    )
 
 
 def _active_scores(order: ReleaseOrder, problem: Problem) -> tuple[TaskScore, ...]:

@@ -3,45 +3,21 @@
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.assays.markup import Html, counted, join, tag
 from agent.assays.report import About, FileRow, StoreRow, build_report
 from agent.assays.report_page import page
+from agent.page.markup import Html, counted, join, tag
+from tests.kit.html import Reader
 from tests.unit.assays.test_report import INDEX, Silo, reading, silo
 
 __all__ = ["silo"]  # the fixture
 
 EVIL = "<script>alert(1)</script>\"'&\n\x1b[31m"
-VOID = {"meta", "br"}
-
-
-class Reader(HTMLParser):
-    """Checks that elements nest, and keeps them."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(content.decode())
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def full(silo: Silo, *, detailed: bool = False) -> dict[str, Any]:

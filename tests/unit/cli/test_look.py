@@ -8,6 +8,8 @@ from agent.clock import now, to_text
 from agent.errors import Refused, Stop
 from agent.ledger import egress
 from agent.ledger.book import Ledger, Score
+from agent.releases import folder
+from tests.kit.cards import write_release
 from tests.kit.consortium import START
 
 if TYPE_CHECKING:
@@ -49,6 +51,17 @@ def test_the_status_for_machines(enrolled: "Home") -> None:
     assert report["egress"] == {"lines": 1, "bytes": 1234}
     assert report["models"][0]["tasks"][1]["local"] == 0.75
     assert (report["keeper"], report["courier"], report["predict"]) == (None, None, None)
+
+
+def test_the_status_says_why_each_head_is_what_it_is(enrolled: "Home") -> None:
+    assert enrolled.json("status")["heads"] == []
+    write_release(enrolled.paths.releases, "r1")
+    folder.activate(enrolled.paths.releases, "r1")
+    (average, *_) = enrolled.json("status")["heads"]
+    assert average["task"] == "logd"
+    assert average["choice"] == "average"
+    assert average["shares"] == {"federated": 0.5, "personal": 0.5}
+    assert "logd average: 50% the consortium's model" in enrolled.said("status")
 
 
 def test_other_services_tell_of_themselves(enrolled: "Home") -> None:

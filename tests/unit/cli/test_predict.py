@@ -11,11 +11,18 @@ from agent.errors import TryLater
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Home
 
+KNOWN = {
+    "value": -0.31,
+    "unit": "",
+    "interval": [-1.2, 0.6],
+    "inside": False,
+    "similarity": 0.31,
+}
 ANSWER = {
     "release": "r7",
     "version": 7,
     "results": [
-        {"smiles": "CCO", "predictions": {"logd": {"value": -0.31, "unit": ""}}},
+        {"smiles": "CCO", "predictions": {"logd": KNOWN}},
         {"smiles": "no", "error": {"step": "parse", "cause": "This is no SMILES."}},
     ],
 }
@@ -51,6 +58,12 @@ def test_predictions_and_faults_stand_in_the_order_asked(home: "Home", url: str)
     assert "no: This is no SMILES. (parse)" in said
     assert "release r7" in said
     assert home.json("predict", "CCO", "no", "--url", url) == ANSWER
+
+
+def test_an_interval_and_the_domain_are_shown(home: "Home", url: str) -> None:
+    said = home.said("predict", "CCO", "no", "--url", url)
+    assert "-1.2 – 0.6" in said
+    assert "outside (0.31)" in said
 
 
 def test_an_endpoint_that_is_away(home: "Home", url: str) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,24 @@ def test_a_missing_card_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_card_with_a_strange_field_is_refused(tmp_path: Path) -> None:
     content = _card().to_bytes()
     (tmp_path / CARD).write_bytes(content.replace(b'"version":1', b'"version":1,"more":1'))
+    with pytest.raises(Refused, match="malformed"):
+        read_card(tmp_path)
+
+
+def test_a_card_of_the_first_layout_is_still_read(tmp_path: Path) -> None:
+    old = json.loads(_card().to_bytes())
+    for name in ("layout", "recipe", "window", "cost"):
+        del old[name]
+    for name in ("local_interval", "release_interval", "ways", "confidence"):
+        del old["tasks"][0][name]
+    (tmp_path / CARD).write_text(json.dumps(old))
+    card = read_card(tmp_path)
+    assert (card.layout, card.tasks[0].ways, card.tasks[0].confidence) == (1, (), None)
+
+
+def test_a_card_of_a_layout_to_come_is_refused(tmp_path: Path) -> None:
+    content = _card().to_bytes().replace(b'"layout":1', b'"layout":3')
+    (tmp_path / CARD).write_bytes(content)
     with pytest.raises(Refused, match="malformed"):
         read_card(tmp_path)
 

@@ -80,8 +80,9 @@ def test_a_refusal_never_repeats_the_structure(secret: str, shape: str) -> None:
 
 def test_answers_are_rendered_beside_what_was_asked() -> None:
     asked = [Asked("CCO", "smiles", "a"), Asked("x", "molblock"), Asked("é", "smiles")]
-    estimate = Estimate(100.0, 2.0, "uM")
-    content = render("r1", 3, asked, [{"sol": estimate}, InvalidStructure("parse", "no"), {}])
+    known = Estimate(100.0, 2.0, "uM", (20.0, 500.0), inside=True, similarity=0.7)
+    answer = {"sol": known, "logd": Estimate(1.0, 1.0, "")}
+    content = render("r1", 3, asked, [answer, InvalidStructure("parse", "no"), {}])
     assert json.loads(content) == {
         "release": "r1",
         "version": 3,
@@ -89,7 +90,24 @@ def test_answers_are_rendered_beside_what_was_asked() -> None:
             {
                 "id": "a",
                 "smiles": "CCO",
-                "predictions": {"sol": {"value": 100.0, "model_value": 2.0, "unit": "uM"}},
+                "predictions": {
+                    "sol": {
+                        "value": 100.0,
+                        "model_value": 2.0,
+                        "unit": "uM",
+                        "interval": [20.0, 500.0],
+                        "inside": True,
+                        "similarity": 0.7,
+                    },
+                    "logd": {
+                        "value": 1.0,
+                        "model_value": 1.0,
+                        "unit": "",
+                        "interval": None,
+                        "inside": None,
+                        "similarity": None,
+                    },
+                },
             },
             {"error": {"step": "parse", "cause": "no"}},
             {"smiles": "é", "predictions": {}},

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agent.assays import endpoints
 from agent.releases.card import Transform
-from agent.serving.native import rounded, to_native
+from agent.serving.native import native_interval, rounded, to_native
 from agent.wire.documents import Endpoint
 
 
@@ -42,3 +42,18 @@ def test_what_no_float_can_hold_is_infinite() -> None:
 
 def test_five_significant_digits_are_kept() -> None:
     assert (rounded(123456.7), rounded(-0.000123456), rounded(0.0)) == (123460.0, -0.00012346, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "transform", "native"),
+    [
+        (0.0, 2.0, "log10", (1.0, 100.0)),
+        (4.0, 6.0, "neg_log10_molar", (1.0, 100.0)),
+        (-1.0, 1.0, "log10_plus_1", (0.0, 9.0)),
+        (0.0, 400.0, "log10", None),
+    ],
+)
+def test_an_interval_begins_with_its_lower_end(
+    low: float, high: float, transform: Transform, native: tuple[float, float] | None
+) -> None:
+    assert native_interval(low, high, transform) == native

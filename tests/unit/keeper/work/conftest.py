@@ -79,11 +79,11 @@ class Bench:
             }
         )
 
-    def table(self) -> Path:
+    def table(self, compounds: int = 7) -> Path:
         path = self.root / "a.csv"
         rows = [
             f"{number},{smiles},{10 + abs(value)},{value}"
-            for number, smiles, value in measurements.compounds(range(1, 8))
+            for number, smiles, value in measurements.compounds(range(1, compounds + 1))
         ]
         path.write_text("\n".join(["ID,SMILES,sol,own", *rows]))
         return path
@@ -97,12 +97,16 @@ class Bench:
             folder=str(self.root / "frozen" / "snapshot"),
         )
 
-    def frozen(self) -> Path:
+    def frozen(self, compounds: int = 7, fold_key: str = "") -> Path:
         """Reads and freezes the table; returns the snapshot."""
         job = self.folder("reading")
-        ingest(self.ingest_order(self.table()), job, self.report)
+        ingest(self.ingest_order(self.table(compounds)), job, self.report)
         (part,) = (job / "parts").iterdir()
-        freeze(self.snapshot_order(part), self.folder("frozen"), self.report)
+        order = self.snapshot_order(part)
+        if fold_key:
+            plan = order.plan.model_copy(update={"fold_key": fold_key})
+            order = order.model_copy(update={"plan": plan})
+        freeze(order, self.folder("frozen"), self.report)
         return self.root / "frozen" / "snapshot"
 
     def baseline_order(self, snapshot: Path) -> BaselineOrder:

@@ -1,0 +1,212 @@
+"""How much a structure resembles the nearest compound that a task was trained on.
+
+Tanimoto's coefficient on counts, the sum of the smaller over the sum of the larger ones (Grant et
+al. 2006, J. Chem. Inf. Model. 46, 1912). A count of 3 is taken as the three bits ">= 1", ">= 2" and
+">= 3": the sum of the smaller counts is then the number of bits in common, and that is a vector
+sum over the bits that many compounds have, and a walk through short lists for the rest.
+
+Numpy only: predict answers with it and has no torch.
+"""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.errors import Refused
+from agent.files import write_atomic
+from agent.learning.tasks import Labels, Rows
+
+_MOST_COUNTED = 15  # a group that a molecule has more often says nothing more
+_LEVELS = _MOST_COUNTED + 1
+_POPULAR = 0.03  # the share of compounds above which a vector is faster than a list
+_MOST_ADDED = 255
+_ARRAYS = ("tasks", "indptr", "indices", "counts", "task_indptr", "task_rows")
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """The counts of the compounds that a model was trained on, and which task saw which.
+
+    Attributes:
+        tasks: Their names, t of them.
+        indptr: int64 (n + 1,); row i's counts are at `indptr[i]:indptr[i + 1]`.
+        indices: int32 (nnz,); columns of the hashed fingerprint.
+        counts: uint8 (nnz,), 1 .. 15.
+        task_indptr: int64 (t + 1,); task j's compounds are at `task_indptr[j]:task_indptr[j + 1]`.
+        task_rows: int32 (labels,).
+    """
+
+    tasks: tuple[str, ...]
+    indptr: Ints
+    indices: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.uint8]
+    task_indptr: Ints
+    task_rows: npt.NDArray[np.int32]
+
+    @classmethod
+    def build(cls, features: Rows, labels: Labels, tasks: Sequence[str]) -> Self:
+        """Keeps the compounds that have a label.
+
+        Args:
+            features: All rows.
+            labels: What the model was trained on.
+            tasks: Names, in the order of the labels' columns.
+        """
+        rows = np.unique(labels.rows)
+        kept = features.take(rows)
+        order = np.lexsort((labels.rows, labels.cols))
+        sizes = np.bincount(labels.cols, minlength=len(tasks))
+        return cls(
+            tuple(tasks),
+            kept.indptr,
+            kept.indices,
+            _counts(kept.values),
+            np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]),
+            np.searchsorted(rows, labels.rows[order]).astype(np.int32),
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes the index, all of it or nothing.
+
+        Raises:
+            OSError: The disk is full or not writable.
+        """
+        handle = BytesIO()
+        arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        np.savez_compressed(handle, allow_pickle=False, **arrays)
+        write_atomic(path, handle.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            Refused: `damaged_index`.
+        """
+        try:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in _ARRAYS}
+            tasks = tuple(str(task) for task in arrays.pop("tasks"))
+            index = cls(tasks, **arrays)
+            _check(index)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+            raise Refused(
+                "damaged_index", f"The index {path.name} cannot be read; build the release again."
+            ) from error
+        return index
+
+
+class Nearest:
+    """Finds the nearest trained compound of every task; safe to use from several threads."""
+
+    def __init__(self, index: Index) -> None:
+        """Turns the index inside out: for each bit, the compounds that have it."""
+        rows, bits = _bits(index.indptr, index.indices, index.counts)
+        self._index = index
+        self._size = len(index.indptr) - 1
+        space = int(bits.max()) + 1 if len(bits) else 1
+        having = np.bincount(bits, minlength=space)
+        self._column = np.full(space, -1, np.int64)  # of the popular bits
+        popular = np.flatnonzero(having > _POPULAR * self._size)
+        self._column[popular] = np.arange(len(popular))
+        common = self._column[bits] >= 0
+        self._dense = np.zeros((len(popular), self._size), np.uint8)
+        self._dense[self._column[bits[common]], rows[common]] = 1
+        order = np.argsort(bits[~common], kind="stable")
+        self._lists = rows[~common][order]
+        lengths = np.where(self._column < 0, having, 0)
+        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        self._filled = np.flatnonzero(np.diff(index.task_indptr))  # tasks that have a compound
+        self._sizes = np.bincount(rows, minlength=self._size).astype(np.float32)
+
+    def similarity(self, features: Rows) -> Floats:
+        """Returns the greatest Tanimoto coefficient to a compound of each task.
+
+        Args:
+            features: n structures.
+
+        Returns:
+            float32 (n, tasks), 0 .. 1; 0 where a task has no compound.
+        """
+        rows, bits = _bits(features.indptr, features.indices, _counts(features.values))
+        ends = np.searchsorted(rows, np.arange(len(features) + 1))
+        found = np.zeros((len(features), len(self._index.tasks)), np.float32)
+        for row, (start, end) in enumerate(_pairs(ends)):
+            found[row] = self._by_task(self._to_all(bits[start:end]))
+        return found
+
+    def _to_all(self, bits: Ints) -> Floats:
+        """Returns one structure's similarity to each compound, float32 (compounds,)."""
+        known = bits[bits < len(self._column)]
+        columns = self._column[known]
+        popular, rare = columns[columns >= 0], known[columns < 0]
+        common = np.bincount(self._listed(rare), minlength=self._size).astype(np.float32)
+        # So many ones fit into a byte. No matrix product: BLAS would wake a thread for each core.
+        for start in range(0, len(popular), _MOST_ADDED):
+            some = self._dense[popular[start : start + _MOST_ADDED]]
+            common += np.add.reduce(some, axis=0, dtype=np.uint8)
+        union = self._sizes + np.float32(len(bits)) - common
+        return np.asarray(common / np.maximum(union, 1), np.float32)
+
+    def _listed(self, bits: Ints) -> Ints:
+        """Returns the compounds that have each bit, one bit's behind the other's."""
+        starts = self._starts[bits]
+        lengths = self._starts[bits + 1] - starts
+        ends = np.cumsum(lengths)
+        total = int(ends[-1]) if len(ends) else 0
+        places = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+        return np.asarray(self._lists[places], np.int64)
+
+    def _by_task(self, similarity: Floats) -> Floats:
+        index = self._index
+        best = np.zeros(len(index.tasks), np.float32)
+        if len(self._filled):
+            seen = similarity[index.task_rows]
+            best[self._filled] = np.maximum.reduceat(seen, index.task_indptr[self._filled])
+        return best
+
+
+def _pairs(starts: Ints) -> Iterator[tuple[int, int]]:
+    return zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+
+
+def _counts(values: Floats) -> npt.NDArray[np.uint8]:
+    """Undoes the logarithm of the features: values are log1p of whole counts."""
+    return np.rint(np.expm1(values)).clip(1, _MOST_COUNTED).astype(np.uint8)
+
+
+def _bits(
+    indptr: Ints, indices: npt.NDArray[np.int32], counts: npt.NDArray[np.uint8]
+) -> tuple[Ints, Ints]:
+    """Returns the row and the bit's number of every ">= k" that the counts say."""
+    repeats = counts.astype(np.int64)
+    rows = np.repeat(np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)), repeats)
+    ends = np.cumsum(repeats)
+    levels = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - repeats, repeats)
+    return rows, np.repeat(indices.astype(np.int64), repeats) * _LEVELS + levels
+
+
+def _check(index: Index) -> None:
+    """Raises ValueError where the arrays do not fit each other."""
+    offsets = (
+        (index.indptr, len(index.indices)),
+        (index.indptr, len(index.counts)),
+        (index.task_indptr, len(index.task_rows)),
+    )
+    fits = len(index.task_indptr) == len(index.tasks) + 1 and all(
+        starts[0] == 0 and starts[-1] == end and bool((np.diff(starts) >= 0).all())
+        for starts, end in offsets
+    )
+    compounds, rows = len(index.indptr) - 1, index.task_rows
+    inside = not len(rows) or 0 <= int(rows.min()) <= int(rows.max()) < compounds
+    if not (fits and inside and bool((index.indices >= 0).all())):
+        raise ValueError("the arrays do not fit each other")

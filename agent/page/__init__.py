@@ -1,0 +1,1 @@
+"""Pages that stand by themselves: elements, one style, plots; no script, no request."""

@@ -1,0 +1,104 @@
+"""How sure a release is of what it says: an interval, and whether the compound is inside."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.errors import Refused
+from agent.features.rows import Features
+from agent.learning.certainty import Certainty, read_certainty
+from agent.learning.domain import inside
+from agent.learning.intervals import Said, intervals
+from agent.learning.similarity import Index, Nearest
+from agent.releases.card import ModelCard
+from agent.releases.folder import CALIBRATION, NEIGHBOURS
+from agent.serving.native import native_interval, rounded
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is known of one prediction's error.
+
+    Attributes:
+        interval: 90 %, in the endpoint's unit, low end first; None where it was not calibrated.
+        inside: Whether the compound lies in the endpoint's domain; None as for `interval`.
+        similarity: To the nearest compound that this silo measured for the endpoint, 0 .. 1.
+    """
+
+    interval: tuple[float, float] | None = None
+    inside: bool | None = None
+    similarity: float | None = None
+
+
+NOTHING_KNOWN = Doubt()
+
+
+class Judge:
+    """The calibration and the known compounds of one release; safe to use from several threads."""
+
+    def __init__(self, certainty: Certainty, nearest: Nearest, card: ModelCard) -> None:
+        """Binds them to the columns of a graph."""
+        self._certainty = certainty
+        self._nearest = nearest
+        self._transforms = [task.transform for task in card.tasks]
+
+    @classmethod
+    def load(cls, folder: Path, card: ModelCard) -> "Judge | None":
+        """Loads what lies beside the graph.
+
+        Returns:
+            None for a release that was made before there were calibrations.
+
+        Raises:
+            Refused: `wrong_calibration`: it is of other tasks; or a code of `read_certainty` or
+                `Index.load`.
+        """
+        if not (folder / CALIBRATION).exists():
+            return None
+        certainty, index = read_certainty(folder / CALIBRATION), Index.load(folder / NEIGHBOURS)
+        wanted = tuple(task.task for task in card.tasks)
+        limits = tuple(task.task for task in certainty.domain.tasks)
+        if {certainty.tasks(), limits, index.tasks} != {wanted}:
+            sentence = "The calibration beside the graph is of other endpoints; build it again."
+            raise Refused("wrong_calibration", sentence)
+        return cls(certainty, Nearest(index), card)
+
+    def doubts(self, features: Features, mean: Floats, spread: Floats) -> list[list[Doubt]]:
+        """Judges predictions.
+
+        Args:
+            features: n structures.
+            mean: float32 (n, tasks), as the graph gives them.
+            spread: The same shape; zeros where the graph has none.
+
+        Returns:
+            A row a structure, an entry a task.
+        """
+        said, similarity = Said(mean, spread), self._nearest.similarity(features)
+        low, high = intervals(said, self._certainty.calibration, similarity=similarity)
+        within = inside(spread, similarity, self._certainty.domain)
+        parts = (low.tolist(), high.tolist(), within.tolist(), similarity.tolist())
+        return [self._row(*row) for row in zip(*parts, strict=True)]
+
+    def _row(
+        self,
+        low: Sequence[float],
+        high: Sequence[float],
+        within: Sequence[bool],
+        similarity: Sequence[float],
+    ) -> list[Doubt]:
+        columns = zip(self._transforms, low, high, within, similarity, strict=True)
+        return [
+            Doubt(
+                None if math.isnan(a) else native_interval(a, b, transform),
+                is_inside,
+                rounded(near),
+            )
+            for transform, a, b, is_inside, near in columns
+        ]
