@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.features.rows import Features
+from agent.features.rows import Features, write_features
 
 _COLUMNS = 8
 
@@ -54,3 +56,45 @@ def test_rows_without_counts_are_not_usable() -> None:
 def test_a_row_that_is_not_there_is_an_error_and_not_another_row(row: int) -> None:
     with pytest.raises(IndexError):
         _features(np.ones((1, _COLUMNS), dtype=np.float32)).take(np.array([row]))
+
+
+def test_what_is_written_in_parts_is_mapped_as_a_whole(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    matrices = [random.integers(0, 3, (rows, _COLUMNS)).astype(np.float32) for rows in (3, 0, 700)]
+    parts = [_features(matrix) for matrix in matrices]
+    write_features(tmp_path, iter(parts))
+    mapped, joined = Features.load(tmp_path), Features.concat(parts)
+    for name in ("indptr", "indices", "values", "dense"):
+        found, expected = getattr(mapped, name), getattr(joined, name)
+        assert np.array_equal(found, expected)
+        assert found.dtype == expected.dtype
+        assert not found.flags.owndata
+    rows = np.array([702, 0, 5])
+    taken = mapped.take(rows)
+    assert np.array_equal(taken.dense_counts(_COLUMNS), np.concatenate(matrices)[rows])
+    assert taken.values.flags.writeable
+
+
+def test_features_of_nothing_are_written_and_read(tmp_path: Path) -> None:
+    nothing = Features.from_rows([], np.zeros((0, 2), np.float32))
+    write_features(tmp_path, [nothing])
+    assert len(Features.load(tmp_path)) == 0
+    with pytest.raises(ValueError, match="no part"):
+        write_features(tmp_path, [])
+    other = Features.from_rows([], np.zeros((0, 3), np.float32))
+    with pytest.raises(ValueError, match="number of descriptors"):
+        write_features(tmp_path, [nothing, other])
+
+
+@pytest.mark.parametrize("name", ["indptr", "indices", "values", "dense"])
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, name: str) -> None:
+    write_features(tmp_path, [_features(np.ones((4, _COLUMNS), np.float32))])
+    path = tmp_path / f"{name}.npy"
+    array = np.load(path)
+    for wrong in (array[:-1], array.astype(np.float64), array[None]):
+        np.save(path, wrong)
+        with pytest.raises(ValueError, match=r"fit together|another kind"):
+            Features.load(tmp_path)
+    path.unlink()
+    with pytest.raises(OSError, match=name):
+        Features.load(tmp_path)

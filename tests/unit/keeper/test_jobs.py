@@ -100,6 +100,25 @@ def test_a_job_whose_worker_dies_is_tried_again_and_then_given_up(house: "House"
     assert house.workers.start_next(house.now) is None
 
 
+def test_where_a_training_stood_is_all_that_is_left_for_the_next_try(
+    house: "House", die: Die
+) -> None:
+    house.workers.submit("j1", _snapshot(house), house.now)
+    house.workers.start_next(house.now)
+    die()
+    folder = house.workers.path("j1")
+    for name in ("checkpoint", "release"):
+        (folder / name).mkdir()
+        (folder / name / "training.safetensors").write_bytes(b"half")
+    (folder / "update.safetensors").write_bytes(b"half")
+    house.workers.ended(house.now)
+    house.later(BACK_OFF_S[0])
+    assert house.workers.start_next(house.now) == "j1"
+    kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")}
+    assert kept == {"checkpoint/training.safetensors"}
+    house.workers.stop()
+
+
 def test_restarts_of_the_keeper_are_not_held_against_a_job(house: "House", die: Die) -> None:
     house.workers.submit("j1", _order(house), house.now)
     for _ in range(4):

@@ -8,7 +8,7 @@ import torch
 
 from agent.errors import Refused, Stop
 from agent.learning.batches import pick_device, to_batch
-from agent.learning.network import SparseTrunk
+from agent.learning.network import Dropout, SparseTrunk
 from agent.wire.network import LAYER_NORM_EPSILON, check_weights
 
 if TYPE_CHECKING:
@@ -72,6 +72,33 @@ def test_the_network_owns_copies(problem: Problem) -> None:
 def test_a_network_without_heads_is_refused(problem: Problem) -> None:
     with pytest.raises(Refused, match="no_head"):
         SparseTrunk(problem.network, problem.start(), [])
+
+
+def test_the_turned_counts_give_the_gradient_of_the_embedding_bag(problem: Problem) -> None:
+    names = [task.name for task in problem.tasks]
+    gradients = []
+    for hash_size in (0, 256):
+        model = SparseTrunk(problem.network, _noisy(problem), names).eval()
+        outputs = model(to_batch(problem.features, _CPU, hash_size))
+        (outputs**2).sum().backward()
+        gradient = model.by_name()["trunk.counts.weight"].grad
+        assert gradient is not None
+        gradients.append(gradient.numpy())
+    assert gradients[1] == pytest.approx(gradients[0], rel=1e-4, abs=1e-3)
+    assert abs(gradients[0]).max() > 1
+
+
+def test_dropout_keeps_the_mean_and_follows_its_seed() -> None:
+    dropout, ones = Dropout(0.2).train(), torch.ones(200, 501)
+    dropout.reseed(4)
+    first = dropout(ones)
+    assert float((first == 0).float().mean()) == pytest.approx(0.2, abs=0.01)
+    assert float(first.mean()) == pytest.approx(1.0, abs=0.01)
+    assert not torch.equal(dropout(ones), first)
+    dropout.reseed(4)
+    assert torch.equal(dropout(ones), first)
+    assert dropout.eval()(ones) is ones
+    assert Dropout(0.0).train()(ones) is ones
 
 
 def test_the_cpu_is_always_there() -> None:

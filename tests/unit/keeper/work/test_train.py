@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from agent.files import sha256_bytes
 from agent.keeper.orders import QuorumRule
 from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
+from agent.learning.checkpoint import Checkpoint
 from agent.wire.update import unpack
 from tests.kit.consortium import FEATURES
 
@@ -62,6 +64,26 @@ def test_the_local_model_is_scored_on_every_head(shared: "tuple[Bench, Path]") -
     result = baseline(bench.baseline_order(snapshot), bench.folder("alone"), bench.report)
     assert {score.task for score in result.scores} == {"private:own", "solubility"}
     assert all(score.n_train >= 5 for score in result.scores)
+
+
+def test_a_training_that_was_killed_goes_on(
+    shared: "tuple[Bench, Path]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, snapshot = shared
+    monkeypatch.setattr("agent.keeper.work.train.Checkpoint", partial(Checkpoint, every_s=0.0))
+    whole = baseline(bench.baseline_order(snapshot), bench.folder("whole"), bench.report)
+    told: list[int] = []
+
+    def report(stage: str, done: int, total: int) -> None:
+        told.append(done)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    job = bench.folder("killed")
+    with pytest.raises(KeyboardInterrupt):
+        baseline(bench.baseline_order(snapshot), job, report)
+    assert baseline(bench.baseline_order(snapshot), job, report).scores == whole.scores
+    assert told[:4] == [1, 2, 2, 3]
 
 
 def test_a_private_head_is_kept_here_and_never_packed(shared: "tuple[Bench, Path]") -> None:
