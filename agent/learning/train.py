@@ -53,6 +53,29 @@ class Settings:
     device: DeviceChoice = "auto"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """AdamW's memory of the tensors that were trained, by name; a silo keeps it between rounds.
+
+    Attributes:
+        first: Running means of the gradients.
+        second: Running means of their squares.
+        steps: Optimizer steps that went into them.
+    """
+
+    first: Weights
+    second: Weights
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What training came to: all tensors, and the optimizer's memory to go on from."""
+
+    weights: Weights
+    moments: Moments
+
+
 def fit(  # noqa: PLR0913  (what is trained, on what, and how: seven things, none of them bundled)
     weights: Weights,
     network: NetworkSpec,
@@ -81,10 +104,42 @@ def fit(  # noqa: PLR0913  (what is trained, on what, and how: seven things, non
             `train_only` names no tensor, or as `Labels.check`.
         Stop: As `pick_device`.
     """
+    return fit_on(weights, network, features, labels, tasks, settings, on_progress).weights
+
+
+def fit_on(  # noqa: PLR0913  (as `fit`, and what it goes on from)
+    weights: Weights,
+    network: NetworkSpec,
+    features: Rows,
+    labels: Labels,
+    tasks: Sequence[TaskSpec],
+    settings: Settings,
+    on_progress: Progress,
+    *,
+    moments: Moments | None = None,
+) -> Fitted:
+    """Does what `fit` does, and goes on from the optimizer's memory of an earlier call.
+
+    Args:
+        weights: As `fit`.
+        network: As `fit`.
+        features: As `fit`.
+        labels: As `fit`.
+        tasks: As `fit`.
+        settings: As `fit`.
+        on_progress: As `fit`.
+        moments: What an earlier call returned; a tensor that it lacks starts without memory.
+
+    Raises:
+        Refused: As `fit`.
+        Stop: As `fit`.
+    """
     labels.check(len(features), len(tasks))
     device = _prepare(settings)
     model = SparseTrunk(network, weights, [task.name for task in tasks]).to(device).train()
     optimizer = _optimizer(model, settings)
+    if moments is not None:
+        _recall(optimizer, model, moments)
     targets = Targets.build(labels, tasks, len(features), device)
     rows, order = np.unique(labels.rows), np.random.default_rng(settings.seed)
     for epoch in range(settings.epochs):
@@ -99,7 +154,8 @@ def fit(  # noqa: PLR0913  (what is trained, on what, and how: seven things, non
             optimizer.step()
             total += loss.detach()
         on_progress(epoch + 1, settings.epochs, _finite_loss(float(total) / len(steps)))
-    return _finite_weights({**weights, **model.to_weights()})
+    trained = _finite_weights({**weights, **model.to_weights()})
+    return Fitted(trained, _moments(optimizer, model))
 
 
 def learning_rate(settings: Settings, done: float) -> float:
@@ -140,6 +196,30 @@ def _optimizer(model: SparseTrunk, settings: Settings) -> torch.optim.Optimizer:
         {"params": [t for t in trained if t.ndim == 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def _recall(optimizer: torch.optim.Optimizer, model: SparseTrunk, moments: Moments) -> None:
+    for name, tensor in model.by_name().items():
+        if tensor.requires_grad and name in moments.first:
+            optimizer.state[tensor] = {
+                "step": torch.tensor(float(moments.steps), device=tensor.device),
+                "exp_avg": torch.from_numpy(moments.first[name].copy()).to(tensor.device),
+                "exp_avg_sq": torch.from_numpy(moments.second[name].copy()).to(tensor.device),
+            }
+
+
+def _moments(optimizer: torch.optim.Optimizer, model: SparseTrunk) -> Moments:
+    known = {
+        name: optimizer.state[tensor]
+        for name, tensor in model.by_name().items()
+        if tensor in optimizer.state
+    }
+    first, second = (
+        {name: state[key].detach().cpu().numpy().copy() for name, state in known.items()}
+        for key in ("exp_avg", "exp_avg_sq")
+    )
+    steps = max((int(state["step"]) for state in known.values()), default=0)
+    return Moments(first, second, steps)
 
 
 def _steps(rows: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int64]]:
