@@ -36,6 +36,7 @@ _COMMANDS = {
     "trace": "agent.cli.trace:trace",
     "export": "agent.cli.export:export",
     "predict": "agent.cli.predict:predict",
+    "evaluate": "agent.cli.evaluate:evaluate",
     "demo": "agent.cli.demo:demo",
 }
 

@@ -62,13 +62,13 @@ def bootstrap(
             each row by itself where it is missing.
     """
     random = np.random.default_rng(seed)
-    members = _members(np.arange(rows) if groups is None else groups)
-    drawn = [_drawn(figure, members, random) for _ in range(resamples)] if members else []
+    members = None if groups is None else _members(groups)
+    drawn = [_drawn(figure, rows, members, random) for _ in range(resamples if rows else 0)]
     value = figure(np.arange(rows)) if rows else math.nan
     return Interval(value, *_ends(drawn, level))
 
 
-def paired(
+def paired(  # noqa: PLR0913 - the two models, and four switches with defaults
     first: Sequence[Figure],
     second: Sequence[Figure],
     rows: int,
@@ -122,10 +122,14 @@ def _members(groups: Rows) -> list[Rows]:
     return np.split(order, edges) if len(order) else []
 
 
-def _drawn(figure: Figure, members: list[Rows], random: np.random.Generator) -> float:
+def _drawn(
+    figure: Figure, rows: int, members: list[Rows] | None, random: np.random.Generator
+) -> float:
+    count = rows if members is None else len(members)
     for _ in range(_TRIES):
-        chosen = random.integers(0, len(members), len(members))
-        value = figure(np.concatenate([members[one] for one in chosen]))
+        chosen = random.integers(0, count, count)
+        taken = chosen if members is None else np.concatenate([members[one] for one in chosen])
+        value = figure(taken)
         if not math.isnan(value):
             return value
     return math.nan

@@ -1,7 +1,8 @@
 """Split-conformal intervals: a half-width per task from errors on compounds that no model saw.
 
 Vovk et al. 2005; Lei et al. 2018, arXiv:1604.04173: with n held-out errors the
-ceil((n + 1) * level)-th smallest one covers the next compound with at least that probability, if it is like them.
+ceil((n + 1) * level)-th smallest one covers the next compound with at least that probability, if it
+is like them.
 """
 
 import math

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from agent.learning.recency import recency
 from agent.learning.recipes import FederatedRecipe
 from agent.learning.tasks import Labels, Rows, TaskSpec
 from agent.learning.train import Moments, Settings, fit_on
@@ -32,13 +34,27 @@ class Silo:
         name: For reports.
         features: One row a compound.
         tasks: Its heads; one that another silo names alike is shared with it.
-        labels: On the tasks' transformed scales, with their importance.
+        labels: On the tasks' transformed scales.
+        age: float64, of each label, as `recency.ages` returns it; None where nothing is dated.
     """
 
     name: str
     features: Rows
     tasks: tuple[TaskSpec, ...]
     labels: Labels
+    age: npt.NDArray[np.float64] | None = None
+
+    def weighted(self, rate: float) -> Labels:
+        """Returns the labels, the newer ones counting for more."""
+        if self.age is None:
+            return self.labels
+        importance = recency(self.age, rate).astype(np.float32)
+        return replace(self.labels, importance=importance)
+
+    def without(self, dropped: npt.NDArray[np.bool_]) -> "Silo":
+        """Returns the silo without some of its labels; the features stay."""
+        age = None if self.age is None else self.age[~dropped]
+        return replace(self, labels=self.labels.select(~dropped), age=age)
 
 
 def federate(
@@ -72,13 +88,14 @@ def federate(
     own = [_own(start, silo, shared) for silo in silos]
     moments: list[Moments | None] = [None] * len(silos)
     velocity: Weights = {}
+    labels = [silo.weighted(recipe.recency_rate) for silo in silos]
     for number in range(recipe.rounds):
         sums = Sums()
         for place, silo in enumerate(silos):
             base = {**_needed(shared, silo), **own[place]}
             run = _round_settings(recipe, settings, number, place)
             fitted = fit_on(
-                *(base, network, silo.features, silo.labels, silo.tasks, run),
+                *(base, network, silo.features, labels[place], silo.tasks, run),
                 lambda *_: None,
                 moments=moments[place],
             )

@@ -125,7 +125,9 @@ class Learner:
             start = initial_weights(network, self.features, [task.name for task in own.tasks])
             run = self._run(recipe, recipe.epochs, recipe.learning_rate, seed)
             self.told("training alone", number, recipe.members)
-            members.append(Member(network, self._fit(start, network, own, run)))
+            members.append(
+                Member(network, self._fit(start, network, own, recipe.recency_rate, run))
+            )
         return members
 
     def _together(self, own: Silo, others: Sequence[Silo], recipe: FederatedRecipe) -> list[Member]:
@@ -145,7 +147,9 @@ class Learner:
             rate = recipe.finetune_rate * recipe.learning_rate
             run = self._run(recipe, recipe.finetune_epochs, rate, self.settings.seed + number)
             self.told("fine-tuning", number, recipe.members)
-            members.append(Member(network, self._fit(trained, network, own, run)))
+            members.append(
+                Member(network, self._fit(trained, network, own, recipe.recency_rate, run))
+            )
         return members
 
     def _run(
@@ -160,8 +164,11 @@ class Learner:
             seed=seed,
         )
 
-    def _fit(self, start: Weights, network: NetworkSpec, own: Silo, run: Settings) -> Weights:
-        return fit(start, network, own.features, own.labels, own.tasks, run, lambda *_: None)
+    def _fit(
+        self, start: Weights, network: NetworkSpec, own: Silo, rate: float, run: Settings
+    ) -> Weights:
+        labels = own.weighted(rate)
+        return fit(start, network, own.features, labels, own.tasks, run, lambda *_: None)
 
 
 def _everywhere(way: Choice, tasks: int) -> npt.NDArray[np.float32]:
