@@ -8,11 +8,12 @@ from typing import BinaryIO
 
 from agent.errors import Refused
 from agent.keys import SealingIdentity
+from agent.wire.averaging import step
 from agent.wire.documents import ObjectRef, Plan, Roster, RoundManifest
 from agent.wire.envelope import Header, verify_header
 from agent.wire.network import expected_shapes
 from agent.wire.update import Weights, decode, encode
-from consortium.aggregate import Aggregate, aggregate, step
+from consortium.aggregate import Aggregate, aggregate
 from consortium.folder import Folder
 from consortium.objects import get_object, put_object
 from consortium.tables import EnvelopeRow

@@ -37,6 +37,7 @@ _COMMANDS = {
     "export": "agent.cli.export:export",
     "predict": "agent.cli.predict:predict",
     "card": "agent.cli.card:card",
+    "evaluate": "agent.cli.evaluate:evaluate",
     "demo": "agent.cli.demo:demo",
 }
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from agent.keeper.evaluation.order import EvaluateOrder, Evaluation
 from agent.wire.documents import Catalogue, Document, Endpoint, Plan, ReleaseManifest, RoundManifest
 
 CHECKPOINT = "checkpoint"  # in a job's folder: where its training stood when its worker died
@@ -148,7 +149,7 @@ class ReleaseOrder(TrainingOrder):
     local_scores: tuple[TaskScore, ...]
 
 
-Order = IngestOrder | SnapshotOrder | BaselineOrder | RoundOrder | ReleaseOrder
+Order = IngestOrder | SnapshotOrder | BaselineOrder | RoundOrder | ReleaseOrder | EvaluateOrder
 _ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="kind")])
 
 
@@ -208,6 +209,7 @@ class Result(Document):
         scores, active_scores: For a baseline and a release.
         groups: For a round: groups of tensors in the update.
         reference_sha256, feature_sha256: For a round: what this host's features really are.
+        evaluation: For an evaluation.
         seconds: Time the work took.
     """
 
@@ -223,6 +225,7 @@ class Result(Document):
     groups: tuple[str, ...] = ()
     reference_sha256: str = ""
     feature_sha256: str = ""
+    evaluation: Evaluation | None = None
     seconds: float = 0.0
 
 

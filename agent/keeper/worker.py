@@ -12,6 +12,7 @@ from agent import log
 from agent.clock import monotonic_s
 from agent.errors import Refused, Stop, TryLater
 from agent.files import exclusive, write_atomic
+from agent.keeper.evaluation.order import EvaluateOrder
 from agent.keeper.orders import (
     BaselineOrder,
     IngestOrder,
@@ -106,6 +107,10 @@ def _do(order: Order, folder: Path, report: Report) -> Result:
             from agent.keeper.work.release import build_release
 
             return build_release(order, folder, report)
+        case EvaluateOrder():
+            from agent.keeper.evaluation.run import evaluate
+
+            return Result(evaluation=evaluate(order, folder, report))
 
 
 def _reporter(folder: Path) -> Report:

@@ -57,6 +57,41 @@ def spearman(predicted: Numbers, measured: Numbers) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
+def rae(predicted: Numbers, measured: Numbers) -> float:
+    """Returns the mean absolute error over that of predicting the measured values' own mean.
+
+    NaN for fewer than two values, or when all are equal.
+    """
+    off = float(np.abs(measured - measured.mean(dtype=np.float64)).sum()) if len(measured) else 0.0
+    if off == 0.0:
+        return math.nan
+    return float(np.abs(predicted.astype(np.float64) - measured).sum()) / off
+
+
+def coverage(low: Numbers, high: Numbers, measured: Numbers) -> float:
+    """Returns the share of the measured values within their intervals, ends included."""
+    if not len(measured):
+        return math.nan
+    return float(((low <= measured) & (measured <= high)).mean())
+
+
+def auprc(predicted: Numbers, classes: Numbers) -> float:
+    """Returns the average precision: the sum over thresholds of (recall gained) * precision.
+
+    NaN without a positive. Ties are one threshold, as in scikit-learn's
+    `average_precision_score`.
+    """
+    positive = classes > 0.5
+    if not positive.any():
+        return math.nan
+    order = np.argsort(-predicted.astype(np.float64), kind="stable")
+    scores = predicted[order]
+    last = np.append(np.flatnonzero(np.diff(scores) != 0), len(scores) - 1)
+    found = np.cumsum(positive[order])[last].astype(np.float64)
+    gained = np.diff(found, prepend=0.0) / positive.sum()
+    return float((gained * found / (last + 1)).sum())
+
+
 def auroc(predicted: Numbers, classes: Numbers) -> float:
     """Returns the area under the ROC curve (Mann-Whitney U); NaN unless both classes are there."""
     positive = classes > 0.5

@@ -95,6 +95,9 @@ class Meaning(_Part):
         limit: The limit of quantification; without it such values are set aside.
         factor: What the written numbers are multiplied with (a logarithm is shifted).
         factor_reason: Where the factor comes from.
+        transform: The scale on which `onggi evaluate` models and scores it; empty: as written
+            where the unit is a logarithm or none, else `log10_plus_1`. A silo's own training
+            follows the catalogue.
         test, test_type, subject, readout, condition: What was measured, in the standard's words.
     """
 
@@ -107,6 +110,7 @@ class Meaning(_Part):
     limit: Number | None = None
     factor: Annotated[float, Field(strict=False, gt=0, allow_inf_nan=False)] | None = None
     factor_reason: str = ""
+    transform: Literal["", "identity", "log10", "log10_plus_1", "neg_log10_molar"] = ""
     test: str = ""
     test_type: str = ""
     subject: str = ""
@@ -196,6 +200,8 @@ class Profile(_Part):
         date_format: How dates are written, in the signs of C's strptime; else year first.
         missing: As in `Meaning`, for every assay.
         retracted_words: What `columns.retracted` holds in a row that no longer counts.
+        order: A column whose digits sort the rows by time where there is no date, such as a
+            registration number; for `onggi evaluate`.
         columns: Headers by meaning.
         assay: The columns that hold numbers, in wide form.
         map: The assays by name, in long form; without it the catalogue's rules decide.
@@ -209,6 +215,7 @@ class Profile(_Part):
     date_format: Annotated[str, Field(max_length=40)] = ""
     missing: Words = ()
     retracted_words: Words = ("y", "yes", "true", "1", "x", "retracted", "withdrawn", "철회")
+    order: Annotated[str, Field(max_length=200)] = ""
     columns: Columns = Columns()
     assay: Annotated[tuple[AssayColumn, ...], Field(strict=False)] = ()
     map: Annotated[tuple[AssayName, ...], Field(strict=False)] = ()

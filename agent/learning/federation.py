@@ -1,0 +1,178 @@
+"""Federated rounds with all silos in one process: what a plan would come to, without the wire.
+
+The same arithmetic as the aggregator's (`agent.wire.averaging`) and the same training as a silo's.
+Only the trunk and the heads that several silos name alike are averaged; a silo's own heads and its
+optimizer's memory stay with it, as they do at a real silo.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.learning.recency import recency
+from agent.learning.recipes import FederatedRecipe
+from agent.learning.tasks import Labels, Rows, TaskSpec
+from agent.learning.train import Moments, Settings, fit_on
+from agent.wire.averaging import Sums, step
+from agent.wire.documents import FeatureSpec, NetworkSpec
+from agent.wire.network import HEAD, TRUNK, Weights, initial_weights
+from agent.wire.update import group_of
+
+Told = Callable[[int, int], None]
+"""Told after every round: how many are done, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Silo:
+    """What one silo learns from.
+
+    Attributes:
+        name: For reports.
+        features: One row a compound.
+        tasks: Its heads; one that another silo names alike is shared with it.
+        labels: On the tasks' transformed scales.
+        age: float64, of each label, as `recency.ages` returns it; None where nothing is dated.
+    """
+
+    name: str
+    features: Rows
+    tasks: tuple[TaskSpec, ...]
+    labels: Labels
+    age: npt.NDArray[np.float64] | None = None
+
+    def weighted(self, rate: float) -> Labels:
+        """Returns the labels, the newer ones counting for more."""
+        if self.age is None:
+            return self.labels
+        importance = recency(self.age, rate).astype(np.float32)
+        return replace(self.labels, importance=importance)
+
+    def without(self, dropped: npt.NDArray[np.bool_]) -> "Silo":
+        """Returns the silo without some of its labels; the features stay."""
+        age = None if self.age is None else self.age[~dropped]
+        return replace(self, labels=self.labels.select(~dropped), age=age)
+
+
+def federate(
+    silos: Sequence[Silo],
+    features: FeatureSpec,
+    recipe: FederatedRecipe,
+    *,
+    settings: Settings,
+    told: Told = lambda _done, _of: None,
+) -> list[Weights]:
+    """Runs the recipe's rounds.
+
+    Args:
+        silos: In the order in which their updates are added.
+        features: What the rows mean.
+        recipe: How.
+        settings: Seed, threads and device; the rest is the recipe's.
+        told: Told after every round.
+
+    Returns:
+        For each silo the trunk and its heads after the last round.
+
+    Raises:
+        Refused: As `learning.train.fit`.
+        Stop: As `learning.train.fit`.
+    """
+    network = network_of(recipe, settings.seed)
+    heads = Counter(task.name for silo in silos for task in silo.tasks)
+    start = initial_weights(network, features, sorted(heads))
+    shared = {name: value for name, value in start.items() if _is_shared(name, heads)}
+    own = [_own(start, silo, shared) for silo in silos]
+    moments: list[Moments | None] = [None] * len(silos)
+    velocity: Weights = {}
+    labels = [silo.weighted(recipe.recency_rate) for silo in silos]
+    for number in range(recipe.rounds):
+        sums = Sums()
+        for place, silo in enumerate(silos):
+            base = {**_needed(shared, silo), **own[place]}
+            run = _round_settings(recipe, settings, number, place)
+            fitted = fit_on(
+                *(base, network, silo.features, labels[place], silo.tasks, run),
+                lambda *_: None,
+                moments=moments[place],
+            )
+            moments[place] = fitted.moments if recipe.keep_moments else None
+            own[place] = {name: fitted.weights[name] for name in own[place]}
+            weight = _weights(silo, base.keys() & shared.keys(), recipe)
+            sums.add(_products(fitted.weights, base, weight), weight)
+        shared, velocity = step(shared, sums.mean(), velocity, recipe.server_momentum)
+        told(number + 1, recipe.rounds)
+    return [{**_needed(shared, silo), **own[place]} for place, silo in enumerate(silos)]
+
+
+def network_of(recipe: FederatedRecipe, seed: int) -> NetworkSpec:
+    """Returns the network that a recipe trains."""
+    return NetworkSpec(hidden=recipe.hidden, dropout=recipe.dropout, seed=seed)
+
+
+def _is_shared(name: str, heads: Counter[str]) -> bool:
+    return name.startswith(TRUNK) or heads[_task(name)] > 1
+
+
+def _task(name: str) -> str:
+    return group_of(name).removeprefix(HEAD)
+
+
+def _own(start: Weights, silo: Silo, shared: Weights) -> Weights:
+    return {name: value for name, value in _needed(start, silo).items() if name not in shared}
+
+
+def _needed(weights: Weights, silo: Silo) -> Weights:
+    heads = {task.name for task in silo.tasks}
+    return {
+        name: value
+        for name, value in weights.items()
+        if name.startswith(TRUNK) or _task(name) in heads
+    }
+
+
+def _round_settings(
+    recipe: FederatedRecipe, settings: Settings, number: int, place: int
+) -> Settings:
+    return replace(
+        settings,
+        epochs=recipe.local_epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        # Another order and another dropout in each round, and at each silo.
+        seed=settings.seed * 1_000_003 + number * 1_009 + place,
+        window=(number / recipe.rounds, (number + 1) / recipe.rounds),
+    )
+
+
+def _weights(silo: Silo, names: set[str], recipe: FederatedRecipe) -> dict[str, float]:
+    """Returns how much a silo counts, by group of tensors."""
+    columns = {task.name: column for column, task in enumerate(silo.tasks)}
+    weight = {}
+    for group in sorted({group_of(name) for name in names}):
+        of_head = group.startswith(HEAD)
+        rows = (
+            silo.labels.rows[silo.labels.cols == columns[group.removeprefix(HEAD)]]
+            if of_head
+            else silo.labels.rows
+        )
+        weight[group] = counted(len(np.unique(rows)), recipe.weighting)
+    return {group: value for group, value in weight.items() if value > 0}
+
+
+def counted(compounds: int, weighting: str) -> float:
+    """Returns how much so many labelled compounds count: `uniform`, `sqrt_n` or `n`."""
+    powers = {"uniform": 0.0, "sqrt_n": 0.5, "n": 1.0}
+    return math.pow(compounds, powers[weighting]) if compounds else 0.0
+
+
+def _products(trained: Weights, base: Weights, weight: dict[str, float]) -> Weights:
+    return {
+        name: (trained[name] - base[name]) * np.float32(weight[group_of(name)])
+        for name in base
+        if group_of(name) in weight
+    }

@@ -1,0 +1,67 @@
+"""How the default model is made, as data: alone, and together with other silos.
+
+The values were chosen on the time split inside public sets (docs/modelling.md).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRecipe:
+    """An ensemble that a silo trains on its own data alone.
+
+    Attributes:
+        members: Networks that differ in their seed.
+        hidden: Widths of the hidden layers.
+        epochs: Passes over the rows, under one cycle of the learning rate.
+        learning_rate: The cycle's peak.
+        dropout: Of the hidden layers.
+        batch_size: Rows a step.
+        recency_rate: As `recency.recency`.
+        weight_decay: AdamW's.
+    """
+
+    members: int = 3
+    hidden: tuple[int, ...] = (1024, 512)
+    epochs: int = 30
+    learning_rate: float = 2e-3
+    dropout: float = 0.2
+    batch_size: int = 128
+    recency_rate: float = 1.5
+    weight_decay: float = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedRecipe:
+    """Rounds over the silos, then a strong fine-tuning at each.
+
+    Attributes:
+        rounds: How many; the learning rate's cycle spans them all.
+        local_epochs: Passes of each silo in a round.
+        hidden: Widths of the shared trunk.
+        weighting: How much a silo counts by its number n of labelled compounds.
+        server_momentum: Of the averaged step.
+        keep_moments: Whether a silo's optimizer remembers the round before.
+        finetune_epochs, finetune_rate: Of the personal copy; the rate is a fraction of the peak.
+        share: What the fine-tuned copies count in a prediction; the rest is the federated model's.
+        members: Fine-tuned copies that differ in their seed.
+        learning_rate, dropout, batch_size, recency_rate, weight_decay: As in `LocalRecipe`; the
+            recency holds for the fine-tuning and, in the rounds, for silos whose labels are dated.
+    """
+
+    rounds: int = 20
+    local_epochs: int = 1
+    hidden: tuple[int, ...] = (512, 256, 256)
+    weighting: Literal["uniform", "sqrt_n", "n"] = "sqrt_n"
+    server_momentum: float = 0.7
+    keep_moments: bool = True
+    finetune_epochs: int = 20
+    finetune_rate: float = 1.0
+    share: float = 0.5
+    members: int = 3
+    learning_rate: float = 2e-3
+    dropout: float = 0.2
+    batch_size: int = 128
+    recency_rate: float = 1.5
+    weight_decay: float = 1e-4
