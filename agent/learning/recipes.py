@@ -54,11 +54,11 @@ class FederatedRecipe:
     local_epochs: int = 1
     hidden: tuple[int, ...] = (512, 256, 256)
     weighting: Literal["uniform", "sqrt_n", "n"] = "sqrt_n"
-    server_momentum: float = 0.7
+    server_momentum: float = 0.0
     keep_moments: bool = True
     finetune_epochs: int = 20
     finetune_rate: float = 1.0
-    share: float = 0.5
+    share: float = 1.0
     members: int = 3
     learning_rate: float = 2e-3
     dropout: float = 0.2
