@@ -1,9 +1,12 @@
 """Freezing the training data: labels and features in one folder that never changes."""
 
+import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.assays.quorum import Quorum
 from agent.assays.snapshot import Snapshot, build_snapshot
@@ -67,7 +70,7 @@ def _standings(summary: SnapshotSummary) -> tuple[TaskStanding, ...]:
     )
 
 
-def _featurize(cache: FeatureCache, snapshot: Snapshot, report: Report) -> Features:
+def _featurize(cache: FeatureCache, snapshot: Snapshot, report: Report) -> list[Features]:
     # In chunks, told one by one: a worker that says nothing for long passes for one that hangs.
     count = len(snapshot.compounds)
     chunks = []
@@ -75,18 +78,31 @@ def _featurize(cache: FeatureCache, snapshot: Snapshot, report: Report) -> Featu
         report("featurizing compounds", start, count)
         chunk = slice(start, start + _CHUNK)
         chunks.append(cache.get_or_compute(snapshot.compounds[chunk], snapshot.smiles[chunk]))
-    return Features.concat(chunks)
+    return chunks
 
 
-def _save_features(path: Path, features: Features) -> None:
-    with path.open("wb") as handle:
-        np.savez(
-            handle,
-            indptr=features.indptr,
-            indices=features.indices,
-            values=features.values,
-            dense=features.dense,
-        )
+def _save_features(path: Path, chunks: Sequence[Features]) -> None:
+    """Writes what `np.savez` would write of the joined chunks, which never are in memory twice."""
+    lengths = np.concatenate([np.diff(chunk.indptr) for chunk in chunks])
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    with zipfile.ZipFile(path, "w") as archive:
+        _write_array(archive, "indptr", [indptr])
+        for name in ("indices", "values", "dense"):
+            _write_array(archive, name, [getattr(chunk, name) for chunk in chunks])
+
+
+def _write_array(
+    archive: zipfile.ZipFile, name: str, pieces: Sequence[npt.NDArray[np.generic]]
+) -> None:
+    header = {
+        "descr": np.lib.format.dtype_to_descr(pieces[0].dtype),
+        "fortran_order": False,
+        "shape": (sum(map(len, pieces)), *pieces[0].shape[1:]),
+    }
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        for piece in pieces:
+            member.write(piece.tobytes())
 
 
 def load_features(folder: Path) -> Features:
