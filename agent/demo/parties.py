@@ -18,6 +18,7 @@ from agent.errors import EXIT_STOP, OnggiError, Stop, TryLater
 
 _WAIT_S = 60.0
 _TIMEOUT_S = 10.0
+_TRIES = 5
 
 
 def free_ports(count: int) -> list[int]:
@@ -32,16 +33,21 @@ def free_ports(count: int) -> list[int]:
 def ask(module: str, *arguments: str) -> str:
     """Runs a command of the agent or the consortium to its end and returns what it printed.
 
+    One that is killed is run again: a question may be repeated, and so may an enrolment.
+
     Raises:
         OnggiError: It failed; its own sentence is passed on.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        sentence = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise OnggiError(f"`{module} {arguments[0]}` failed: {sentence}")
-    return done.stdout
+    command = [sys.executable, "-m", module, *arguments]
+    word = arguments[2] if arguments[0] == "--config" else arguments[0]
+    for _ in range(_TRIES):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout
+        if done.returncode > 0:
+            sentence = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise OnggiError(f"`{module} {word}` failed: {sentence}")
+    raise OnggiError(f"`{module} {word}` was killed {_TRIES} times; start the demo again.")
 
 
 @dataclass(slots=True)
