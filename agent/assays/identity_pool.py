@@ -1,20 +1,19 @@
 """Standardizing on several cores, in processes that start fresh and die with their parent."""
 
-import ctypes
 import logging
-import multiprocessing  # noqa: TID251 - its spawn context alone; the work is short and has no state
-import os
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
 
 from agent import log
 from agent.assays.structures import identified
+from agent.children import executor
 from agent.records import Compound, InvalidStructure, Structure
 
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
 _LOGGER = logging.getLogger(__name__)
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _CHUNK = 100  # structures in one message: some 100 ms of work, some 10 kB
 _WORTH_IT = 1_000  # a process needs a second or two to load RDKit
 
@@ -54,12 +53,7 @@ class Pool:
 
     def _spread(self, wanted: Sequence[Wanted]) -> list[Found]:
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self._processes,
-                multiprocessing.get_context("spawn"),
-                initializer=_begin,
-                initargs=(os.getpid(),),
-            )
+            self._executor = executor(self._processes)
         return [one for chunk in self._executor.map(_chunk, _chunks(wanted)) for one in chunk]
 
     def close(self) -> None:
@@ -75,10 +69,3 @@ def _chunks(wanted: Sequence[Wanted]) -> Iterator[Sequence[Wanted]]:
 
 def _chunk(wanted: Sequence[Wanted]) -> list[Found]:
     return [identified(*one) for one in wanted]
-
-
-def _begin(parent: int) -> None:
-    """Asks the kernel for SIGKILL when the parent dies: its queues would wait for ever."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was asked
-        os._exit(1)

@@ -8,7 +8,7 @@ import pytest
 
 from agent.errors import Refused
 from agent.learning.score import predict, score_tasks
-from agent.learning.train import Settings, fit, learning_rate
+from agent.learning.train import Fitted, Moments, Settings, fit, fit_on, learning_rate
 
 if TYPE_CHECKING:
     from agent.wire.network import Weights
@@ -162,3 +162,33 @@ def test_rounds_continue_one_schedule() -> None:
 
 def test_a_schedule_without_warm_up_starts_at_the_peak() -> None:
     assert learning_rate(Settings(epochs=1, learning_rate=1.0, warm_up=0.0), 0.0) == 1.0
+
+
+def _fit_on(problem: Problem, settings: Settings, moments: Moments | None = None) -> Fitted:
+    return fit_on(
+        *(problem.start(), problem.network, problem.features, problem.labels, problem.tasks),
+        settings,
+        lambda *_: None,
+        moments=moments,
+    )
+
+
+def test_the_optimizer_goes_on_from_what_it_remembers(problem: Problem) -> None:
+    short = replace(_SETTINGS, epochs=2)
+    first = _fit_on(problem, short)
+    steps = 2 * -(-len(np.unique(problem.labels.rows)) // short.batch_size)
+    assert first.moments.steps == steps
+    assert first.moments.first.keys() == first.weights.keys()
+    again = _fit_on(problem, short, first.moments)
+    fresh = _fit_on(problem, short)
+    assert again.moments.steps == 2 * steps
+    name = "trunk.dense.weight"
+    assert np.array_equal(fresh.weights[name], first.weights[name])
+    assert not np.array_equal(again.weights[name], first.weights[name])
+
+
+def test_a_tensor_without_memory_starts_without(problem: Problem) -> None:
+    settings = replace(_SETTINGS, epochs=1)
+    nothing = Moments({}, {}, 7)
+    found, plain = _fit_on(problem, settings, nothing), _fit_on(problem, settings)
+    assert all(np.array_equal(found.weights[n], plain.weights[n]) for n in plain.weights)
