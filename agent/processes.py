@@ -66,12 +66,7 @@ class Spread(Generic[T, R]):
 
     def _started(self) -> ProcessPoolExecutor:
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self._processes,
-                multiprocessing.get_context("spawn"),
-                initializer=_begin,
-                initargs=(os.getpid(),),
-            )
+            self._executor = executor(self._processes)
         return self._executor
 
     def close(self) -> None:
@@ -79,6 +74,20 @@ class Spread(Generic[T, R]):
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
             self._executor = None
+
+
+def executor(processes: int) -> ProcessPoolExecutor:
+    """Returns a pool of processes that are spawned, never forked; shut it down after use.
+
+    What is handed to them must be importable by name and is pickled between the two, which trust
+    each other as one program does.
+    """
+    return ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(os.getpid(),),
+    )
 
 
 def cores() -> int:

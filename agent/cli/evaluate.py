@@ -39,7 +39,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--baseline", is_flag=True, help="Also train LightGBM on the same features.")
 @click.option("--catalogue", type=_FILE, help="Endpoints, for profiles without assays, as JSON.")
 @click.option("--seed", type=click.IntRange(0, 999), default=0, help="Of all that is drawn.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads; 0: every core.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="CPU cores to use; 0: all.")
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),

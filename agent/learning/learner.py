@@ -5,7 +5,7 @@ with the average of both: what erred least on the newest compounds that none of 
 all of it is trained again on everything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,15 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.learning.ensemble import Answer, Ensemble, Member, predict_ensemble
-from agent.learning.federation import Silo, federate, network_of
+from agent.learning.federation import Silo
+from agent.learning.members import Alone, Job, Together, Told, train_members
 from agent.learning.recipes import FederatedRecipe, LocalRecipe
 from agent.learning.tasks import Labels
-from agent.learning.train import Settings, fit
-from agent.wire.documents import FeatureSpec, NetworkSpec
-from agent.wire.network import Weights, initial_weights
+from agent.learning.train import Settings
+from agent.wire.documents import FeatureSpec
 
 Choice = Literal["personal", "federated", "averaged"]
-Told = Callable[[str, int, int], None]
 
 _CHOICES: dict[Choice, float] = {"personal": 0.0, "averaged": 0.5, "federated": 1.0}
 _FEWEST = 30  # labels to choose by; with fewer the average is the safe answer
@@ -52,7 +51,8 @@ class Learner:
         features: What the rows mean.
         local: Of the ensemble that the silo makes alone.
         federated: Of the rounds with others; None learns alone.
-        settings: Seed, threads and device.
+        settings: Seed, threads of each process, and device.
+        processes: How many may train side by side.
         told: Told of every step.
     """
 
@@ -60,6 +60,7 @@ class Learner:
     local: LocalRecipe
     federated: FederatedRecipe | None
     settings: Settings
+    processes: int = 1
     told: Told = lambda _stage, _done, _of: None
 
     def learn(self, own: Silo, others: Sequence[Silo], choices: Sequence[Choice]) -> Ensemble:
@@ -76,11 +77,12 @@ class Learner:
         """
         recipe = self.federated
         if recipe is None or not others:
-            alone = self._local(own)
+            alone, _ = self._train(own, [], alone=True, together=False)
             return Ensemble(tuple(alone), _shares([(len(alone), 1.0)], len(own.tasks)))
         wanted = np.array([_CHOICES[choice] for choice in choices], dtype=np.float32)
-        alone = self._local(own) if (wanted < 1).any() else []
-        together = self._together(own, others, recipe) if (wanted > 0).any() else []
+        alone, together = self._train(
+            own, others, alone=bool((wanted < 1).any()), together=bool((wanted > 0).any())
+        )
         return _joined(alone, together, wanted, recipe.share)
 
     def judge(self, own: Silo, others: Sequence[Silo], validation: Labels) -> Judged:
@@ -98,8 +100,7 @@ class Learner:
         recipe, tasks = self.federated, own.tasks
         rows, place = np.unique(validation.rows, return_inverse=True)
         asked, labels = own.features.take(rows), replace(validation, rows=place)
-        alone = self._local(own)
-        together = self._together(own, others, recipe) if recipe and others else []
+        alone, together = self._train(own, others, alone=True, together=bool(recipe and others))
         ways: tuple[Choice, ...] = tuple(_CHOICES) if together else ("personal",)
         said = {
             way: predict_ensemble(
@@ -117,58 +118,23 @@ class Learner:
         choices = tuple(_best(errors, counts, column) for column in range(len(tasks)))
         return Judged(choices, errors, _chosen(said, choices), labels)
 
-    def _local(self, own: Silo) -> list[Member]:
-        recipe, members = self.local, []
-        for number in range(recipe.members):
-            seed = self.settings.seed + number
-            network = NetworkSpec(hidden=recipe.hidden, dropout=recipe.dropout, seed=seed)
-            start = initial_weights(network, self.features, [task.name for task in own.tasks])
-            run = self._run(recipe, recipe.epochs, recipe.learning_rate, seed)
-            self.told("training alone", number, recipe.members)
-            members.append(
-                Member(network, self._fit(start, network, own, recipe.recency_rate, run))
-            )
-        return members
-
-    def _together(self, own: Silo, others: Sequence[Silo], recipe: FederatedRecipe) -> list[Member]:
-        """Returns the federated model, then its fine-tuned copies."""
-        said = "training with the other silos"
-        self.told(said, 0, recipe.rounds)
-        trained = federate(
-            [own, *others],
-            self.features,
-            recipe,
-            settings=self.settings,
-            told=lambda done, of: self.told(said, done, of),
-        )[0]
-        network = network_of(recipe, self.settings.seed)
-        members = [Member(network, trained)]
-        for number in range(recipe.members if recipe.finetune_epochs else 0):
-            rate = recipe.finetune_rate * recipe.learning_rate
-            run = self._run(recipe, recipe.finetune_epochs, rate, self.settings.seed + number)
-            self.told("fine-tuning", number, recipe.members)
-            members.append(
-                Member(network, self._fit(trained, network, own, recipe.recency_rate, run))
-            )
-        return members
-
-    def _run(
-        self, recipe: LocalRecipe | FederatedRecipe, epochs: int, rate: float, seed: int
-    ) -> Settings:
-        return replace(
-            self.settings,
-            epochs=epochs,
-            learning_rate=rate,
-            batch_size=recipe.batch_size,
-            weight_decay=recipe.weight_decay,
-            seed=seed,
-        )
-
-    def _fit(
-        self, start: Weights, network: NetworkSpec, own: Silo, rate: float, run: Settings
-    ) -> Weights:
-        labels = own.weighted(rate)
-        return fit(start, network, own.features, labels, own.tasks, run, lambda *_: None)
+    def _train(
+        self, own: Silo, others: Sequence[Silo], *, alone: bool, together: bool
+    ) -> tuple[list[Member], list[Member]]:
+        """Returns the local ensemble, and the federated model with its fine-tuned copies."""
+        jobs: list[Job] = []
+        if self.federated is not None and together:
+            silos = (own, *others)
+            jobs.append(Together(self.features, silos, self.federated, self.settings))
+        shared = len(jobs)
+        jobs += [
+            Alone(self.features, own, self.local, self.settings, number)
+            for number in range(self.local.members if alone else 0)
+        ]
+        done = train_members(jobs, self.processes, self.told)
+        return [one for job in done[shared:] for one in job], [
+            one for job in done[:shared] for one in job
+        ]
 
 
 def _everywhere(way: Choice, tasks: int) -> npt.NDArray[np.float32]:

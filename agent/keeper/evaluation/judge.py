@@ -125,5 +125,5 @@ def _trees(own: Silo, asked: Features, means: Means) -> npt.NDArray[np.float32]:
     return fit_predict_trees(
         *(own.features, labels, own.tasks, asked, means.spec.hash_size),
         seed=learner.settings.seed,
-        threads=learner.settings.threads,
+        threads=learner.processes,
     )

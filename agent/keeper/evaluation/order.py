@@ -36,7 +36,7 @@ class EvaluateOrder(Document):
             need none.
         cache: Folder of the caches of structures and features, which a later run uses again.
         seed: Of everything that is drawn.
-        threads: CPU threads; 0 means one a core.
+        threads: CPU cores to use; 0 means all.
         baseline: Also train LightGBM on the same features.
     """
 

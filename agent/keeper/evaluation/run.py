@@ -107,11 +107,9 @@ def _joined(name: str, files: Sequence[Measured]) -> Table:
 
 def _means(order: EvaluateOrder, together: bool, report: Report) -> Means:
     spec = default_spec()
-    settings = Settings(
-        epochs=1, seed=order.seed, threads=order.threads or cores(), device=order.device
-    )
+    settings = Settings(epochs=1, seed=order.seed, threads=1, device=order.device)
     recipe = FederatedRecipe() if together else None
-    learner = Learner(spec, LocalRecipe(), recipe, settings, report)
+    learner = Learner(spec, LocalRecipe(), recipe, settings, order.threads or cores(), report)
     cache = FeatureCache(Path(order.cache) / "features.sqlite3", spec)
     return Means(learner, cache, spec, order.baseline, report)
 

@@ -62,3 +62,54 @@ def test_what_is_not_defined_is_nan() -> None:
     assert math.isnan(metrics.r2(np.array([1.0, 2.0]), np.ones(2)))
     assert math.isnan(metrics.spearman(np.array([1.0, 2.0]), np.ones(2)))
     assert math.isnan(metrics.auroc(np.array([1.0, 2.0]), np.ones(2)))
+
+
+_PAIRS = st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=2, max_size=30).filter(
+    lambda pairs: len({measured for _, measured in pairs}) > 1
+)
+
+
+@given(_PAIRS)
+def test_rae_is_one_for_the_mean_and_nothing_for_the_truth(
+    pairs: list[tuple[float, float]],
+) -> None:
+    said, measured = (np.array(column) for column in zip(*pairs, strict=True))
+    off = np.abs(measured - measured.mean()).mean()
+    if off < 1e-9:
+        return
+    assert metrics.rae(said, measured) == pytest.approx(np.abs(said - measured).mean() / off)
+    assert metrics.rae(measured, measured) == 0.0
+    mean = np.full(len(measured), measured.mean())
+    assert metrics.rae(mean, measured) == pytest.approx(1.0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=30).filter(
+        lambda pairs: any(positive for _, positive in pairs)
+    )
+)
+def test_auprc_is_the_step_sum_over_thresholds(pairs: list[tuple[int, bool]]) -> None:
+    # sklearn.metrics.average_precision_score, written out
+    positives = sum(positive for _, positive in pairs)
+    area, recalled = 0.0, 0.0
+    for threshold in sorted({score for score, _ in pairs}, reverse=True):
+        above = [positive for score, positive in pairs if score >= threshold]
+        area += (sum(above) / positives - recalled) * sum(above) / len(above)
+        recalled = sum(above) / positives
+    found = metrics.auprc(
+        np.array([score for score, _ in pairs], float), np.array([p for _, p in pairs], float)
+    )
+    assert found == pytest.approx(area)
+
+
+def test_coverage_counts_the_ends() -> None:
+    low, high = np.array([0.0, 0.0, 0.0, 0.0]), np.array([1.0, 1.0, 1.0, 1.0])
+    assert metrics.coverage(low, high, np.array([0.0, 1.0, 1.1, -0.1])) == 0.5
+
+
+def test_new_figures_that_do_not_exist_are_nan() -> None:
+    none, same = np.zeros(0), np.ones(3)
+    assert math.isnan(metrics.rae(none, none))
+    assert math.isnan(metrics.rae(same, same))
+    assert math.isnan(metrics.auprc(same, np.zeros(3)))
+    assert math.isnan(metrics.coverage(none, none, none))

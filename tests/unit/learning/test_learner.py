@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from agent.learning.federation import Silo
+from agent.learning.learner import Learner
+from agent.learning.recipes import FederatedRecipe, LocalRecipe
+from agent.learning.train import Settings
+
+if TYPE_CHECKING:
+    from tests.unit.learning.conftest import Problem
+
+_LOCAL = LocalRecipe(members=2, hidden=(16,), epochs=3, learning_rate=5e-3, batch_size=32)
+_FEDERATED = FederatedRecipe(
+    rounds=2, hidden=(16, 8), finetune_epochs=2, members=2, learning_rate=5e-3, batch_size=32
+)
+_SETTINGS = Settings(epochs=1, threads=1, device="cpu")
+
+
+def _learner(problem: Problem, federated: FederatedRecipe | None = _FEDERATED) -> Learner:
+    return Learner(problem.spec, _LOCAL, federated, _SETTINGS)
+
+
+def _silos(problem: Problem) -> tuple[Silo, Silo]:
+    own = Silo("own", problem.features, problem.tasks, problem.labels)
+    tasks = tuple(replace(task, name=f"b/{task.name}") for task in problem.tasks)
+    return own, replace(own, name="b", tasks=tasks)
+
+
+def test_shares_are_the_choice_head_by_head(problem: Problem) -> None:
+    own, other = _silos(problem)
+    found = _learner(problem).learn(own, [other], ["personal", "averaged", "federated"])
+    alone, federated, tuned = found.shares[:2], found.shares[2:3], found.shares[3:]
+    assert len(found.members) == len(found.shares) == 5
+    np.testing.assert_allclose(found.shares.sum(axis=0), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(alone.sum(axis=0), [1.0, 0.5, 0.0])
+    np.testing.assert_allclose(federated.sum(axis=0), [0.0, 0.25, 0.5])
+    np.testing.assert_allclose(tuned.sum(axis=0), [0.0, 0.25, 0.5])
+
+
+def test_nobody_is_trained_who_is_not_asked(problem: Problem) -> None:
+    own, other = _silos(problem)
+    assert len(_learner(problem).learn(own, [other], ["personal"] * 3).members) == 2
+    assert len(_learner(problem).learn(own, [other], ["federated"] * 3).members) == 3
+    assert len(_learner(problem).learn(own, [], ["averaged"] * 3).members) == 2
+    alone = _learner(problem, None).learn(own, [other], ["averaged"] * 3)
+    np.testing.assert_allclose(alone.shares, 0.5)
+
+
+def test_without_fine_tuning_the_release_itself_answers(problem: Problem) -> None:
+    own, other = _silos(problem)
+    recipe = replace(_FEDERATED, finetune_epochs=0)
+    found = _learner(problem, recipe).learn(own, [other], ["federated"] * 3)
+    assert found.shares.tolist() == [[1.0] * 3]
+
+
+@pytest.mark.parametrize("better", ["personal", "federated"])
+def test_each_head_answers_as_erred_least(problem: Problem, better: str) -> None:
+    own, other = _silos(problem)
+    kept = own.labels.rows >= 200
+    # Whoever does not learn at all is worse.
+    local, federated = _LOCAL, _FEDERATED
+    if better == "personal":
+        federated = replace(federated, learning_rate=1e-9)
+    else:
+        local = replace(local, learning_rate=1e-9)
+        federated = replace(federated, rounds=6)
+    learner = Learner(problem.spec, local, federated, _SETTINGS)
+    judged = learner.judge(own.without(kept), [other], own.labels.select(kept))
+    assert judged.choices[0] == better
+    assert set(judged.errors) == {"personal", "averaged", "federated"}
+    column = judged.labels.cols == 0
+    said = judged.answer.mean[judged.labels.rows[column], 0]
+    error = np.abs(said - judged.labels.values[column]).mean()
+    assert judged.errors[judged.choices[0]][0] == pytest.approx(error, rel=1e-5)
+
+
+def test_with_few_labels_the_average_is_the_safe_answer(problem: Problem) -> None:
+    own, other = _silos(problem)
+    kept = (own.labels.rows >= 290) & (own.labels.cols < 2)
+    judged = _learner(problem).judge(own.without(kept), [other], own.labels.select(kept))
+    assert judged.choices == ("averaged",) * 3
+    assert np.isnan(judged.errors["personal"][2])
+
+
+def test_alone_there_is_nothing_to_choose(problem: Problem) -> None:
+    own, _ = _silos(problem)
+    kept = own.labels.rows >= 200
+    judged = _learner(problem).judge(own.without(kept), [], own.labels.select(kept))
+    assert judged.choices == ("personal",) * 3
