@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 
-from agent.processes import executor
 from agent.learning.ensemble import Member
 from agent.learning.federation import Silo, federate, network_of
 from agent.learning.recipes import FederatedRecipe, LocalRecipe
 from agent.learning.train import Settings, fit
+from agent.processes import executor
 from agent.wire.documents import FeatureSpec, NetworkSpec
 from agent.wire.network import Weights, initial_weights
 
