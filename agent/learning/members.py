@@ -71,7 +71,8 @@ def train_members(jobs: Sequence[Job], processes: int, told: Told) -> list[list[
         return done
     with executor(min(processes, len(jobs))) as pool:
         futures = [pool.submit(train_job, job) for job in jobs]
-        for number, _ in enumerate(as_completed(futures), start=1):
+        for number, future in enumerate(as_completed(futures), start=1):
+            future.result()  # a refusal need not wait for the others
             told(_STAGE, number, len(jobs))
         return [future.result() for future in futures]
 
