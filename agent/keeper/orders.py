@@ -9,6 +9,8 @@ from agent.wire.documents import Catalogue, Document, Endpoint, Plan, ReleaseMan
 
 CHECKPOINT = "checkpoint"  # in a job's folder: where its training stood when its worker died
 
+MOMENTS = "moments.safetensors"  # in a round's folder: what its optimizer remembers
+
 
 class TaskScore(Document):
     """One error on held-out compounds; None where it is not defined."""
@@ -61,12 +63,17 @@ class QuorumRule(Document):
 
 
 class Settings(Document):
-    """What a training job may use of this host, and which tasks it may train."""
+    """What a training job may use of this host, and which tasks it may train.
+
+    Attributes:
+        members: Copies of a release that are fitted here, each with a seed of its own.
+    """
 
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     min_labels: int
     quorum: QuorumRule = QuorumRule()
+    members: Annotated[int, Field(ge=1)] = 2
 
 
 class PartOrder(Document):
@@ -120,12 +127,17 @@ class BaselineOrder(TrainingOrder):
 
 
 class RoundOrder(TrainingOrder):
-    """Train from a round's base weights and pack the update."""
+    """Train from a round's base weights and pack the update.
+
+    Attributes:
+        moments: This silo's optimizer as the round before left it, or empty.
+    """
 
     kind: Literal["round"] = "round"
     manifest: RoundManifest
     base: str
     private_weights: str
+    moments: str = ""
 
 
 class ReleaseOrder(TrainingOrder):
@@ -209,6 +221,8 @@ class Result(Document):
         groups: For a round: groups of tensors in the update.
         reference_sha256, feature_sha256: For a round: what this host's features really are.
         seconds: Time the work took.
+        cpu_s: Processor time of the worker and its helpers.
+        peak_mb: The most memory that the worker or one of its helpers had at once, in MiB.
     """
 
     refused_code: str = ""
@@ -224,6 +238,8 @@ class Result(Document):
     reference_sha256: str = ""
     feature_sha256: str = ""
     seconds: float = 0.0
+    cpu_s: float = 0.0
+    peak_mb: float = 0.0
 
 
 class Progress(Document):
