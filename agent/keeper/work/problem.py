@@ -11,6 +11,7 @@ import numpy.typing as npt
 from agent.assays.endpoints import PRIVATE, EndpointIndex, transform
 from agent.assays.quorum import Quorum, standing
 from agent.assays.snapshot import Snapshot
+from agent.assays.split import newest
 from agent.errors import Refused
 from agent.features.rows import Features
 from agent.keeper.orders import TaskScore, TrainingOrder
@@ -68,19 +69,15 @@ class Problem:
         A task whose labels do not have two dates is parted by structure: one fold counts as new.
 
         Args:
-            share: Of each task's labels that count as new, at least; labels of one day stay
+            share: Of each task's dated labels that count as new, about: labels of one day stay
                 together. 0 leaves all of them in the first part.
         """
         new = np.zeros(len(self.train), np.bool_)
         for column in np.unique(self.train.cols) if share else ():
             own = np.flatnonzero(self.train.cols == column)
-            age = ages(self.train_dates[own].tolist())
-            if np.ptp(age):
-                # The age of the last one that is asked for; its whole day goes with it.
-                limit = np.sort(age)[max(math.ceil(share * len(own)), 1) - 1]
-                new[own] = age <= limit
-            else:
-                new[own] = self.folds[self.train.rows[own]] == CHOICE_FOLD
+            dated = newest(self.train_dates[own], share)
+            in_fold = self.folds[self.train.rows[own]] == CHOICE_FOLD
+            new[own] = dated if dated.any() else in_fold
         return self.train.select(~new), self.train.select(new)
 
     def score_table(self, scores: Mapping[str, Score]) -> tuple[TaskScore, ...]:
