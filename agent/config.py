@@ -3,6 +3,7 @@
 The silo's name, the aggregator's address and its keys are not here: enrolment pins them.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,14 @@ def _absolute(path: Path) -> Path:
         raise ValueError("must be an absolute path, because services start in /")
     return path
 
+
+def _hours(text: str) -> str:
+    if text and not _HOURS.fullmatch(text):
+        raise ValueError('must be two hours of the day such as "18-07", or empty for always')
+    return text
+
+
+_HOURS = re.compile(r"([01][0-9]|2[0-3])-([01][0-9]|2[0-4])")
 
 # What a store of each kind cannot do without.
 _NEEDED: dict[object, tuple[str, ...]] = {
@@ -127,6 +136,11 @@ class TrainingSection(Section):
         quorum_labels, quorum_uncensored: Labelled compounds that a regression needs, and how many
             of them without a qualifier.
         quorum_each_class: Compounds of each class that a classification needs.
+        members: Copies of a release that are fitted here, each with another seed.
+        hours: Local hours in which training may start, from the first up to the last, such as
+            `18-07`; empty means always. What began goes on to its end.
+        min_new_rows: New measurements that make a new snapshot worth its training; with fewer it
+            comes a day after the first of them.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -135,6 +149,9 @@ class TrainingSection(Section):
     quorum_labels: Annotated[int, Field(ge=0)] = 50
     quorum_uncensored: Annotated[int, Field(ge=0)] = 25
     quorum_each_class: Annotated[int, Field(ge=0)] = 25
+    members: Annotated[int, Field(ge=1, le=16)] = 2
+    hours: Annotated[str, AfterValidator(_hours)] = ""
+    min_new_rows: Annotated[int, Field(ge=1)] = 1
 
 
 class GateSection(Section):

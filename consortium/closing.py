@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from agent.errors import Refused
 from agent.keys import SealingIdentity
+from agent.wire.adaptive import adam_step, state_shapes
 from agent.wire.averaging import step
 from agent.wire.documents import ObjectRef, Plan, Roster, RoundManifest
 from agent.wire.envelope import Header, verify_header
@@ -54,7 +55,7 @@ class AtRest:
 
 @dataclass(frozen=True, slots=True)
 class NewWeights:
-    """A round's result, durable; `momentum_sha256` is None where the recipe has none."""
+    """A round's result, durable; `momentum_sha256` is None where the recipe keeps no state."""
 
     weights: ObjectRef
     momentum_sha256: str | None
@@ -81,7 +82,7 @@ def move(
         plan: The plan.
         manifest: The round.
         delta: The mean delta.
-        momentum: Hash of the plan's momentum so far, or None.
+        momentum: Hash of the state of the plan's server optimizer so far, or None.
 
     Raises:
         Refused: `unknown_object` or `damaged_object`: the disk lost the base.
@@ -89,9 +90,14 @@ def move(
     """
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
     base = decode(get_object(folder.objects, manifest.base_sha256), shapes)
-    before = decode(get_object(folder.momenta, momentum), shapes) if momentum else {}
-    weights, velocity = step(base, delta, before, plan.recipe.server_momentum)
+    adaptive = plan.recipe.optimizer == "adam"
+    kept = state_shapes(shapes) if adaptive else shapes
+    before = decode(get_object(folder.momenta, momentum), kept) if momentum else {}
+    if adaptive:
+        weights, state = adam_step(base, delta, before, plan.recipe)
+    else:
+        weights, state = step(base, delta, before, plan.recipe.server_momentum)
     reference = put_object(folder.objects, encode(weights))
-    if plan.recipe.server_momentum == 0:
+    if not adaptive and plan.recipe.server_momentum == 0:
         return NewWeights(reference, None)
-    return NewWeights(reference, put_object(folder.momenta, encode(velocity)).sha256)
+    return NewWeights(reference, put_object(folder.momenta, encode(state)).sha256)

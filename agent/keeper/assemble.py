@@ -12,6 +12,7 @@ from agent.config import Config, Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
 from agent.files import exclusive
 from agent.keeper import status
+from agent.keeper.hours import Hours
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
 from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile
@@ -43,7 +44,9 @@ def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Ke
     paths.create()
     enrolment = read_enrolment(paths)
     with exclusive(paths.state / "keeper.lock"), Ledger(paths.ledger) as ledger:
-        workers = Workers(ledger, paths.jobs, config.keeper.attempts, lambda: queue.put(WORKER))
+        hours = Hours.parse(config.training.hours)
+        attempts = config.keeper.attempts
+        workers = Workers(ledger, paths.jobs, attempts, lambda: queue.put(WORKER), hours=hours)
         pipeline, intake = _stages(config, paths, enrolment, ledger, workers, clock)
         folders = {store.name: source_folder(store, paths) for store in config.store}
         folders[INBOX] = paths.inbox
@@ -90,6 +93,7 @@ def training_settings(section: TrainingSection) -> Settings:
             uncensored=section.quorum_uncensored,
             each_class=section.quorum_each_class,
         ),
+        members=section.members,
     )
 
 
@@ -138,7 +142,15 @@ def _stages(
         trusted,
         Mail(inbox, ledger, trusted, enrolment.silo),
         intake,
-        Snapshots(ledger, workers, paths.parts, paths.snapshots, cache, site),
+        Snapshots(
+            ledger,
+            workers,
+            paths.parts,
+            paths.snapshots,
+            cache,
+            site,
+            config.training.min_new_rows,
+        ),
         Rounds(ledger, workers, inbox, outbox, trusted, signer, enrolment.silo, site),
         Rollout(
             ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules, site

@@ -20,6 +20,7 @@ from agent import log
 from agent.clock import from_text, to_text
 from agent.errors import EXIT_TRY_LATER
 from agent.files import write_atomic
+from agent.keeper.hours import Hours
 from agent.keeper.orders import CHECKPOINT, Order, Progress, Result, parse_order
 from agent.keeper.passing import TRY_LATER
 from agent.ledger.book import Detail, Item, Ledger
@@ -30,6 +31,7 @@ WORKER_DIED = "worker_died"
 # Fresh measurements come first; then a round, for which others wait; then what this silo's model
 # is compared with, without which no release is checked; then the release.
 PRIORITY = {"ingest": 0, "snapshot": 1, "round": 2, "baseline": 3, "release": 4}
+_TRAINING = frozenset({"round", "baseline", "release"})  # what waits for the hours of training
 STALL_S = 1800.0
 # Wherever one cannot go on now, the next try comes after so many seconds; the last one repeats.
 BACK_OFF_S = (10.0, 60.0, 300.0, 1800.0)
@@ -50,6 +52,7 @@ class Workers:
             may four times as often.
         wake: Called from a thread when a worker ends; it must only post to a queue.
         stall_s: A worker whose progress does not change for so long is killed.
+        hours: When training may start, on this host's clock; None for always.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Workers:
         attempts: int,
         wake: Callable[[], None],
         stall_s: float = STALL_S,
+        hours: Hours | None = None,
     ) -> None:
         self._ledger = ledger
         self._folder = folder
         self._attempts = attempts
         self._wake = wake
         self._stall_s = stall_s
+        self._hours = hours
         self._running: tuple[str, subprocess.Popen[bytes]] | None = None
         self._seen: tuple[object, float] = (None, 0.0)  # the last progress, and since when
         self._stalled: dict[str, str] = {}  # jobs whose worker was killed, and at what
@@ -94,6 +99,7 @@ class Workers:
         if self._running is not None:
             return None
         queued = [job for job in self._ledger.find("job", "queued") if _is_due(job, now)]
+        queued = [job for job in queued if self._is_allowed(job, now)]
         if not queued:
             return None
         item = min(queued, key=lambda job: (PRIORITY[str(job.detail["kind"])], job.number))
@@ -102,6 +108,15 @@ class Workers:
         except OSError as error:  # no room for the order, or no process to be had
             log.trouble(_log, "job not started", job=item.id, why=error.strerror)
             return None
+
+    def _is_allowed(self, item: Item, now: datetime) -> bool:
+        """Tells whether a job may start at this hour; one that may not says what it waits for."""
+        if self._hours is None or item.detail["kind"] not in _TRAINING:
+            return True
+        if self._hours.has(now.astimezone()):  # the host's own zone
+            return True
+        self._ledger.explain(item, f"It waits for the hours of training, {self._hours}.")
+        return False
 
     def _start(self, item: Item, now: datetime) -> str | None:
         tries = int(str(item.detail["tries"])) + 1
@@ -163,7 +178,9 @@ class Workers:
 
     def finish(self, item: Item, result: Result, now: datetime) -> None:
         """Marks a job done or failed; call it in the transaction that books its result."""
-        self._ledger.move(item, "failed" if result.refused else "finished", now, result.refused)
+        cost: Detail = {name: getattr(result, name) for name in ("seconds", "cpu_s", "peak_mb")}
+        state = "failed" if result.refused else "finished"
+        self._ledger.move(item, state, now, result.refused, {"cost": cost})
 
     def clear(self, item: Item) -> None:
         """Removes a finished job's folder."""

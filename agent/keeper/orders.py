@@ -10,6 +10,8 @@ from agent.wire.documents import Catalogue, Document, Endpoint, Plan, ReleaseMan
 
 CHECKPOINT = "checkpoint"  # in a job's folder: where its training stood when its worker died
 
+MOMENTS = "moments.safetensors"  # in a round's folder: what its optimizer remembers
+
 
 class TaskScore(Document):
     """One error on held-out compounds; None where it is not defined."""
@@ -62,12 +64,17 @@ class QuorumRule(Document):
 
 
 class Settings(Document):
-    """What a training job may use of this host, and which tasks it may train."""
+    """What a training job may use of this host, and which tasks it may train.
+
+    Attributes:
+        members: Copies of a release that are fitted here, each with a seed of its own.
+    """
 
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     min_labels: int
     quorum: QuorumRule = QuorumRule()
+    members: Annotated[int, Field(ge=1)] = 2
 
 
 class PartOrder(Document):
@@ -121,12 +128,17 @@ class BaselineOrder(TrainingOrder):
 
 
 class RoundOrder(TrainingOrder):
-    """Train from a round's base weights and pack the update."""
+    """Train from a round's base weights and pack the update.
+
+    Attributes:
+        moments: This silo's optimizer as the round before left it, or empty.
+    """
 
     kind: Literal["round"] = "round"
     manifest: RoundManifest
     base: str
     private_weights: str
+    moments: str = ""
 
 
 class ReleaseOrder(TrainingOrder):
@@ -211,6 +223,8 @@ class Result(Document):
         reference_sha256, feature_sha256: For a round: what this host's features really are.
         evaluation: For an evaluation.
         seconds: Time the work took.
+        cpu_s: Processor time of the worker and its helpers.
+        peak_mb: The most memory that the worker or one of its helpers had at once, in MiB.
     """
 
     refused_code: str = ""
@@ -227,6 +241,8 @@ class Result(Document):
     feature_sha256: str = ""
     evaluation: Evaluation | None = None
     seconds: float = 0.0
+    cpu_s: float = 0.0
+    peak_mb: float = 0.0
 
 
 class Progress(Document):

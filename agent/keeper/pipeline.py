@@ -15,6 +15,7 @@ from agent.keeper.intake import Intake
 from agent.keeper.jobs import Workers
 from agent.keeper.mail import Mail
 from agent.keeper.orders import (
+    MOMENTS,
     BaselineOrder,
     IngestOrder,
     Order,
@@ -152,6 +153,9 @@ class Pipeline:
                 private = folder / "private.safetensors"
                 if private.exists():
                     write_atomic(self._site.private_weights, private.read_bytes())
+                moments = folder / MOMENTS
+                if moments.exists():
+                    self._site.keep_moments(order.plan.plan_id, moments.read_bytes())
             case ReleaseOrder():
                 self._rollout.book(order, result, folder / "release", now)
 

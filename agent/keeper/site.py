@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.files import write_atomic
 from agent.keeper.orders import Settings
 from agent.wire.documents import Endpoint
 
@@ -14,7 +15,8 @@ class Site:
     Attributes:
         private: Its own endpoints.
         settings: What training may use of the host.
-        private_weights: Where private heads rest between rounds.
+        private_weights: Where private heads rest between rounds; beside them the optimizer's
+            moments, where a plan wants them kept.
     """
 
     private: tuple[Endpoint, ...]
@@ -24,3 +26,24 @@ class Site:
     def resting_heads(self) -> str:
         """Returns the path of the private heads, or an empty text before the first round."""
         return str(self.private_weights) if self.private_weights.exists() else ""
+
+    def moments(self, plan_id: str) -> Path:
+        """Returns where the optimizer rests between the rounds of a plan."""
+        return self.private_weights.with_name(f"moments-{plan_id}.safetensors")
+
+    def resting_moments(self, plan_id: str) -> str:
+        """Returns the path of the moments, or an empty text before the plan's first round."""
+        path = self.moments(plan_id)
+        return str(path) if path.exists() else ""
+
+    def keep_moments(self, plan_id: str, content: bytes) -> None:
+        """Keeps a plan's moments, readable by the keeper alone; those of other plans go.
+
+        Raises:
+            OSError: The disk is full or not writable.
+        """
+        own = self.moments(plan_id)
+        write_atomic(own, content, mode=0o600)
+        for other in own.parent.glob("moments-*.safetensors"):
+            if other != own:
+                other.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from agent.wire.documents import Catalogue, Plan
 _log = logging.getLogger(__name__)
 _PASSING = frozenset({WORKER_DIED, STOP, TRY_LATER})  # not the data's fault
 _RETRY = timedelta(hours=1)
+_DAY = timedelta(days=1)
 
 
 class Snapshots:
@@ -32,9 +33,11 @@ class Snapshots:
         folder: Where snapshots are frozen.
         cache: The features' cache file.
         site: What this silo adds to an order.
+        min_new_rows: With fewer new measurements the snapshot before goes on being used, for a
+            day from the first of them at most.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each folder has a meaning of its own
         self,
         ledger: Ledger,
         workers: Workers,
@@ -42,6 +45,7 @@ class Snapshots:
         folder: Path,
         cache: Path,
         site: Site,
+        min_new_rows: int = 1,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -49,7 +53,10 @@ class Snapshots:
         self._folder = folder
         self._cache = cache
         self._site = site
+        self._min_new_rows = min_new_rows
         self._known: tuple[int, tuple[PartOrder, ...]] = (-1, ())
+        self._counted: tuple[object, tuple[int, datetime | None]] = (None, (0, None))
+        self._kept: dict[str, str] = {}  # snapshots that go on being used, by their meaning
 
     def order(
         self,
@@ -68,7 +75,10 @@ class Snapshots:
         if not parts:
             return
         snapshot = _snapshot_id(parts, plan)
-        times = self._want(snapshot, len(parts), now)
+        if self._keeps(snapshot, plan, now):
+            return
+        known: Detail = {"parts": len(parts), "times": 1, "meaning": _meaning(plan)}
+        times = self._want(snapshot, known, now)
         if not times:
             return
         order = SnapshotOrder(
@@ -83,9 +93,49 @@ class Snapshots:
         )
         self._workers.submit(f"snapshot-{snapshot[:16]}-{times}", order, now)
 
-    def _want(self, snapshot: str, parts: int, now: datetime) -> int:
+    def _keeps(self, snapshot: str, plan: Plan, now: datetime) -> bool:
+        """Tells whether too little is new, so that the snapshot before this one is used on."""
+        meaning = _meaning(plan)
+        self._kept.pop(meaning, None)
+        if self._min_new_rows <= 1 or self._ledger.get("snapshot", snapshot) is not None:
+            return False
+        before = self._before(meaning)
+        if before is None:
+            return False
+        # A file that changed counts with all of its rows: too many rather than too few.
+        rows, first = self._new_since(before)
+        waited = now - (first or now)
+        # What was only withdrawn, without anything new, is not worth keeping for a day.
+        if not 0 < rows < self._min_new_rows or waited >= _DAY:
+            self._ledger.explain(before, "")
+            return False
+        self._kept[meaning] = before.id
+        self._ledger.explain(
+            before,
+            f"{rows} new measurements wait for {self._min_new_rows - rows} more, or until a day "
+            "has passed since the first.",
+        )
+        return True
+
+    def _new_since(self, snapshot: Item) -> tuple[int, datetime | None]:
+        """Returns how many measurements came since a snapshot, and when the first of them did."""
+        mark = (self._ledger.revision, snapshot.id)
+        if self._counted[0] != mark:
+            files = [f for f in self._ledger.find("file", "ingested") if _is_after(f, snapshot)]
+            rows = sum(int(str(file.detail.get("used", 0))) for file in files)
+            first = min((from_text(file.changed) for file in files), default=None)
+            self._counted = (mark, (rows, first))
+        return self._counted[1]
+
+    def _before(self, meaning: str) -> Item | None:
+        for item in reversed(self._ledger.find("snapshot", "frozen", "scored")):
+            if item.detail.get("meaning") == meaning:
+                return item if (self._folder / item.id).exists() else None
+        return None
+
+    def _want(self, snapshot: str, known: Detail, now: datetime) -> int:
         """Returns how often the snapshot was wanted, if it must be frozen now; else 0."""
-        if self._ledger.add("snapshot", snapshot, "wanted", now, {"parts": parts, "times": 1}):
+        if self._ledger.add("snapshot", snapshot, "wanted", now, known):
             return 1
         item = self._ledger.get("snapshot", snapshot)
         why = self._why_again(item, now) if item is not None else ""
@@ -122,7 +172,8 @@ class Snapshots:
         return job is not None and job.state in {"finished", "failed"}
 
     def _in_state(self, plan: Plan, *states: str) -> Ready | None:
-        item = self._ledger.get("snapshot", _snapshot_id(self._current_parts(), plan))
+        kept = self._kept.get(_meaning(plan))
+        item = self._ledger.get("snapshot", kept or _snapshot_id(self._current_parts(), plan))
         if item is None or item.state not in states:
             return None
         return Ready(item.id, self._folder / item.id)
@@ -203,8 +254,21 @@ def _first_read(file: Item) -> tuple[int, int]:
 def _snapshot_id(parts: tuple[PartOrder, ...], plan: Plan) -> str:
     # In the order in which they are joined: later rows replace earlier ones.
     text = "\n".join(part.folder for part in parts)
-    text += f"\n{plan.fold_key}\n{plan.features.model_dump_json()}"
+    text += f"\n{_meaning_of(plan)}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _meaning_of(plan: Plan) -> str:
+    return f"{plan.fold_key}\n{plan.features.model_dump_json()}"
+
+
+def _meaning(plan: Plan) -> str:
+    """Names what a plan wants of a snapshot: its folds and its features."""
+    return hashlib.sha256(_meaning_of(plan).encode()).hexdigest()
+
+
+def _is_after(file: Item, snapshot: Item) -> bool:
+    return from_text(file.changed) > from_text(snapshot.created)
 
 
 def _scores(scores: tuple[TaskScore, ...]) -> list[Score]:

@@ -103,10 +103,13 @@ def _stage(ledger: Ledger, name: str) -> Json:
     kind, waiting, wrong = _STAGES[name]
     last = ledger.last_transition(kind)
     counts: Report = {**ledger.counts(kind)}
+    # The snapshot in use says what the next one waits for.
+    used = ledger.newest(kind, {"scored"}, 1) if name == "snapshots" else []
+    kept = [item for item in used if item.why]
     return {
         "counts": counts,
         "last": dict(zip(("at", "id", "state", "why"), last, strict=True)) if last else None,
-        "waits": [_line(item) for item in ledger.newest(kind, waiting, _SHOWN)],
+        "waits": [_line(item) for item in (*ledger.newest(kind, waiting, _SHOWN), *kept)],
         "wrong": [_line(item) for item in ledger.newest(kind, wrong, _SHOWN)],
     }
 

@@ -105,6 +105,7 @@ class Rounds:
                 manifest=manifest,
                 base=str(base),
                 private_weights=self._site.resting_heads(),
+                moments=self._site.resting_moments(plan.plan_id),
             )
             self._workers.submit(f"round-{manifest.round_id}", order, now)
 

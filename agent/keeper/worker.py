@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import resource
 import signal
 import time
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _NICE = 10  # chemists' answers come first
 _LOCK_TRIES = 50
+_KIB_PER_MIB = 1024.0  # Linux counts the peak in KiB
 
 
 def work(folder: Path, parent: int) -> None:
@@ -55,12 +57,21 @@ def work(folder: Path, parent: int) -> None:
         started_s = monotonic_s()
         result = _outcome(order, folder)
         seconds = round(monotonic_s() - started_s, 3)
-        log.event(_log, "work done", kind=order.kind, seconds=seconds, refused=result.refused_code)
-        result = result.model_copy(update={"seconds": seconds})
+        cost = {"seconds": seconds, **_used()}
+        log.event(_log, "work done", kind=order.kind, refused=result.refused_code, **cost)
+        result = result.model_copy(update=cost)
         try:
             write_atomic(folder / "result.json", result.model_dump_json().encode())
         except OSError as error:
             raise TryLater(f"The result cannot be written: {error.strerror}.") from error
+
+
+def _used() -> dict[str, float]:
+    """Returns what this process and its helpers that have ended took: processor time, memory."""
+    parts = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu_s = sum(part.ru_utime + part.ru_stime for part in parts)
+    peak_mb = max(part.ru_maxrss for part in parts) / _KIB_PER_MIB
+    return {"cpu_s": round(cpu_s, 3), "peak_mb": round(peak_mb, 1)}
 
 
 def _outcome(order: Order, folder: Path) -> Result:

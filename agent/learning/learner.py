@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from agent.learning.ensemble import Answer, Ensemble, Member, predict_ensemble
 from agent.learning.federation import Silo
-from agent.learning.members import Alone, Job, Together, Told, train_members
+from agent.learning.side_by_side import Alone, Job, Together, Told, train_members
 from agent.learning.recipes import FederatedRecipe, LocalRecipe
 from agent.learning.tasks import Labels
 from agent.learning.train import Settings

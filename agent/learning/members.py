@@ -1,121 +1,62 @@
-"""Training the members of an ensemble: alone, or over rounds with others; several at once.
+"""An ensemble as one file of tensors: what a silo keeps of its personal model.
 
-Each member is seeded by itself, so it comes out the same in whichever process it is trained.
+`member.N.NAME` is the tensor NAME of member N, counted from 0 (names as on the wire, see
+`agent.wire.network`); `shares` is float32 (members, tasks). A file without `shares` is of an older
+release: one network, its tensors under their own names.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
-from agent.learning.ensemble import Member
-from agent.learning.federation import Silo, federate, network_of
-from agent.learning.recipes import FederatedRecipe, LocalRecipe
-from agent.learning.train import Settings, fit
-from agent.processes import executor
+import numpy as np
+
+from agent.errors import Refused
+from agent.learning.ensemble import Ensemble, Member
 from agent.wire.documents import FeatureSpec, NetworkSpec
-from agent.wire.network import Weights, initial_weights
+from agent.wire.network import expected_shapes
+from agent.wire.update import Weights, check_tensors, decode_some, encode
 
-Told = Callable[[str, int, int], None]
-
-_STAGE = "training"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Alone:
-    """One network to be trained on a silo's own labels; `number` tells it from its siblings."""
-
-    features: FeatureSpec
-    own: Silo
-    recipe: LocalRecipe
-    settings: Settings
-    number: int
+_SHARES = "shares"
+_MOST = 64  # members; the shares are read before anything else is checked
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Together:
-    """Rounds over silos, the first of which fine-tunes copies of what comes out."""
-
-    features: FeatureSpec
-    silos: tuple[Silo, ...]
-    recipe: FederatedRecipe
-    settings: Settings
+def encode_members(ensemble: Ensemble) -> bytes:
+    """Writes all members and their shares."""
+    tensors: Weights = {_SHARES: ensemble.shares}
+    for number, member in enumerate(ensemble.members):
+        tensors |= {_named(number, name): value for name, value in member.weights.items()}
+    return encode(tensors)
 
 
-Job = Alone | Together
-
-
-def train_members(jobs: Sequence[Job], processes: int, told: Told) -> list[list[Member]]:
-    """Does jobs, side by side where there is more than one process.
-
-    A process of its own with one thread does twice as much as two threads of one: the networks are
-    small, and threads mostly wait for each other.
+def decode_members(
+    content: bytes, network: NetworkSpec, features: FeatureSpec, heads: Sequence[str]
+) -> Ensemble:
+    """Reads what `encode_members` wrote, or the single network of an older release.
 
     Args:
-        jobs: The longest first.
-        processes: At most so many at once; 1 trains here.
-        told: Told when a job is done.
-
-    Returns:
-        The members of each job, in order: one, or the federated model and its copies.
+        content: The file.
+        network: Of every member.
+        features: What it reads.
+        heads: Every member's, in the order of the shares' columns.
 
     Raises:
-        Refused: As `learning.train.fit`.
-        Stop: As `learning.train.fit`.
+        Refused: `bad_tensors`, `wrong_tensors` or `not_finite`.
     """
-    told(_STAGE, 0, len(jobs))
-    if processes == 1 or len(jobs) == 1:
-        done = []
-        for number, job in enumerate(jobs, start=1):
-            done.append(train_job(job))
-            told(_STAGE, number, len(jobs))
-        return done
-    with executor(min(processes, len(jobs))) as pool:
-        futures = [pool.submit(train_job, job) for job in jobs]
-        for number, future in enumerate(as_completed(futures), start=1):
-            future.result()  # a refusal need not wait for the others
-            told(_STAGE, number, len(jobs))
-        return [future.result() for future in futures]
+    tensors, shapes = decode_some(content), expected_shapes(network, features, heads)
+    if _SHARES not in tensors:
+        check_tensors(tensors, shapes)
+        return Ensemble.of_one(tensors, network, len(heads))
+    shares = tensors[_SHARES]
+    if shares.ndim != 2 or shares.shape[0] > _MOST:
+        raise Refused("wrong_tensors", "The shares of the members are no table of a sane size.")
+    numbers = range(len(shares))
+    expected = {_named(n, name): shape for n in numbers for name, shape in shapes.items()}
+    check_tensors(tensors, {**expected, _SHARES: (len(shares), len(heads))})
+    members = [
+        Member(network, {name: tensors[_named(number, name)] for name in shapes})
+        for number in numbers
+    ]
+    return Ensemble(tuple(members), np.asarray(shares))
 
 
-def train_job(job: Job) -> list[Member]:
-    """Does one job in this process; see `train_members`."""
-    return [_alone(job)] if isinstance(job, Alone) else _together(job)
-
-
-def _alone(job: Alone) -> Member:
-    recipe, seed = job.recipe, job.settings.seed + job.number
-    network = NetworkSpec(hidden=recipe.hidden, dropout=recipe.dropout, seed=seed)
-    start = initial_weights(network, job.features, [task.name for task in job.own.tasks])
-    run = _settings(job.settings, recipe, recipe.epochs, recipe.learning_rate, seed)
-    return Member(network, _fit(start, network, job.own, recipe.recency_rate, run))
-
-
-def _together(job: Together) -> list[Member]:
-    recipe, own = job.recipe, job.silos[0]
-    trained = federate(job.silos, job.features, recipe, settings=job.settings)[0]
-    network = network_of(recipe, job.settings.seed)
-    members = [Member(network, trained)]
-    rate = recipe.finetune_rate * recipe.learning_rate
-    for number in range(recipe.members if recipe.finetune_epochs else 0):
-        seed = job.settings.seed + number
-        run = _settings(job.settings, recipe, recipe.finetune_epochs, rate, seed)
-        members.append(Member(network, _fit(trained, network, own, recipe.recency_rate, run)))
-    return members
-
-
-def _settings(
-    site: Settings, recipe: LocalRecipe | FederatedRecipe, epochs: int, rate: float, seed: int
-) -> Settings:
-    return replace(
-        site,
-        epochs=epochs,
-        learning_rate=rate,
-        batch_size=recipe.batch_size,
-        weight_decay=recipe.weight_decay,
-        seed=seed,
-    )
-
-
-def _fit(start: Weights, network: NetworkSpec, own: Silo, rate: float, run: Settings) -> Weights:
-    labels = own.weighted(rate)
-    return fit(start, network, own.features, labels, own.tasks, run, lambda *_: None)
+def _named(member: int, name: str) -> str:
+    return f"member.{member}.{name}"

@@ -1,7 +1,7 @@
 """What is learned: tasks with their published scaling, labels, and the rows they belong to."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, Self
 
 import numpy as np
@@ -129,6 +129,10 @@ class Labels:
             self.qualifiers[mask],
             None if self.importance is None else self.importance[mask],
         )
+
+    def on_rows(self, rows: npt.NDArray[np.int64]) -> "Labels":
+        """Returns the entries with other row numbers, such as those among chosen rows only."""
+        return replace(self, rows=rows)
 
     def check(self, rows: int, tasks: int) -> None:
         """Checks the labels against what they label.

@@ -35,7 +35,8 @@ class Way(Document):
         name: `federated` is the release as it came; `personal` its copy fitted here; `local` what
             this silo made alone.
         share: Of the answer; the shares of a head add up to 1.
-        error: On the window that the choice was made on, in the task's metric, if it was measured.
+        error: On the window that the choice was made on, in the task's metric, if it was measured
+            on labels that this model had not learned from.
     """
 
     name: Literal["federated", "personal", "local"]
@@ -98,6 +99,8 @@ class TaskCard(Document):
         private: Whether the head is this silo's alone.
         local_interval, release_interval: 95 % bootstrap intervals of the errors.
         ways: What the head is mixed from, and why; empty on old cards.
+        n_compared: The newest training labels that the choice was made on; 0 where there was none.
+        average_error: What mixing the ways by the plan's shares came to on these.
         confidence: None where nothing was measured, and on old cards.
     """
 
@@ -115,6 +118,8 @@ class TaskCard(Document):
     local_interval: tuple[Finite, Finite] | None = None
     release_interval: tuple[Finite, Finite] | None = None
     ways: tuple[Way, ...] = ()
+    n_compared: Count = 0
+    average_error: Measure | None = None
     confidence: Confidence | None = None
 
 

@@ -26,7 +26,9 @@ def reason(task: TaskCard) -> str:
     if not used:
         return ""
     if task.private:
-        return "only this silo has this endpoint, so its head is fitted here."
+        return f"only this silo has this endpoint, so its head is fitted here{_errors(task)}."
+    if not task.n_train:
+        return f"{_NAMES[used[0].name]}; nothing to learn from is measured here."
     parts = [f"{way.share:.0%} {_NAMES[way.name]}" for way in used]
     said = _NAMES[used[0].name] if choice(task) != "average" else ", ".join(parts)
     return f"{said}{_errors(task)}."
@@ -37,8 +39,23 @@ def _used(ways: Sequence[Way]) -> list[Way]:
 
 
 def _errors(task: TaskCard) -> str:
-    known = sorted((way for way in task.ways if way.error is not None), key=lambda w: w.error or 0)
-    if len(known) < 2:
+    errors: dict[str, float] = {w.name: w.error for w in task.ways if w.error is not None}
+    if task.average_error is not None:
+        errors["average"] = task.average_error
+    if len(errors) < 2:
+        if task.private:
+            return ""
         return ", as the plan says; it was not compared on this silo's labels"
-    figures = ", ".join(f"{way.name} {way.error:.3g}" for way in known)
-    return f"; {task.metric} where the choice was made: {figures}"
+    figures = ", ".join(
+        f"{name} {errors[name]:.3g}" for name in sorted(errors, key=errors.__getitem__)
+    )
+    why = ""
+    if task.average_error is not None:
+        kept = choice(task) == "average"
+        why = (
+            "; no other is better beyond chance"
+            if kept
+            else "; better than the average beyond chance"
+        )
+    on = f" ({task.n_compared:,} newest labels)" if task.n_compared else ""
+    return f"{why}; {task.metric} where the choice was made{on}: {figures}"

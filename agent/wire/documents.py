@@ -15,6 +15,7 @@ from agent.wire.document import KeyHex as KeyHex
 from agent.wire.document import Moment as Moment
 from agent.wire.document import Name as Name
 from agent.wire.document import Sha256 as Sha256
+from agent.wire.recipe import Recipe as Recipe
 
 
 class RoleKeys(Document):
@@ -159,33 +160,6 @@ class NetworkSpec(Document):
     hidden: tuple[Annotated[int, Field(ge=8, le=4096)], ...]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
-
-
-class Recipe(Document):
-    """How to train, in numbers only: nothing in it can make a silo run code.
-
-    Attributes:
-        weighting: How much a silo counts, by its number n of labelled compounds.
-        weight_cap: No silo counts for more, whatever it says of n; `uniform` is always 1.
-        release_every: A release after every so many rounds, and after the last.
-        finetune_epochs, finetune_rate: Each silo's personal copy of a release is trained for so
-            many epochs at this fraction of the learning rate; it never leaves.
-        personal_share: The personal model is this part of that copy and the rest of the release;
-            halfway was better than either end in validation (docs/modelling.md).
-    """
-
-    rounds: Annotated[int, Field(ge=1, le=500)]
-    local_epochs: Annotated[int, Field(ge=1, le=200)]
-    batch_size: Annotated[int, Field(ge=8, le=65536)]
-    learning_rate: Annotated[float, Field(gt=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
-    weighting: Literal["uniform", "sqrt_n", "n"]
-    weight_cap: Annotated[float, Field(ge=1, le=1e6)] = 1000.0
-    server_momentum: Annotated[float, Field(ge=0, lt=1)]
-    release_every: Count
-    finetune_epochs: Annotated[int, Field(ge=0, le=200)]
-    finetune_rate: Annotated[float, Field(gt=0, le=1)] = 0.3
-    personal_share: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class Privacy(Document):

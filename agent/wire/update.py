@@ -39,12 +39,17 @@ def decode(content: bytes, shapes: Shapes) -> Weights:
     Raises:
         Refused: `bad_tensors`, `wrong_tensors` (names or shapes) or `not_finite`.
     """
-    tensors = _load(content)
+    tensors = decode_some(content)
     check_tensors(tensors, shapes)
     return tensors
 
 
-def _load(content: bytes) -> Weights:
+def decode_some(content: bytes) -> Weights:
+    """Reads tensors whose names tell what to expect; the caller checks them.
+
+    Raises:
+        Refused: `bad_tensors`.
+    """
     try:
         tensors: Weights = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -105,7 +110,7 @@ def unpack(
     Raises:
         Refused: as `decode`, or `bad_weight`.
     """
-    tensors = _load(content)
+    tensors = decode_some(content)
     given = {group_of(name) for name in shapes if _WEIGHT + group_of(name) in tensors}
     expected = {_DELTA + name: shape for name, shape in shapes.items() if group_of(name) in given}
     expected |= {_WEIGHT + group: (1,) for group in given}

@@ -176,3 +176,14 @@ def test_the_folders_of_the_state(tmp_path: Path) -> None:
         *("models", "jobs", "releases", "status", "courier", "predict"),
     }
     assert paths.ledger == paths.state / "ledger.sqlite3"
+
+
+@pytest.mark.parametrize("hours", ["18", "18-25", "24-07", "7-18", "always"])
+def test_hours_are_two_hours_of_a_day(path: Path, hours: str) -> None:
+    assert "training.hours: must be two hours" in _faults(path, f'[training]\nhours = "{hours}"')
+
+
+def test_hours_may_be_left_out(path: Path) -> None:
+    for hours in ("", "18-07", "00-24"):
+        path.write_text(f'[training]\nhours = "{hours}"')
+        assert load(path).training.hours == hours

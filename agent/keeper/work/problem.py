@@ -11,15 +11,18 @@ import numpy.typing as npt
 from agent.assays.endpoints import PRIVATE, EndpointIndex, transform
 from agent.assays.quorum import Quorum, standing
 from agent.assays.snapshot import Snapshot
+from agent.assays.split import newest
 from agent.errors import Refused
 from agent.features.rows import Features
 from agent.keeper.orders import TaskScore, TrainingOrder
 from agent.keeper.work.snapshot import load_features
+from agent.learning.recency import ages, recency
 from agent.learning.score import Score
 from agent.learning.tasks import Labels, TaskSpec, scaled_task
 from agent.wire.documents import Endpoint
 
 HELD_OUT_FOLD = 0  # the same structures at every silo, since folds hash the scaffold
+CHOICE_FOLD = 1  # stands for the newest labels of a task that has no dates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +31,9 @@ class Problem:
 
     Attributes:
         tasks: Heads with enough training labels, the columns of both sets of labels.
-        train: Labels outside the held-out fold.
+        train: Labels outside the held-out fold; the newer weigh more where they have dates.
+        train_dates: Their ISO dates, or empty texts.
+        folds: int32 (n,), of each compound.
         held_out: Labels in it; nothing ever trains on them, at any silo.
         held_out_dates: Their ISO dates, or empty texts.
         window: The dates of the first and the last label, or empty texts.
@@ -41,6 +46,8 @@ class Problem:
     held_out: Labels
     endpoints: Mapping[str, Endpoint]
     held_out_dates: npt.NDArray[np.str_]
+    train_dates: npt.NDArray[np.str_]
+    folds: npt.NDArray[np.int32]
     window: tuple[str, str] = ("", "")
 
     def train_counts(self) -> dict[str, int]:
@@ -55,6 +62,23 @@ class Problem:
         labels = self.held_out.select(place[self.held_out.cols] >= 0)
         renumbered = replace(labels, cols=place[labels.cols])
         return tuple(self.tasks[column] for column in columns), renumbered
+
+    def split(self, share: float) -> tuple[Labels, Labels]:
+        """Parts the training labels, task by task, into the older and the newest.
+
+        A task whose labels do not have two dates is parted by structure: one fold counts as new.
+
+        Args:
+            share: Of each task's dated labels that count as new, about: labels of one day stay
+                together. 0 leaves all of them in the first part.
+        """
+        new = np.zeros(len(self.train), np.bool_)
+        for column in np.unique(self.train.cols) if share else ():
+            own = np.flatnonzero(self.train.cols == column)
+            dated = newest(self.train_dates[own], share)
+            in_fold = self.folds[self.train.rows[own]] == CHOICE_FOLD
+            new[own] = dated if dated.any() else in_fold
+        return self.train.select(~new), self.train.select(new)
 
     def score_table(self, scores: Mapping[str, Score]) -> tuple[TaskScore, ...]:
         """Turns scores on the held-out fold into rows of a result."""
@@ -94,15 +118,30 @@ def load_problem(order: TrainingOrder) -> Problem:
             "add measurements, `onggi status` says how many.",
         )
     endpoints = {snapshot.tasks[c]: index.endpoint(snapshot.tasks[c]) for c in columns}
+    train_dates = snapshot.dates[_chosen(snapshot, columns, in_training)]
+    train = _labels(snapshot, columns, in_training)
     return Problem(
         features=load_features(Path(order.folder)),
         tasks=tuple(task_spec(name, endpoint) for name, endpoint in endpoints.items()),
-        train=_labels(snapshot, columns, in_training),
+        train=_weighted(train, train_dates, order.plan.recipe.recency_rate),
         held_out=_labels(snapshot, columns, ~in_training),
         endpoints=endpoints,
         held_out_dates=snapshot.dates[_chosen(snapshot, columns, ~in_training)],
+        train_dates=train_dates,
+        folds=snapshot.folds,
         window=_window(snapshot),
     )
+
+
+def _weighted(labels: Labels, dates: npt.NDArray[np.str_], rate: float) -> Labels:
+    """Returns the labels, each task's newer ones more important; as they are without any date."""
+    if not rate or not (dates != "").any():
+        return labels
+    importance = np.ones(len(labels), np.float32)
+    for column in np.unique(labels.cols):
+        own = labels.cols == column
+        importance[own] = recency(ages(dates[own].tolist()), rate)
+    return replace(labels, importance=importance)
 
 
 def _window(snapshot: Snapshot) -> tuple[str, str]:

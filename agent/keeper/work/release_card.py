@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,23 +12,37 @@ from agent.clock import now, to_text
 from agent.features.reference import reference_sha256
 from agent.keeper.orders import ReleaseOrder, TaskScore
 from agent.keeper.work.certainty import error_interval, renumbered
+from agent.keeper.work.personal import AVERAGE, Personal
 from agent.keeper.work.problem import Problem
 from agent.learning.score import Score
 from agent.learning.tasks import TaskSpec
-from agent.releases.card import LAYOUT, Confidence, Cost, ModelCard, TaskCard, Way, Window
+from agent.releases.card import LAYOUT, Confidence, Cost, ModelCard, TaskCard, Window
 from agent.wire.documents import Endpoint
 
 _KB_PER_MB = 1024.0
 
 
-def describe(  # noqa: PLR0913 - all that is known of a release, from as many places
-    order: ReleaseOrder,
-    problem: Problem,
-    endpoints: Mapping[str, Endpoint],
-    scores: Mapping[str, Score],
-    confidence: Mapping[str, Confidence],
-    bands: Mapping[str, tuple[float, float]],
-    seconds: float,
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What was found out about a release that was just made.
+
+    Attributes:
+        scores: Of the model as it is served, on the held-out fold.
+        personal: The model, and how each head was chosen.
+        confidence: As `certainty.measure` returned it.
+        bands: As `error_bands` returned them.
+        seconds: What making it took so far.
+    """
+
+    scores: Mapping[str, Score]
+    personal: Personal
+    confidence: Mapping[str, Confidence]
+    bands: Mapping[str, tuple[float, float]]
+    seconds: float
+
+
+def describe(
+    order: ReleaseOrder, problem: Problem, endpoints: Mapping[str, Endpoint], found: Found
 ) -> ModelCard:
     """Returns the card.
 
@@ -35,20 +50,21 @@ def describe(  # noqa: PLR0913 - all that is known of a release, from as many pl
         order: Which release, under which plan.
         problem: What the personal model was fitted to.
         endpoints: By task, in the order of the graph's columns.
-        scores: Of the personal model, on the held-out fold.
-        confidence: As `certainty.measure` returned it.
-        bands: As `error_bands` returned them.
-        seconds: What making it took so far.
+        found: All else.
     """
     local = {score.task: score for score in order.local_scores}
     counts, plan = problem.train_counts(), order.plan
     tasks = []
     for name, endpoint in endpoints.items():
-        made = _task_card(name, endpoint, counts.get(name, 0), scores.get(name), local.get(name))
+        score = found.scores.get(name)
+        made = _task_card(name, endpoint, counts.get(name, 0), score, local.get(name))
+        compared = found.personal.compared.get(name)
         update = {
-            "release_interval": bands.get(name),
-            "ways": _ways(name, plan.recipe.personal_share),
-            "confidence": confidence.get(name),
+            "release_interval": found.bands.get(name),
+            "ways": found.personal.ways[name],
+            "n_compared": compared.n if compared else 0,
+            "average_error": compared.errors[AVERAGE] if compared else None,
+            "confidence": found.confidence.get(name),
         }
         tasks.append(made.model_copy(update=update))
     return ModelCard(
@@ -64,7 +80,7 @@ def describe(  # noqa: PLR0913 - all that is known of a release, from as many pl
         layout=LAYOUT,
         recipe=plan.recipe,
         window=_window(problem),
-        cost=Cost(seconds=seconds, peak_mb=_peak_mb()),
+        cost=Cost(seconds=found.seconds, peak_mb=_peak_mb()),
     )
 
 
@@ -103,12 +119,6 @@ def _task_card(
         error_release=score.value if score else None,
         private=name.startswith(PRIVATE),
     )
-
-
-def _ways(task: str, personal: float) -> tuple[Way, ...]:
-    if task.startswith(PRIVATE):
-        return (Way(name="personal", share=1.0),)
-    return (Way(name="federated", share=1 - personal), Way(name="personal", share=personal))
 
 
 def _window(problem: Problem) -> Window:

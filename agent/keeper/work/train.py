@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,14 +14,43 @@ from agent.errors import Refused
 from agent.features.reference import reference_sha256
 from agent.features.spec import spec_sha256
 from agent.files import write_atomic
-from agent.keeper.orders import CHECKPOINT, BaselineOrder, Report, Result, RoundOrder, Settings
+from agent.keeper.orders import (
+    CHECKPOINT,
+    MOMENTS,
+    BaselineOrder,
+    Report,
+    Result,
+    RoundOrder,
+    Settings,
+)
 from agent.keeper.work.problem import Problem, load_problem
 from agent.learning import train
 from agent.learning.checkpoint import Checkpoint
+from agent.learning.moments import Moments
 from agent.learning.score import Score, predict, score_tasks
+from agent.learning.tasks import Labels
 from agent.wire.documents import Plan, Recipe
 from agent.wire.network import expected_shapes, initial_weights
-from agent.wire.update import Weights, decode, encode, group_of, pack
+from agent.wire.update import Weights, decode, decode_some, encode, group_of, pack
+
+_MEMBER_SEED = 1_009  # a prime apart, so that no member has the seed of a round
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all trainings of one job share.
+
+    Attributes:
+        plan: With network and recipe.
+        site: What the host allows.
+        folder: Of the job; its checkpoint outlives a worker.
+        report: Told how far it is.
+    """
+
+    plan: Plan
+    site: Settings
+    folder: Path
+    report: Report
 
 
 def baseline(order: BaselineOrder, folder: Path, report: Report) -> Result:
@@ -34,7 +64,8 @@ def baseline(order: BaselineOrder, folder: Path, report: Report) -> Result:
     start = initial_weights(plan.network, plan.features, heads)
     epochs = plan.recipe.rounds * plan.recipe.local_epochs + plan.recipe.finetune_epochs
     settings = fit_settings(plan, order.settings, epochs, seed=0)
-    weights = _fit(start, problem, plan, settings, folder, report, "training the local-only model")
+    job, stage = Job(plan, order.settings, folder, report), "training the local-only model"
+    weights = _fit(start, problem, problem.train, settings, job, stage).weights
     return Result(scores=problem.score_table(held_out_scores(weights, problem, plan)))
 
 
@@ -53,11 +84,17 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     start = {**base, **private_heads(problem, plan, order.private_weights)}
     rounds = plan.recipe.rounds
     settings = fit_settings(plan, order.settings, plan.recipe.local_epochs, seed=number)
-    settings = replace(settings, window=((number - 1) / rounds, min(number / rounds, 1.0)))
-    trained = _fit(start, problem, plan, settings, folder, report, f"training for round {number}")
+    window = ((number - 1) / rounds, min(number / rounds, 1.0))
+    settings = replace(settings, window=window, proximal=plan.recipe.proximal)
+    older, _ = problem.split(plan.recipe.held_back)
+    job, stage = Job(plan, order.settings, folder, report), f"training for round {number}"
+    fitted = _fit(start, problem, older, settings, job, stage, _moments(order, start))
+    trained = fitted.weights
     delta = {name: trained[name] - base[name] for name in shapes}
-    weight = _weights(problem, plan.recipe)
+    weight = _weights(older, problem, plan.recipe)
     write_atomic(folder / "update.safetensors", pack(delta, weight, plan.recipe.weight_cap))
+    if plan.recipe.keep_moments:
+        write_atomic(folder / MOMENTS, encode(fitted.moments.to_tensors()), mode=0o600)
     own = {name: value for name, value in trained.items() if name.startswith(f"head.{PRIVATE}")}
     if own:
         write_atomic(folder / "private.safetensors", encode(own))
@@ -84,24 +121,33 @@ def fit_settings(plan: Plan, site: Settings, epochs: int, seed: int) -> train.Se
 def finetune(
     weights: Weights,
     problem: Problem,
-    plan: Plan,
-    site: Settings,
-    folder: Path,
-    report: Report,
+    labels: Labels,
+    job: Job,
+    member: int,
+    training: Literal["member", "choice"] = "member",
 ) -> Weights:
-    """Returns the personal model: between a release and its copy fitted to this silo's labels.
+    """Returns a copy of a release fitted to this silo's labels.
+
+    Args:
+        weights: Of the release, with this silo's private heads.
+        problem: With the features and tasks.
+        labels: What to fit to.
+        job: What its trainings share.
+        member: Which copy, from 0: each has a seed of its own.
+        training: What for: to serve, or to be compared with the release.
 
     Raises:
         Refused: As `learning.train.fit`.
     """
-    recipe = plan.recipe
-    if not recipe.finetune_epochs:
-        return weights
-    settings = fit_settings(plan, site, recipe.finetune_epochs, seed=0)
+    recipe = job.plan.recipe
+    seed = member * _MEMBER_SEED
+    settings = fit_settings(job.plan, job.site, recipe.finetune_epochs, seed)
     settings = replace(settings, learning_rate=recipe.finetune_rate * recipe.learning_rate)
-    fitted = _fit(weights, problem, plan, settings, folder, report, "fitting the personal model")
-    share = np.float32(recipe.personal_share)
-    return {name: weights[name] + share * (fitted[name] - weights[name]) for name in fitted}
+    stage = f"fitting personal model {member + 1}"
+    if training == "choice":
+        stage = "comparing personal and federated"
+    own = f"{training}-{member}"
+    return _fit(weights, problem, labels, settings, job, stage, training=own).weights
 
 
 def private_heads(problem: Problem, plan: Plan, path: str) -> Weights:
@@ -127,34 +173,46 @@ def held_out_scores(weights: Weights, problem: Problem, plan: Plan) -> Mapping[s
     return score_tasks(predictions, problem.held_out, problem.tasks)
 
 
+def _moments(order: RoundOrder, start: Weights) -> train.Moments | None:
+    """Returns the optimizer as the round before left it; what is damaged starts anew."""
+    if not order.plan.recipe.keep_moments or not order.moments:
+        return None
+    try:
+        return Moments.from_tensors(decode_some(Path(order.moments).read_bytes()), start)
+    except (OSError, Refused):
+        return None
+
+
 def _fit(  # noqa: PLR0913  (as `train.fit`)
     weights: Weights,
     problem: Problem,
-    plan: Plan,
+    labels: Labels,
     settings: train.Settings,
-    folder: Path,
-    report: Report,
+    job: Job,
     stage: str,
-) -> Weights:
-    return train.fit(
+    moments: Moments | None = None,
+    training: str = "",
+) -> train.Fitted:
+    return train.fit_on(
         weights,
-        plan.network,
+        job.plan.network,
         problem.features,
-        problem.train,
+        labels,
         problem.tasks,
         settings,
-        lambda done, total, _loss: report(stage, done, total),
-        checkpoint=Checkpoint(folder / CHECKPOINT),
+        lambda done, total, _loss: job.report(stage, done, total),
+        moments=moments,
+        checkpoint=Checkpoint(job.folder / CHECKPOINT / training),
     )
 
 
-def _weights(problem: Problem, recipe: Recipe) -> dict[str, float]:
+def _weights(learned: Labels, problem: Problem, recipe: Recipe) -> dict[str, float]:
     """Returns how much each shared group counts in the aggregate, by the plan's rule."""
-    counts = problem.train_counts()
-    weight = {"trunk": _weight(len(np.unique(problem.train.rows)), recipe)}
-    for task, count in counts.items():
-        if not task.startswith(PRIVATE):
-            weight[group_of(f"head.{task}.bias")] = _weight(count, recipe)
+    weight = {"trunk": _weight(len(np.unique(learned.rows)), recipe)}
+    counts = np.bincount(learned.cols, minlength=len(problem.tasks))
+    for task, count in zip(problem.tasks, counts.tolist(), strict=True):
+        if count and not task.name.startswith(PRIVATE):
+            weight[group_of(f"head.{task.name}.bias")] = _weight(count, recipe)
     return weight
 
 

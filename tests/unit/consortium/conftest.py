@@ -142,6 +142,7 @@ class House:
         release_every: int = 1,
         momentum: float = 0.0,
         weighting: Literal["uniform", "sqrt_n", "n"] = "n",
+        optimizer: Literal["momentum", "adam"] = "momentum",
     ) -> Plan:
         recipe = Recipe(
             rounds=rounds,
@@ -152,6 +153,7 @@ class House:
             weighting=weighting,
             weight_cap=100.0,
             server_momentum=momentum,
+            optimizer=optimizer,
             release_every=release_every,
             finetune_epochs=0,
         )

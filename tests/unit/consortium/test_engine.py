@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from agent.files import sha256_bytes
 from agent.records import Json
+from agent.wire.adaptive import TAU
 from agent.wire.documents import Plan, ReleaseManifest
 from agent.wire.signed import parse
 from agent.wire.trusted import Trusted
@@ -419,3 +420,23 @@ def test_plans_are_stored_as_signed(running: "House") -> None:
     payload = parse(row.document).payload
     assert Plan.parse(payload).participants == ("a", "b", "c")
     assert running.round().plan_sha256 == sha256_bytes(payload)
+
+
+def test_adam_keeps_both_of_its_moments(house: "House") -> None:
+    house.enrol("a", "b")
+    house.plan(rounds=3, optimizer="adam", momentum=0.9)
+    house.settle()
+    start = _weights(house, house.round().base_sha256)
+    for _ in range(2):
+        for name in "ab":
+            house.deliver(name, house.seal(name))
+        house.settle()
+    end = _weights(house, house.round().base_sha256)
+    first, second = 0.1, 0.01  # of deltas of 1.0
+    moved = 0.01 * first / (second**0.5 + TAU)
+    first, second = 0.9 * first + 0.1, 0.99 * second + 0.01
+    moved += 0.01 * first / (second**0.5 + TAU)
+    name = "trunk.dense.bias"
+    np.testing.assert_allclose(end[name], start[name] + moved, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(end["head.solubility.bias"], start["head.solubility.bias"])
+    assert len(list(house.folder.momenta.iterdir())) == 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import EXIT_TRY_LATER
+from agent.keeper.hours import Hours
 from agent.keeper.jobs import BACK_OFF_S, STALL_S, WORKER_DIED
 from agent.keeper.orders import IngestOrder, Progress, Result, SnapshotOrder
 
@@ -327,3 +328,30 @@ def test_a_worker_that_never_says_anything_hangs_too(house: "House") -> None:
     sleeper.wait()
     house.workers.ended(house.now)
     assert "while starting" in house.item("job", "j1").why
+
+
+def test_training_waits_for_its_hours_and_says_so(house: "House") -> None:
+    order = house.round_order()
+    job = f"round-{order.manifest.round_id}"
+    hour = house.now.astimezone().hour
+    house.workers._hours = Hours((hour + 2) % 24, (hour + 4) % 24)
+    assert house.workers.start_next(house.now) is None
+    assert "waits for the hours of training" in house.item("job", job).why
+    house.workers.submit("j1", _order(house), house.now)
+    assert house.workers.start_next(house.now) == "j1"  # reading files is no training
+    house.reopen()
+    house.workers.recover(house.now)
+    house.workers._hours = Hours(hour, (hour + 1) % 24)
+    house.ledger.move(house.item("job", "j1"), "started", house.now)
+    house.ledger.move(house.item("job", "j1"), "failed", house.now)
+    assert house.workers.start_next(house.now) == job
+    assert house.item("job", job).why == ""
+
+
+def test_what_a_job_cost_stands_in_the_ledger(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    house.ledger.move(house.item("job", "j1"), "started", house.now)
+    result = Result(seconds=2.0, cpu_s=3.5, peak_mb=128.0)
+    house.workers.finish(house.item("job", "j1"), result, house.now)
+    cost = house.item("job", "j1").detail["cost"]
+    assert cost == {"seconds": 2.0, "cpu_s": 3.5, "peak_mb": 128.0}

@@ -8,6 +8,7 @@ from agent.keeper.orders import BaselineOrder, Result, SnapshotOrder, TaskScore,
 from agent.keeper.status import tasks
 
 if TYPE_CHECKING:
+    from agent.ledger.book import Detail
     from agent.wire.documents import Plan
     from tests.unit.keeper.conftest import House
 
@@ -19,8 +20,9 @@ def plan(house: "House") -> "Plan":
     return house.consortium.plan_document()
 
 
-def _ingested(house: "House", name: str, part: str) -> None:
-    house.ledger.add("file", name, "found", house.now, {"store": "files", "part": part})
+def _ingested(house: "House", name: str, part: str, used: int = 0) -> None:
+    detail: Detail = {"store": "files", "part": part, "used": used}
+    house.ledger.add("file", name, "found", house.now, detail)
     for state in ("queued", "ingested"):
         house.ledger.move(house.item("file", name), state, house.now)
     house.later(1)
@@ -216,3 +218,65 @@ def test_a_snapshot_that_was_cleared_away_is_frozen_again(house: "House", plan: 
     with house.ledger.transaction():
         house.snapshots.book_frozen(order, Result(compounds=9), house.now)
     assert house.state("snapshot", order.snapshot) == "scored"  # its scores are still known
+
+
+def _with_few_new_rows(house: "House", plan: "Plan") -> SnapshotOrder:
+    """A keeper that waits for 100 new measurements, has frozen some and found 40 more."""
+    house.snapshots._min_new_rows = 100
+    _ingested(house, "files/a.csv", "p1", used=500)
+    order = _frozen(house, plan)
+    Path(order.folder).mkdir(parents=True)
+    house.later(1)
+    _ingested(house, "files/b.csv", "p2", used=40)
+    house.snapshots.order(plan, house.now)
+    return order
+
+
+def test_few_new_rows_wait_for_more_and_say_so(house: "House", plan: "Plan") -> None:
+    order = _with_few_new_rows(house, plan)
+    assert len(_ordered(house)) == 1
+    ready = house.snapshots.ready(plan)
+    assert ready is not None
+    assert ready.snapshot == order.snapshot  # rounds go on with what is frozen
+    assert "40 new measurements wait for 60 more" in house.item("snapshot", order.snapshot).why
+    _ingested(house, "files/c.csv", "p3", used=60)
+    house.snapshots.order(plan, house.now)
+    assert len(_ordered(house)) == 2
+    assert house.snapshots.ready(plan) is None
+    assert house.item("snapshot", order.snapshot).why == ""
+
+
+def test_few_new_rows_wait_for_a_day_at_most(house: "House", plan: "Plan") -> None:
+    _with_few_new_rows(house, plan)
+    house.later(86_400 - 2)
+    house.snapshots.order(plan, house.now)
+    assert len(_ordered(house)) == 1
+    house.later(2)
+    house.snapshots.order(plan, house.now)
+    assert len(_ordered(house)) == 2
+
+
+def test_few_new_rows_wait_over_a_restart(house: "House", plan: "Plan") -> None:
+    order = _with_few_new_rows(house, plan)
+    house.reopen()
+    house.snapshots._min_new_rows = 100
+    house.snapshots.order(plan, house.now)
+    ready = house.snapshots.ready(plan)
+    assert ready is not None
+    assert ready.snapshot == order.snapshot
+
+
+def test_a_file_that_goes_away_is_not_waited_for(house: "House", plan: "Plan") -> None:
+    house.snapshots._min_new_rows = 100
+    _ingested(house, "files/a.csv", "p1", used=500)
+    _ingested(house, "files/b.csv", "p2", used=500)
+    Path(_frozen(house, plan).folder).mkdir(parents=True)
+    house.ledger.move(house.item("file", "files/b.csv"), "found", house.now)
+    house.snapshots.order(plan, house.now)
+    assert len(_ordered(house)) == 2
+
+
+def test_a_plan_with_other_folds_does_not_wait(house: "House", plan: "Plan") -> None:
+    _with_few_new_rows(house, plan)
+    house.snapshots.order(plan.model_copy(update={"fold_key": "11" * 32}), house.now)
+    assert len(_ordered(house)) == 2

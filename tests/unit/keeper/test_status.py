@@ -84,3 +84,16 @@ def test_bytes_out_come_from_the_egress_chain(house: "House") -> None:
         line = egress.departure(house.now, f"e{number}", "kit", "r", 100, "b" * 64)
         egress.book(house.ledger, line)
     assert status.report(house.ledger, "silo-a")["egress"] == {"lines": 2, "bytes": 200}
+
+
+def test_the_snapshot_in_use_says_what_the_next_one_waits_for(house: "House") -> None:
+    house.ledger.add("snapshot", "s1", "wanted", house.now, {})
+    for state in ("frozen", "scored"):
+        house.ledger.move(house.item("snapshot", "s1"), state, house.now)
+    assert _stage(house, "snapshots")["waits"] == []
+    house.ledger.explain(house.item("snapshot", "s1"), "4 new measurements wait for 96 more.")
+    lines = _stage(house, "snapshots")["waits"]
+    assert isinstance(lines, list)
+    (waits,) = lines
+    assert isinstance(waits, dict)
+    assert waits["why"] == "4 new measurements wait for 96 more."

@@ -42,7 +42,10 @@ def _result(job: Path) -> Result:
 
 def test_an_order_becomes_a_result(job: Path) -> None:
     worker.work(job, 1)
-    assert _result(job).refused == ""
+    result = _result(job)
+    assert result.refused == ""
+    assert result.peak_mb > 1
+    assert result.cpu_s > 0
 
 
 def test_a_refusal_is_a_result(job: Path) -> None:

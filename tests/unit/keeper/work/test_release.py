@@ -4,13 +4,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import Refused
+from agent.keeper.work.problem import load_problem
 from agent.keeper.work.release import build_release
 from agent.learning.certainty import read_certainty
+from agent.learning.ensemble import Ensemble, predict_ensemble
+from agent.learning.members import decode_members
+from agent.learning.score import score_tasks
 from agent.learning.similarity import Index
 from agent.releases import folder
 from agent.releases.card import read_card
+from agent.wire.update import encode
 
 HOLDING_OUT = f"{5:064x}"  # this key puts two of the ring systems into the held-out fold
+PARTED = f"{18:064x}"  # and this one parts them into held out, newest and older
 
 if TYPE_CHECKING:
     from tests.unit.keeper.work.conftest import Bench
@@ -64,3 +70,39 @@ def test_other_weights_than_the_manifests_are_refused(bench: "Bench") -> None:
     Path(order.weights).write_bytes(content)
     with pytest.raises(Refused, match="wrong_object"):
         build_release(order, bench.folder("one"), bench.report)
+
+
+def test_the_model_as_served_is_what_is_scored_and_kept(bench: "Bench") -> None:
+    order = bench.release_order(bench.frozen(20, PARTED))
+    result = build_release(order, bench.folder("one"), bench.report)
+    staged = bench.root / "one" / "release"
+    card = read_card(staged)
+    heads = [task.task for task in card.tasks]
+    content = (staged / folder.PERSONAL).read_bytes()
+    ensemble = decode_members(content, card.network, card.features, heads)
+    assert len(ensemble.members) == bench.settings.members + 1
+    problem = load_problem(order)
+    columns = [heads.index(task.name) for task in problem.tasks]
+    served = Ensemble(ensemble.members, ensemble.shares[:, columns])
+    said = predict_ensemble(served, problem.features, problem.tasks, "cpu")
+    wanted = score_tasks(said.mean, problem.held_out, problem.tasks)
+    assert {score.task: score.value for score in result.scores} == {
+        name: pytest.approx(score.value, rel=1e-5) for name, score in wanted.items()
+    }
+    ways = {way.name: way.share for way in card.tasks[heads.index("logbb")].ways}
+    assert ways == {"federated": 1.0, "personal": 0.0}
+    assert "comparing personal and federated" in bench.reports
+
+
+def test_the_single_network_of_an_older_release_is_scored(bench: "Bench") -> None:
+    snapshot = bench.frozen()
+    build_release(bench.release_order(snapshot), bench.folder("one"), bench.report)
+    staged = bench.root / "one" / "release"
+    card = read_card(staged)
+    heads = [task.task for task in card.tasks]
+    personal = staged / folder.PERSONAL
+    kept = decode_members(personal.read_bytes(), card.network, card.features, heads)
+    personal.write_bytes(encode(kept.members[-1].weights))
+    order = bench.release_order(snapshot, active=str(staged))
+    result = build_release(order, bench.folder("two"), bench.report)
+    assert {score.task for score in result.active_scores} == {"private:own", "solubility"}

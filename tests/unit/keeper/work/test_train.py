@@ -7,7 +7,7 @@ import pytest
 from agent.errors import Refused
 from agent.features.reference import reference_sha256
 from agent.files import sha256_bytes
-from agent.keeper.orders import QuorumRule
+from agent.keeper.orders import MOMENTS, QuorumRule
 from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
 from agent.learning.checkpoint import Checkpoint
@@ -128,3 +128,55 @@ def test_base_weights_that_do_not_fit_are_refused(shared: "tuple[Bench, Path]") 
         train_round(
             order.model_copy(update={"manifest": manifest}), bench.folder("bad"), bench.report
         )
+
+
+def test_moments_go_on_over_rounds_where_the_plan_wants_it(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    plain = bench.round_order(snapshot)
+    train_round(plain, bench.folder("plain"), bench.report)
+    assert not (bench.root / "plain" / MOMENTS).exists()
+    recipe = plain.plan.recipe.model_copy(update={"keep_moments": True})
+    order = plain.model_copy(update={"plan": plain.plan.model_copy(update={"recipe": recipe})})
+    first, second, fresh = (bench.folder(name) for name in ("first", "second", "fresh"))
+    train_round(order, first, bench.report)
+    moments = first / MOMENTS
+    assert moments.stat().st_mode & 0o777 == 0o600
+    payload = (first / "update.safetensors").read_bytes()
+    assert b"second/" not in payload  # nothing of them is in what is sealed
+    train_round(order.model_copy(update={"moments": str(moments)}), second, bench.report)
+    train_round(order, fresh, bench.report)
+    assert (fresh / "update.safetensors").read_bytes() == payload
+    assert (second / "update.safetensors").read_bytes() != payload
+    moments.chmod(0o600)
+    moments.write_bytes(b"damaged")
+    again = bench.folder("again after damage")
+    train_round(order.model_copy(update={"moments": str(moments)}), again, bench.report)
+    assert (again / "update.safetensors").read_bytes() == payload
+
+
+def test_a_proximal_term_keeps_the_trunk_near_its_base(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    order, moved = bench.round_order(snapshot), []
+    for mu in (0.0, 1000.0):
+        recipe = order.plan.recipe.model_copy(update={"proximal": mu, "local_epochs": 20})
+        plan = order.plan.model_copy(update={"recipe": recipe})
+        job = bench.folder(f"mu {mu}")
+        train_round(order.model_copy(update={"plan": plan}), job, bench.report)
+        payload = (job / "update.safetensors").read_bytes()
+        products, _ = unpack(payload, bench.consortium.shapes)
+        moved.append(sum(float(abs(v).sum()) for n, v in products.items() if "trunk" in n))
+    assert moved[1] < moved[0]
+
+
+def test_what_is_held_back_is_not_learned_in_rounds(bench: "Bench") -> None:
+    snapshot = bench.frozen(7, f"{18:064x}")  # a key under which the fold to choose on is not empty
+    order = bench.round_order(snapshot)
+    weights = []
+    for share in (0.0, 0.15):
+        recipe = order.plan.recipe.model_copy(update={"held_back": share})
+        plan = order.plan.model_copy(update={"recipe": recipe})
+        job = bench.folder(f"held back {share}")
+        train_round(order.model_copy(update={"plan": plan}), job, bench.report)
+        payload = (job / "update.safetensors").read_bytes()
+        weights.append(unpack(payload, bench.consortium.shapes)[1]["trunk"])
+    assert weights[1] < weights[0]  # it counts for what it learned from

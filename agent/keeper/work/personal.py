@@ -1,0 +1,113 @@
+"""The personal model: a release, its copies fitted here, and how much each says of each head.
+
+Rounds have learned from all of a silo's training labels but the part that the plan holds back. So
+what a release says of the other labels is flattered, and only what is held back can speak for it:
+without that a head may go from the average to the personal copies (which is judged too severely),
+and never to the release alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.keeper.work.problem import Problem
+from agent.keeper.work.train import Job, finetune
+from agent.learning.choosing import FEWEST, Comparison, compare
+from agent.learning.ensemble import Ensemble, Member
+from agent.learning.score import predict
+from agent.learning.tasks import TaskSpec
+from agent.releases.card import Way
+from agent.wire.update import Weights
+
+PERSONAL, FEDERATED, AVERAGE = "personal", "federated", "average"
+_NEWEST = 0.15  # of each task's training labels, where the plan holds none back
+_Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Personal:
+    """The model that this silo serves, and why each head is what it is.
+
+    Attributes:
+        ensemble: The copies fitted here first, the release as it came last.
+        ways: What each head is mixed from, by task.
+        compared: Of the heads that could be compared.
+    """
+
+    ensemble: Ensemble
+    ways: Mapping[str, tuple[Way, ...]]
+    compared: Mapping[str, Comparison]
+
+
+def personalize(
+    release: Weights, problem: Problem, specs: Sequence[TaskSpec], job: Job
+) -> Personal:
+    """Fits the copies and chooses for each head.
+
+    Args:
+        release: All shared tensors, and this silo's private heads.
+        problem: What to fit to; what it holds out takes no part.
+        specs: The heads of the model, in order.
+        job: What its trainings share.
+
+    Raises:
+        Refused: As `learning.train.fit`.
+    """
+    federated = Member(job.plan.network, release)
+    copies: list[Member] = []
+    compared: Mapping[str, Comparison] = {}
+    if job.plan.recipe.finetune_epochs:
+        compared = _compared(release, problem, job)
+        for number in range(job.site.members):
+            fitted = finetune(release, problem, problem.train, job, number)
+            copies.append(Member(job.plan.network, fitted))
+    known = {task.name for task in problem.tasks} if copies else set()
+    part = {
+        task.name: _personal_part(task.name in known, compared.get(task.name), job)
+        for task in specs
+    }
+    ways = {name: _ways(personal, compared.get(name)) for name, personal in part.items()}
+    shares = _shares(np.array([part[task.name] for task in specs], np.float32), len(copies))
+    return Personal(Ensemble((*copies, federated), shares), ways, compared)
+
+
+def _compared(release: Weights, problem: Problem, job: Job) -> dict[str, Comparison]:
+    """Compares on each task's newest training labels, with a copy fitted to the older ones."""
+    recipe = job.plan.recipe
+    older, newest = problem.split(recipe.held_back or _NEWEST)
+    if not len(older) or max(np.bincount(newest.cols), default=0) < FEWEST:
+        return {}
+    fitted = finetune(release, problem, older, job, 0, "choice")
+    rows, places = np.unique(newest.rows, return_inverse=True)
+    features = problem.features.take(rows)
+    personal, federated = (
+        predict(weights, job.plan.network, features, problem.tasks, job.site.device)
+        for weights in (fitted, release)
+    )
+    share = np.float32(recipe.personal_share)
+    answers = {AVERAGE: share * personal + (1 - share) * federated, PERSONAL: personal}
+    if recipe.held_back:
+        answers[FEDERATED] = federated
+    return compare(answers, AVERAGE, newest.on_rows(places), problem.tasks)
+
+
+def _personal_part(known: bool, compared: Comparison | None, job: Job) -> float:
+    if not known:  # nothing is measured here: the copies' trunks have left this head behind
+        return 0.0
+    chosen = compared.chosen if compared else AVERAGE
+    return {PERSONAL: 1.0, FEDERATED: 0.0, AVERAGE: job.plan.recipe.personal_share}[chosen]
+
+
+def _ways(personal: float, compared: Comparison | None) -> tuple[Way, ...]:
+    errors = compared.errors if compared else {}
+    return (
+        Way(name="federated", share=1 - personal, error=errors.get(FEDERATED)),
+        Way(name="personal", share=personal, error=errors.get(PERSONAL)),
+    )
+
+
+def _shares(personal: _Floats, copies: int) -> _Floats:
+    rows = [personal / copies for _ in range(copies)]
+    return np.stack([*rows, 1 - personal]).astype(np.float32)

@@ -1,0 +1,121 @@
+"""Training the members of an ensemble: alone, or over rounds with others; several at once.
+
+Each member is seeded by itself, so it comes out the same in whichever process it is trained.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass, replace
+
+from agent.learning.ensemble import Member
+from agent.learning.federation import Silo, federate, network_of
+from agent.learning.recipes import FederatedRecipe, LocalRecipe
+from agent.learning.train import Settings, fit
+from agent.processes import executor
+from agent.wire.documents import FeatureSpec, NetworkSpec
+from agent.wire.network import Weights, initial_weights
+
+Told = Callable[[str, int, int], None]
+
+_STAGE = "training"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alone:
+    """One network to be trained on a silo's own labels; `number` tells it from its siblings."""
+
+    features: FeatureSpec
+    own: Silo
+    recipe: LocalRecipe
+    settings: Settings
+    number: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Together:
+    """Rounds over silos, the first of which fine-tunes copies of what comes out."""
+
+    features: FeatureSpec
+    silos: tuple[Silo, ...]
+    recipe: FederatedRecipe
+    settings: Settings
+
+
+Job = Alone | Together
+
+
+def train_members(jobs: Sequence[Job], processes: int, told: Told) -> list[list[Member]]:
+    """Does jobs, side by side where there is more than one process.
+
+    A process of its own with one thread does twice as much as two threads of one: the networks are
+    small, and threads mostly wait for each other.
+
+    Args:
+        jobs: The longest first.
+        processes: At most so many at once; 1 trains here.
+        told: Told when a job is done.
+
+    Returns:
+        The members of each job, in order: one, or the federated model and its copies.
+
+    Raises:
+        Refused: As `learning.train.fit`.
+        Stop: As `learning.train.fit`.
+    """
+    told(_STAGE, 0, len(jobs))
+    if processes == 1 or len(jobs) == 1:
+        done = []
+        for number, job in enumerate(jobs, start=1):
+            done.append(train_job(job))
+            told(_STAGE, number, len(jobs))
+        return done
+    with executor(min(processes, len(jobs))) as pool:
+        futures = [pool.submit(train_job, job) for job in jobs]
+        for number, future in enumerate(as_completed(futures), start=1):
+            future.result()  # a refusal need not wait for the others
+            told(_STAGE, number, len(jobs))
+        return [future.result() for future in futures]
+
+
+def train_job(job: Job) -> list[Member]:
+    """Does one job in this process; see `train_members`."""
+    return [_alone(job)] if isinstance(job, Alone) else _together(job)
+
+
+def _alone(job: Alone) -> Member:
+    recipe, seed = job.recipe, job.settings.seed + job.number
+    network = NetworkSpec(hidden=recipe.hidden, dropout=recipe.dropout, seed=seed)
+    start = initial_weights(network, job.features, [task.name for task in job.own.tasks])
+    run = _settings(job.settings, recipe, recipe.epochs, recipe.learning_rate, seed)
+    return Member(network, _fit(start, network, job.own, recipe.recency_rate, run))
+
+
+def _together(job: Together) -> list[Member]:
+    recipe, own = job.recipe, job.silos[0]
+    trained = federate(job.silos, job.features, recipe, settings=job.settings)[0]
+    network = network_of(recipe, job.settings.seed)
+    members = [Member(network, trained)]
+    rate = recipe.finetune_rate * recipe.learning_rate
+    for number in range(recipe.members if recipe.finetune_epochs else 0):
+        seed = job.settings.seed + number
+        run = _settings(job.settings, recipe, recipe.finetune_epochs, rate, seed)
+        members.append(Member(network, _fit(trained, network, own, recipe.recency_rate, run)))
+    return members
+
+
+def _settings(
+    site: Settings, recipe: LocalRecipe | FederatedRecipe, epochs: int, rate: float, seed: int
+) -> Settings:
+    return replace(
+        site,
+        epochs=epochs,
+        learning_rate=rate,
+        batch_size=recipe.batch_size,
+        weight_decay=recipe.weight_decay,
+        seed=seed,
+    )
+
+
+def _fit(start: Weights, network: NetworkSpec, own: Silo, rate: float, run: Settings) -> Weights:
+    labels = own.weighted(rate)
+    return fit(start, network, own.features, labels, own.tasks, run, lambda *_: None)
