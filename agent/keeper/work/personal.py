@@ -2,8 +2,8 @@
 
 Rounds have learned from all of a silo's training labels but the newest part, if the plan holds one
 back. What a release, or a copy of it, says of labels that rounds have learned from tells nothing:
-in the demo its error there was a third of that on held-out compounds. So heads are compared only
-on what is held back, and averaged as the plan says where nothing is.
+in the demo its error there was a quarter to a half of that on held-out compounds. So heads are
+compared only on what is held back, and averaged as the plan says where nothing is.
 """
 
 from collections.abc import Mapping, Sequence
