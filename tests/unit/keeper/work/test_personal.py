@@ -89,13 +89,12 @@ def test_without_fitting_the_release_answers_alone(bench: "Bench") -> None:
     assert set(map(tuple, _shares(bench, finetune_epochs=0).values())) == {(1.0,)}
 
 
-def test_only_what_rounds_held_back_speaks_for_the_release(bench: "Bench") -> None:
+def test_heads_are_compared_on_what_rounds_held_back(bench: "Bench") -> None:
     release, problem, job = _setting(bench)
-    found = personal._compared(release, problem, job)
-    assert found
-    assert all(set(one.errors) == {AVERAGE, PERSONAL} for one in found.values())
+    assert personal._compared(release, problem, job) == {}  # rounds have learned from everything
     release, problem, job = _setting(bench, held_back=0.15)
     found = personal._compared(release, problem, job)
+    assert found
     assert all(set(one.errors) == {AVERAGE, PERSONAL, FEDERATED} for one in found.values())
     _, newest = problem.split(0.15)
     counts = np.bincount(newest.cols).tolist()
@@ -105,8 +104,8 @@ def test_only_what_rounds_held_back_speaks_for_the_release(bench: "Bench") -> No
 
 
 def test_what_is_held_out_takes_no_part(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> None:
-    release, problem, job = _setting(bench)
+    release, problem, job = _setting(bench, held_back=0.15)
     wild = replace(problem.held_out, values=problem.held_out.values + np.float32(1e6))
     other = replace(problem, held_out=wild)
     one, two = (personal._compared(release, each, job) for each in (problem, other))
-    assert one == two
+    assert one == two != {}

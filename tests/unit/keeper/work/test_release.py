@@ -74,6 +74,9 @@ def test_other_weights_than_the_manifests_are_refused(bench: "Bench") -> None:
 
 def test_the_model_as_served_is_what_is_scored_and_kept(bench: "Bench") -> None:
     order = bench.release_order(bench.frozen(20, PARTED))
+    recipe = order.plan.recipe.model_copy(update={"held_back": 0.15})
+    plan = order.plan.model_copy(update={"recipe": recipe})
+    order = order.model_copy(update={"plan": plan})
     result = build_release(order, bench.folder("one"), bench.report)
     staged = bench.root / "one" / "release"
     card = read_card(staged)
@@ -92,6 +95,7 @@ def test_the_model_as_served_is_what_is_scored_and_kept(bench: "Bench") -> None:
     ways = {way.name: way.share for way in card.tasks[heads.index("logbb")].ways}
     assert ways == {"federated": 1.0, "personal": 0.0}
     assert "comparing personal and federated" in bench.reports
+    assert card.tasks[heads.index("solubility")].n_compared > 0
 
 
 def test_the_single_network_of_an_older_release_is_scored(bench: "Bench") -> None:
