@@ -63,29 +63,33 @@ def evaluate(  # noqa: PLR0913 - click gives one argument an option
     Without --test the newest 18 % of the compounds are held back, and once more a fifth of the
     scaffolds. Errors are on the scale that the profile says (`transform`).
     """
-    from agent.keeper.evaluation.order import EvaluateOrder, SourceFile
+    found = _judged(
+        cache,
+        data={"path": str(data), "profile": str(profile)},
+        test=str(test) if test else "",
+        silos=_silos(silos),
+        catalogue=_catalogue(catalogue) if catalogue else None,
+        seed=seed,
+        threads=threads,
+        baseline=baseline,
+    )
+    if as_json:
+        click.echo(json.dumps(to_json(found), indent=1, ensure_ascii=False))
+    else:
+        _print(found)
+
+
+def _judged(cache: Path | None, **facts: object) -> "Evaluation":
+    from agent.keeper.evaluation.order import EvaluateOrder
     from agent.keeper.evaluation.start import evaluated
 
     with tempfile.TemporaryDirectory(prefix="onggi-evaluate-") as temporary:
         job, kept = Path(temporary) / "job", cache or Path(temporary) / "cache"
         for folder in (job, kept):
             folder.mkdir(parents=True, exist_ok=True)
-        order = EvaluateOrder(
-            data=SourceFile(path=str(data), profile=str(profile)),
-            test=str(test) if test else "",
-            silos=_silos(silos),
-            catalogue=_catalogue(catalogue) if catalogue else None,
-            cache=str(kept),
-            seed=seed,
-            threads=threads,
-            baseline=baseline,
-        )
+        order = EvaluateOrder.model_validate({**facts, "cache": str(kept)})
         with _shown(Console(stderr=True)) as show:
-            found = evaluated(order, job, show)
-    if as_json:
-        click.echo(json.dumps(to_json(found), indent=1, ensure_ascii=False))
-    else:
-        _print(found)
+            return evaluated(order, job, show)
 
 
 def to_json(found: "Evaluation") -> dict[str, object]:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from agent.learning.ensemble import Answer, Ensemble, Member, predict_ensemble
 from agent.learning.federation import Silo
-from agent.learning.side_by_side import Alone, Job, Together, Told, train_members
 from agent.learning.recipes import FederatedRecipe, LocalRecipe
+from agent.learning.side_by_side import Alone, Job, Together, Told, train_members
 from agent.learning.tasks import Labels
 from agent.learning.train import Settings
 from agent.wire.documents import FeatureSpec
@@ -23,6 +23,7 @@ from agent.wire.documents import FeatureSpec
 Choice = Literal["personal", "federated", "averaged"]
 
 _CHOICES: dict[Choice, float] = {"personal": 0.0, "averaged": 0.5, "federated": 1.0}
+_CLEARLY = 0.03  # of the average's error: by so much another way must be better
 _FEWEST = 30  # labels to choose by; with fewer the average is the safe answer
 
 
@@ -178,7 +179,10 @@ def _best(
         return next(iter(errors))
     if counts[column] < _FEWEST:
         return "averaged"
-    return min(errors, key=lambda way: float(errors[way][column]))
+    best = min(errors, key=lambda way: float(errors[way][column]))
+    # One window is noisy, and the average was best or nearly so in each that was tried.
+    clearly = errors[best][column] < (1 - _CLEARLY) * errors["averaged"][column]
+    return best if clearly else "averaged"
 
 
 def _chosen(said: dict[Choice, Answer], choices: Sequence[Choice]) -> Answer:

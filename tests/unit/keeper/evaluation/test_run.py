@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,22 @@ from agent.keeper.evaluation import judge
 from agent.keeper.evaluation.gather import Gathered, gathered
 from agent.keeper.evaluation.order import EvaluateOrder, SiloFiles, SourceFile
 from agent.keeper.evaluation.run import evaluate
+from agent.learning.recipes import FederatedRecipe, LocalRecipe
 from tests.unit.keeper.evaluation.conftest import PROFILE, structures
 
 if TYPE_CHECKING:
     from tests.unit.keeper.evaluation.conftest import Series
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipes' shape, at a size that a test can wait for."""
+    local = partial(LocalRecipe, members=2, hidden=(32,), epochs=20, batch_size=32)
+    together = partial(
+        FederatedRecipe, rounds=3, hidden=(32, 16), finetune_epochs=5, members=1, batch_size=32
+    )
+    monkeypatch.setattr("agent.keeper.evaluation.run.LocalRecipe", local)
+    monkeypatch.setattr("agent.keeper.evaluation.run.FederatedRecipe", together)
 
 
 def _order(series: "Series", data: Path, **more: object) -> EvaluateOrder:
