@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 _LOCAL = LocalRecipe(members=2, hidden=(16,), epochs=3, learning_rate=5e-3, batch_size=32)
 _FEDERATED = FederatedRecipe(
-    rounds=2, hidden=(16, 8), finetune_epochs=2, members=2, learning_rate=5e-3, batch_size=32
+    rounds=2,
+    hidden=(16, 8),
+    finetune_epochs=2,
+    members=2,
+    learning_rate=5e-3,
+    batch_size=32,
+    share=0.5,
 )
 _SETTINGS = Settings(epochs=1, threads=1, device="cpu")
 
