@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import EXIT_TRY_LATER
-from agent.keeper.jobs import BACK_OFF_S, STALL_S, WORKER_DIED
+from agent.keeper.jobs import BACK_OFF_S, KILL_BACK_OFF_S, STALL_S, WORKER_DIED
 from agent.keeper.orders import IngestOrder, Progress, Result, SnapshotOrder
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _snapshot(house: "House") -> SnapshotOrder:
     )
 
 
-def _die(house: "House", status: int = -9) -> None:
+def _die(house: "House", status: int = -signal.SIGSEGV) -> None:
     """Ends the running worker as a crash would."""
     running = house.workers._running
     assert running is not None
@@ -98,6 +99,20 @@ def test_a_job_whose_worker_dies_is_tried_again_and_then_given_up(house: "House"
     house.workers.finish(job, result, house.now)
     assert (house.state("job", "j1"), house.item("job", "j1").why) == ("failed", result.refused)
     assert house.workers.start_next(house.now) is None
+
+
+def test_a_reader_that_is_killed_is_no_poison(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    for attempt in range(1, 12):
+        assert house.workers.start_next(house.now) == "j1"
+        _die(house, -signal.SIGKILL)
+        assert house.workers.ended(house.now) == []
+        assert house.item("job", "j1").detail["deaths"] == attempt
+        house.later(KILL_BACK_OFF_S[min(attempt, len(KILL_BACK_OFF_S)) - 1])
+    house.workers.start_next(house.now)
+    _die(house, -signal.SIGKILL)
+    ((_, result),) = house.workers.ended(house.now)
+    assert "died 12 times" in result.refused
 
 
 def test_restarts_of_the_keeper_are_not_held_against_a_job(house: "House", die: Die) -> None:
