@@ -7,6 +7,7 @@ either left a whole result or none, and the job is simply tried again.
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -37,8 +38,11 @@ STALL_S = 1800.0
 BACK_OFF_S = (10.0, 60.0, 300.0, 1800.0)
 # After a death the first tries come soon: most are the kernel's or a person's doing.
 DEATH_BACK_OFF_S = (1.0, 5.0, 20.0, 60.0, 300.0)
-# A file may be poison and is given up early; other work reads what was curated, so its deaths
-# speak of the host, and a round or a release is worth more patience.
+# SIGKILL is somebody's doing (a person, a restart, the kernel where memory is short), a crash the
+# work's own: after it the next try may come soon for longer.
+KILL_BACK_OFF_S = (1.0, 5.0, 10.0, 10.0, 20.0, 20.0, 60.0, 300.0)
+# A file that makes its reader crash is poison and is given up early; other work reads what was
+# curated, so its deaths speak of the host. Those, and readers that were killed, get more patience.
 _PATIENCE = 4
 
 
@@ -49,7 +53,7 @@ class Workers:
         ledger: Where jobs are rows.
         folder: Where each job has a folder.
         attempts: How often the reading of files may crash before it is pushed away; other work
-            may four times as often.
+            may four times as often, and so may a reader that is killed.
         wake: Called from a thread when a worker ends; it must only post to a queue.
         stall_s: A worker whose progress does not change for so long is killed.
         hours: When training may start, on this host's clock; None for always.
@@ -73,6 +77,7 @@ class Workers:
         self._running: tuple[str, subprocess.Popen[bytes]] | None = None
         self._seen: tuple[object, float] = (None, 0.0)  # the last progress, and since when
         self._stalled: dict[str, str] = {}  # jobs whose worker was killed, and at what
+        self._killed: set[str] = set()  # jobs whose worker somebody else killed
         self._put_off: set[str] = set()  # jobs whose worker itself asked to be tried later
 
     def submit(self, job_id: str, order: Order, now: datetime) -> bool:
@@ -161,10 +166,13 @@ class Workers:
         # Its own deaths only: a keeper that is restarted ends workers without their fault.
         deaths = int(str(item.detail["deaths"])) + 1
         stalled = self._stalled.pop(item.id, "")
-        limit = self._attempts * (1 if item.detail["kind"] == "ingest" else _PATIENCE)
-        if deaths < limit:
+        killed = item.id in self._killed and not stalled
+        self._killed.discard(item.id)
+        poison = item.detail["kind"] == "ingest" and not killed
+        if deaths < self._attempts * (1 if poison else _PATIENCE):
             why = f"its worker died{stalled}; it is tried again"
-            delay_s = DEATH_BACK_OFF_S[min(deaths, len(DEATH_BACK_OFF_S)) - 1]
+            delays_s = KILL_BACK_OFF_S if killed else DEATH_BACK_OFF_S
+            delay_s = delays_s[min(deaths, len(delays_s)) - 1]
             self._queue_again(item, why, delay_s, {"deaths": deaths}, now)
             return None
         why = f"Its worker died {deaths} times{stalled}; see the keeper's log."
@@ -249,6 +257,8 @@ class Workers:
             self._result_path(job_id).unlink(missing_ok=True)
         if process.returncode == EXIT_TRY_LATER:
             self._put_off.add(job_id)
+        if process.returncode == -signal.SIGKILL:
+            self._killed.add(job_id)
         self._running = None
 
     def _write_order(self, item: Item) -> None:

@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 
 from agent.errors import EXIT_TRY_LATER
 from agent.keeper.hours import Hours
-from agent.keeper.jobs import BACK_OFF_S, STALL_S, WORKER_DIED
+from agent.keeper.jobs import BACK_OFF_S, KILL_BACK_OFF_S, STALL_S, WORKER_DIED
 from agent.keeper.orders import IngestOrder, Progress, Result, SnapshotOrder
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _snapshot(house: "House") -> SnapshotOrder:
     )
 
 
-def _die(house: "House", status: int = -9) -> None:
+def _die(house: "House", status: int = -signal.SIGSEGV) -> None:
     """Ends the running worker as a crash would."""
     running = house.workers._running
     assert running is not None
@@ -118,6 +119,20 @@ def test_where_a_training_stood_is_all_that_is_left_for_the_next_try(
     kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")}
     assert kept == {"checkpoint/training.safetensors"}
     house.workers.stop()
+
+
+def test_a_reader_that_is_killed_is_no_poison(house: "House") -> None:
+    house.workers.submit("j1", _order(house), house.now)
+    for attempt in range(1, 12):
+        assert house.workers.start_next(house.now) == "j1"
+        _die(house, -signal.SIGKILL)
+        assert house.workers.ended(house.now) == []
+        assert house.item("job", "j1").detail["deaths"] == attempt
+        house.later(KILL_BACK_OFF_S[min(attempt, len(KILL_BACK_OFF_S)) - 1])
+    house.workers.start_next(house.now)
+    _die(house, -signal.SIGKILL)
+    ((_, result),) = house.workers.ended(house.now)
+    assert "died 12 times" in result.refused
 
 
 def test_restarts_of_the_keeper_are_not_held_against_a_job(house: "House", die: Die) -> None:
