@@ -18,7 +18,7 @@ class Row:
 
     Attributes:
         name: What was measured.
-        value: The median of the runs.
+        value: The median of the runs, or what `name` says.
         unit: Its unit.
         peer: What it is compared with, or empty.
         peer_value: The peer's median, in the same unit.
@@ -44,6 +44,11 @@ def median(runs: Sequence[float]) -> float:
     return float(statistics.median(runs))
 
 
+def mean(runs: Sequence[float]) -> float:
+    """Returns the mean, which the figures of several seeds are given as."""
+    return float(statistics.fmean(runs))
+
+
 def faster(name: str, ours: Sequence[float], peer: str, theirs: Sequence[float]) -> Row:
     """Returns a row of seconds, which must be fewer than the peer's."""
     value, other = median(ours), median(theirs)
@@ -58,9 +63,15 @@ def below(name: str, runs: Sequence[float], unit: str, limit: float) -> Row:
     return Row(name, median(runs), unit, must=must, met=met, runs=list(runs))
 
 
+def seeded(name: str, runs: Sequence[float], limit: float) -> Row:
+    """Returns a row of an error, one run a seed, whose mean must not exceed a limit."""
+    value = mean(runs)
+    return Row(name, value, "", must=f"≤ {limit:g}", met=value <= limit, runs=list(runs))
+
+
 def show(rows: Sequence[Row], console: Console) -> None:
     """Prints the table."""
-    table = Table("what", "median", "runs", "peer", "peer's", "ratio", "must", "met")
+    table = Table("what", "value", "runs", "peer", "peer's", "ratio", "must", "met")
     for row in rows:
         met = {True: "yes", False: "NO", None: ""}[row.met]
         runs = (
