@@ -26,24 +26,31 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Recipes:
-    """How models are made; the product's defaults, or tiny ones that only tell whether it runs."""
+    """How models are made; the product's defaults, or tiny ones that only tell whether it runs.
+
+    Attributes:
+        local, federated: The recipes.
+        processes: How many members are trained side by side.
+    """
 
     local: LocalRecipe
     federated: FederatedRecipe
+    processes: int
 
     @classmethod
     def of(cls, quick: bool) -> "Recipes":
         """Returns the product's recipes, or the tiny ones."""
         if not quick:
-            return cls(LocalRecipe(), FederatedRecipe())
+            return cls(LocalRecipe(), FederatedRecipe(), cores())
         local = LocalRecipe(members=2, hidden=(16,), epochs=2)
-        return cls(local, FederatedRecipe(rounds=2, hidden=(16,), finetune_epochs=2, members=1))
+        federated = FederatedRecipe(rounds=2, hidden=(16,), finetune_epochs=2, members=1)
+        return cls(local, federated, 1)  # a process takes longer to start than to train these
 
-    def learner(self, seed: int, *, together: bool = False, processes: int = 0) -> Learner:
+    def learner(self, seed: int, *, together: bool = False) -> Learner:
         """Returns who learns with them; seeds are far apart, since members count upwards."""
         settings = Settings(epochs=1, seed=100 * seed, threads=1, device="cpu")
         recipe = self.federated if together else None
-        return Learner(default_spec(), self.local, recipe, settings, processes or cores())
+        return Learner(default_spec(), self.local, recipe, settings, self.processes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +95,8 @@ class Exam:
 
     def mean_rae(self, said: Doubles) -> Figure:
         """Returns MA-RAE as a figure over measurements: the plain mean over the tasks."""
-        columns = np.unique(self.cols)
+        columns, counts = np.unique(self.cols, return_counts=True)
+        columns = columns[counts > 1]  # of a single measurement there is no relative error
 
         def figure(taken: npt.NDArray[np.int64]) -> float:
             of = [taken[self.cols[taken] == column] for column in columns]
@@ -157,11 +165,12 @@ def train(
 
 def one_member(recipes: Recipes, own: Gathered, seed: int) -> float:
     """Returns the seconds that a single network takes on one core."""
-    alone = replace(recipes, local=replace(recipes.local, members=1))
+    alone = replace(recipes, local=replace(recipes.local, members=1), processes=1)
     started_s = monotonic_s()
-    alone.learner(seed, processes=1).learn(own.silo, [], _personal(own))
+    alone.learner(seed).learn(own.silo, [], _personal(own))
     return monotonic_s() - started_s
 
 
 def _personal(own: Gathered) -> tuple[Choice, ...]:
-    return ("personal",) * len(own.silo.tasks)
+    alone: Choice = "personal"
+    return (alone,) * len(own.silo.tasks)
