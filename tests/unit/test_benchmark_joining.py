@@ -13,7 +13,7 @@ from agent.keeper.evaluation.gather import Gathered, gathered
 from benchmarks.joining import Five, Said, difference, errors, worse
 from benchmarks.learning_peers import write_problem
 from benchmarks.measured import part
-from benchmarks.models import Exam, Recipes, train
+from benchmarks.models import Doubles, Exam, Recipes, train
 
 ATOMS = [f"{'C' * n}{end}" for n in range(1, 13) for end in ("O", "N", "Cl")]
 
@@ -84,9 +84,10 @@ def test_a_part_keeps_the_labels_of_its_compounds(whole: Gathered) -> None:
     assert len(mine.silo.age) == len(mine.silo.labels)
 
 
-def _off(exam: Exam, by: tuple[float, float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _off(exam: Exam, by: tuple[float, float]) -> Doubles:
     sign = np.where(np.arange(len(exam.values)) % 2, 1.0, -1.0)
-    return exam.values + sign * np.array(by)[exam.cols]
+    said: Doubles = exam.values + sign * np.array(by)[exam.cols]
+    return said
 
 
 def test_the_share_of_the_gap_is_counted_where_there_is_one(exam: Exam) -> None:
