@@ -6,14 +6,13 @@ is kept. The numbers measure nothing: they only have to be read, converted and j
 
 import argparse
 import csv
-import multiprocessing  # noqa: TID251 - its spawn context alone; a benchmark's own short work
-import os
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from rdkit import Chem, rdBase
+
+from agent.processes import cores, executor
 
 ROWS_PER_COMPOUND = 10 / 3  # 1,000,000 measurements of 300,000 compounds
 NEW_ROWS = 100
@@ -107,13 +106,11 @@ def enumerated(structures: Sequence[str], wanted: int) -> list[str]:
     """Returns distinct compounds: the real ones, then their relatives, until there are enough."""
     found = dict.fromkeys(structures[:wanted])
     chunks = [structures[start : start + 100] for start in range(0, len(structures), 100)]
-    cores = len(os.sched_getaffinity(0))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(cores, context) as pool:
-        for start in range(0, len(chunks), cores * 4):
+    with executor(cores()) as pool:
+        for start in range(0, len(chunks), cores() * 4):
             if len(found) >= wanted:
                 break
-            for texts in pool.map(_many, chunks[start : start + cores * 4]):
+            for texts in pool.map(_many, chunks[start : start + cores() * 4]):
                 found |= dict.fromkeys(texts)
     return list(found)[:wanted]
 
