@@ -77,9 +77,7 @@ def countersign(content: bytes, signer: Signer) -> bytes:
     own = key_id(signer.public_hex)
     signature = signer.sign(_encoding(container.payload_type, container.payload))
     others = tuple(pair for pair in container.signatures if pair[0] != own)
-    return _write(
-        Container(container.payload_type, container.payload, (*others, (own, signature)))
-    )
+    return _write(Container(container.payload_type, container.payload, (*others, (own, signature))))
 
 
 def _write(container: Container) -> bytes:

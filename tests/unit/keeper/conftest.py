@@ -8,7 +8,8 @@ from agent.boxes import Inbox, Outbox
 from agent.config import Paths
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
-from agent.keeper.mail import Mail, open_trust
+from agent.keeper.mail import Mail
+from agent.keeper.trust import open_trust
 from agent.keeper.orders import Result, RoundOrder, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.plans import plan_in_force

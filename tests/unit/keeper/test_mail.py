@@ -8,7 +8,7 @@ import pytest
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
-from agent.keeper.mail import open_trust, update_of
+from agent.keeper.trust import open_trust
 from agent.keys import new_signing
 from agent.wire import strict_json
 from agent.wire.documents import RoundManifest
