@@ -262,7 +262,7 @@ def aggregator(tmp_path: Path) -> Iterator[Aggregator]:
 def _publish(aggregator: Aggregator, tmp_path: Path) -> None:
     draft = tmp_path / "plan.json"
     draft.write_text(json.dumps(DRAFT))
-    _run("plan", draft, "--folder", aggregator.folder)
+    _run("plan", draft, *aggregator.officers())
 
 
 @pytest.mark.slow
