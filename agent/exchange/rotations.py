@@ -53,10 +53,11 @@ class CourierKey:
         """Returns the step so that it is tried with the next key where the old one is refused."""
 
         def attempt(now: datetime) -> int:
+            before = self.public_hex
             try:
                 return step(now)
             except Refused as error:
-                if error.code != "bad_signature" or not self._try_next():
+                if error.code != "bad_signature" or not self._is_other_than(before):
                     raise
             return self._tried(step, now)
 
@@ -75,17 +76,16 @@ class CourierKey:
         self._settle()
         return done
 
-    def _try_next(self) -> bool:
+    def _is_other_than(self, refused: str) -> bool:
         with self._lock:
-            if self._next is not None:
-                return True  # the other lane is about to find out
+            if self.public_hex != refused:
+                return True  # the other lane was quicker
             path = next_key(self._path)
             if path.exists():
                 self._next = load_signing(path, "courier")
-                return True
-            before = self._key.public_hex
-            self._key = load_signing(self._path, "courier")
-            return self._key.public_hex != before
+            else:
+                self._key = load_signing(self._path, "courier")
+            return self.public_hex != refused
 
     def _give_up(self) -> None:
         with self._lock:
