@@ -23,7 +23,7 @@ from consortium.enrol import Enrolment, issue_token, make_token
 from consortium.folder import Folder, Settings, load_settings
 from consortium.founding import Council, found, root_sha256
 from consortium.issuing import propose_catalogue, propose_plan, propose_roster
-from consortium.officers_cli import officer_key, publish, root_group, roster_group, sign
+from consortium.officers_cli import officer_key, publish, root_group, roster_group, show, sign
 from consortium.options import (
     Ceremony,
     Sentences,
@@ -216,5 +216,5 @@ def _catalogue(path: Path) -> Catalogue:
         raise Stop(f"Cannot read {path}; name a catalogue in JSON.") from error
 
 
-for _command in (roster_group, root_group, sign, publish, officer_key):
+for _command in (roster_group, root_group, sign, publish, show, officer_key):
     main.add_command(_command)
