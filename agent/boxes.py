@@ -25,6 +25,7 @@ from agent.files import publish_folder, sha256_bytes, sha256_file, write_atomic
 _STAGED = ".staged-"
 _GONE = ".gone-"
 _LETTER = re.compile(r"[12]-[0-9a-f]{1,64}-[a-z]{1,32}-[0-9a-f]{1,64}")
+_ROOT = re.compile(r"root\.([1-9][0-9]{0,8})\.json")
 _OBJECT = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.part")
 _LETTER_BYTES = 4 << 20  # no signed document may be larger
 _FOLDER_ONLY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -215,6 +216,35 @@ def read_object(path: Path, sha256: str, size: int) -> bytes:
             "look at what the courier brought.",
         )
     return content
+
+
+def later_roots(trust: Path) -> dict[int, bytes]:
+    """Returns the signed roots that an enrolment wrote down after the pinned one, by version.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    found = (_ROOT.fullmatch(path.name) for path in trust.iterdir())
+    versions = sorted(int(name[1]) for name in found if name)
+    return {version: (trust / f"root.{version}.json").read_bytes() for version in versions}
+
+
+def rotation_path(outbox: Path, purpose: str) -> Path:
+    """Returns where a request for a new key waits; hidden, for it is no envelope."""
+    return outbox / f".rotation-{purpose}.json"
+
+
+def rotation_requests(outbox: Path) -> list[bytes]:
+    """Returns the signed requests for new keys that wait, in a stable order.
+
+    Raises:
+        OSError: The folder or a file cannot be read.
+    """
+    found = []
+    for path in sorted(outbox.glob(".rotation-*.json")):
+        with suppress(FileNotFoundError):  # the keeper has just taken it out
+            found.append(path.read_bytes())
+    return found
 
 
 def _read_regular(path: str | Path, limit: int, folder: int | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Plans: a draft by a person, completed with what only the aggregator knows, then signed."""
+"""Plans: a draft by a person, completed with what only the aggregator knows."""
 
 import math
 import secrets
@@ -30,10 +30,8 @@ from agent.wire.documents import (
     Sha256,
 )
 from agent.wire.network import expected_shapes
-from agent.wire.signed import Signer
 from consortium.enrol import reference
 from consortium.folder import Settings
-from consortium.publish import publish_plan
 from consortium.rounds import Attempt, round_id
 from consortium.store import catalogue, members, newest
 from consortium.tables import PlanRow
@@ -123,10 +121,8 @@ def read_draft(path: Path) -> Draft:
         raise Stop(f"{path} is no valid TOML in UTF-8, or holds a date: {error}") from error
 
 
-def sign_plan(
-    session: Session, draft: Draft, settings: Settings, offline: Signer, now: datetime
-) -> Plan:
-    """Completes a draft, signs it and publishes it, in the caller's transaction.
+def complete(session: Session, draft: Draft, settings: Settings, now: datetime) -> Plan:
+    """Completes a draft with what only the aggregator knows; the officers sign the result.
 
     Raises:
         Refused: `plan_exists`, `unknown_endpoint`, `no_members`, `unknown_member`,
@@ -140,7 +136,7 @@ def sign_plan(
     features = draft.features or default_features()
     expected_shapes(draft.network, features, endpoints)
     _check_name(draft)
-    plan = Plan(
+    return Plan(
         consortium=settings.consortium,
         plan_id=draft.plan_id,
         version=draft.version,
@@ -158,8 +154,6 @@ def sign_plan(
         not_before=to_text(now),
         expires=to_text(now + timedelta(days=draft.valid_days)),
     )
-    publish_plan(session, plan, offline)
-    return plan
 
 
 def _endpoints(known: Catalogue, wanted: tuple[str, ...]) -> tuple[str, ...]:

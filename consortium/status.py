@@ -7,18 +7,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from agent.records import Json
-from agent.wire.documents import Plan, RoundManifest
-from consortium.membership import warnings
+from agent.wire.documents import Plan, Roster, RoundManifest
+from consortium.certificate import certificate_end
+from consortium.folder import Folder
+from consortium.membership import certificate_warnings, root_warnings, warnings
+from consortium.roots import root_in_force
+from consortium.rosters import applications, rotations
 from consortium.rounds import MOST_SPOILT
 from consortium.store import roster, standing
 from consortium.tables import AnswerRow, EnvelopeRow, PlanRow, ReleaseRow, RoundRow
 
 
-def read_status(session: Session, consortium: str, now: datetime) -> dict[str, Json]:
+def read_status(
+    session: Session, folder: Folder, consortium: str, now: datetime
+) -> dict[str, Json]:
     """Returns the state of the consortium; every list is in order of creation.
 
     Args:
         session: A transaction that sees one state.
+        folder: The aggregator's folder, for its roots and its certificate.
         consortium: This consortium.
         now: The time, for what expires soon.
     """
@@ -32,12 +39,30 @@ def read_status(session: Session, consortium: str, now: datetime) -> dict[str, J
         "consortium": consortium,
         "members": list[Json](sorted(standing(session))),
         "roster": {"version": current.version, "expires": current.expires},
-        "warnings": list[Json](warnings(current, now)),
+        "pending": [row.silo for row in applications(session)],
+        "warnings": list[Json](_warnings(session, folder, current, now)),
         "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),
         "releases": [_release(row) for row in releases],
     }
+
+
+def _warnings(session: Session, folder: Folder, current: Roster, now: datetime) -> list[str]:
+    root = root_in_force(session, folder)
+    lines = [*warnings(current, now), *root_warnings(root, now)]
+    if folder.certificate.exists():
+        lines += certificate_warnings(certificate_end(folder.certificate), now)
+    lines += [
+        f"Silo {row.silo} waits for admission; see `onggi-aggregator roster pending`."
+        for row in applications(session)
+    ]
+    lines += [
+        f"Silo {row.silo} has a new key to {row.purpose}, which waits for a roster; see "
+        "`onggi-aggregator roster pending`."
+        for row in rotations(session)
+    ]
+    return lines
 
 
 def describe(status: Mapping[str, Json]) -> str:

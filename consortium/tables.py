@@ -28,8 +28,38 @@ class TokenRow(Base):
     response: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
+class ApplicationRow(Base):
+    """A silo that has used its token and waits until the officers sign a roster with it.
+
+    It goes when a roster admits it, or when the operator rejects it.
+    """
+
+    __tablename__ = "applications"
+    silo: Mapped[str] = mapped_column(primary_key=True)
+    nonce: Mapped[str] = mapped_column(unique=True)
+    legal_entity: Mapped[str]
+    sign_key: Mapped[str] = mapped_column(unique=True)
+    seal_key: Mapped[str] = mapped_column(unique=True)
+    courier_key: Mapped[str] = mapped_column(unique=True)
+    reference_sha256: Mapped[str]
+    asked: Mapped[str]
+
+
+class RotationRow(Base):
+    """A new key that a silo has asked for and that the officers have not put into a roster yet.
+
+    `created` is the silo's own time: an older request that is brought again must not win.
+    """
+
+    __tablename__ = "rotations"
+    silo: Mapped[str] = mapped_column(ForeignKey("members.silo"), primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    new_key: Mapped[str] = mapped_column(unique=True)
+    created: Mapped[str]
+
+
 class MemberRow(Base):
-    """A silo of the roster."""
+    """A silo of the roster in force, as that roster says it."""
 
     __tablename__ = "members"
     silo: Mapped[str] = mapped_column(primary_key=True)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agent.cli.keys import trust_alarms
 from agent.cli.setup import JSON
 from agent.clock import from_text, now
 from agent.config import Paths, load
@@ -32,6 +33,7 @@ def status(config_path: Path, as_json: bool) -> None:
     silo = read_enrolment(paths).silo
     with Ledger(paths.ledger, read_only=True) as ledger:
         report: dict[str, Any] = keeper_status.report(ledger, silo)
+    report["alarms"] = trust_alarms(paths, now())
     report["keeper"] = _file(paths.status / "keeper.json")
     report["job"] = ((report["keeper"] or {}).pop("status", None) or {}).get("job")
     report["courier"] = _file(paths.courier / "status.json")
@@ -67,6 +69,8 @@ def _print(report: dict[str, Any]) -> None:
         _print_lines(console, "waits", name, stage["waits"])
     _print_tasks(console, report["tasks"])
     _print_services(console, report)
+    for alarm in report["alarms"]:
+        console.print(f"{_SIGNS['wrong']} trust: {escape(alarm)}", soft_wrap=True, highlight=False)
     _print_models(console, report)
     _print_heads(console, report["heads"])
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "check-config": "agent.cli.setup:check_config",
     "keygen": "agent.cli.setup:keygen",
     "enroll": "agent.cli.setup:enroll",
+    "keys": "agent.cli.keys:keys",
     "run": "agent.cli.services:run",
     "keeper": "agent.cli.services:keeper",
     "courier": "agent.cli.services:courier",

@@ -15,12 +15,12 @@ from agent.errors import OnggiError, Stop
 from agent.exchange.backoff import BackOff
 from agent.exchange.downlink import POLL_S, Downlink
 from agent.exchange.places import Places, read_enrolment
+from agent.exchange.rotations import CourierKey, Requests
 from agent.exchange.session import Link, Peer, Timeouts
 from agent.exchange.status import StatusFile, Way
 from agent.exchange.transport_log import TransportLog
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive
-from agent.keys import load_signing
 
 _logger = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ def carry(
     pace = pace or Pace()
     enrolment = read_enrolment(places)
     peer = Peer(enrolment.url, places.ca_file if places.ca_file.exists() else None)
-    signer = load_signing(places.courier_key, "courier")
+    signer = CourierKey(places.courier_key)
     with (
         exclusive(places.courier / "courier.lock"),
         TransportLog(places.courier / "transport.ndjson") as transport_log,
@@ -184,19 +184,24 @@ def carry(
             )
             for _ in range(2)
         ]
-        lanes = _lanes(places, links[0], links[1], pace)
+        lanes = _lanes(places, links[0], links[1], signer, pace)
         log.event(_logger, "courier_started", silo=enrolment.silo)
         Courier(lanes, StatusFile(places.courier / "status.json"), clock, pace).run(stop)
         log.event(_logger, "courier_stopped", silo=enrolment.silo)
 
 
-def _lanes(places: Places, up: Link, down: Link, pace: Pace) -> tuple[Lane, Lane]:
+def _lanes(places: Places, up: Link, down: Link, key: CourierKey, pace: Pace) -> tuple[Lane, Lane]:
     inbox = Inbox(places.inbox)
     uplink = Uplink(up, Outbox(places.outbox), inbox, places.courier / "answered.json")
     downlink = Downlink(down, inbox, places.courier / "feed.json", poll_s=pace.poll_s)
+    requests = Requests(up, places.outbox)
+
+    def deliver(now: datetime) -> int:
+        return uplink.step(now) + requests.step(now)
+
     return (
-        Lane("up", uplink.step, up, uplink.left, pace.outbox_s),
-        Lane("down", downlink.step, down, lambda: None, pace.idle_s),
+        Lane("up", key.following(deliver), up, uplink.left, pace.outbox_s),
+        Lane("down", key.following(downlink.step), down, lambda: None, pace.idle_s),
     )
 
 

@@ -42,6 +42,11 @@ class Places:
         return self.trust / "ca.pem"
 
     @property
+    def token(self) -> Path:
+        """The token of an enrolment by files, between its request and its response."""
+        return self.trust / "token.json"
+
+    @property
     def enrolment(self) -> Path:
         """The note that is written last when an enrolment is complete."""
         return self.trust / "enrolment.json"

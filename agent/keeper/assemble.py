@@ -13,18 +13,19 @@ from agent.errors import Refused, Stop
 from agent.files import exclusive
 from agent.keeper import status
 from agent.keeper.hours import Hours
+from agent.keeper.identity import OwnKeys
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
 from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile
-from agent.keeper.mail import Mail, open_trust
+from agent.keeper.mail import Mail
 from agent.keeper.orders import QuorumRule, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.rollout import Rollout
 from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
 from agent.keeper.training import Rounds
+from agent.keeper.trust import open_trust
 from agent.keeper.upkeep import tidy
-from agent.keys import load_signing
 from agent.ledger.book import Ledger
 from agent.records import Json
 from agent.releases.attempts import Attempts
@@ -129,7 +130,7 @@ def _stages(
         identities=paths.models / "identities.sqlite3",
         processes=config.training.threads,
     )
-    signer = load_signing(paths.keys / "sign.key", "sign")
+    own = OwnKeys(paths.keys, paths.outbox, enrolment.silo)
     site = Site(
         private_endpoints(config),
         training_settings(config.training),
@@ -140,7 +141,7 @@ def _stages(
         ledger,
         workers,
         trusted,
-        Mail(inbox, ledger, trusted, enrolment.silo),
+        Mail(inbox, ledger, trusted, enrolment.silo, own),
         intake,
         Snapshots(
             ledger,
@@ -151,7 +152,7 @@ def _stages(
             site,
             config.training.min_new_rows,
         ),
-        Rounds(ledger, workers, inbox, outbox, trusted, signer, enrolment.silo, site),
+        Rounds(ledger, workers, inbox, outbox, trusted, own, enrolment.silo, site),
         Rollout(
             ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules, site
         ),

@@ -6,46 +6,16 @@ Commit, then remove: a letter that is read twice after a kill has the same effec
 import logging
 import sqlite3
 from datetime import datetime
-from pathlib import Path
 
 from agent import log
 from agent.boxes import Inbox, Letter
-from agent.clock import from_text
 from agent.errors import Refused
 from agent.files import sha256_bytes
+from agent.keeper.identity import OwnKeys
 from agent.ledger.book import Detail, Item, Ledger
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
-
-
-def open_trust(folder: Path, root_sha256: str, ledger: Ledger, now: datetime) -> Trusted:
-    """Builds the set of trusted documents from what enrolment pinned and what came since.
-
-    Raises:
-        Refused: A pinned document is not valid (a code of `Trusted`); an expired roster is only
-            left out, since a newer one may be on its way.
-        OSError: A pinned document cannot be read.
-    """
-    trusted = Trusted((folder / "root.json").read_bytes(), root_sha256, now)
-    roster = ledger.document("roster", "current") or (folder / "roster.json").read_bytes()
-    try:
-        trusted.take_roster(roster, now, ledger.floor("roster"))
-    except Refused as error:
-        if error.code != "expired":
-            raise
-        # Without a roster nothing is sealed; a newer one may wait in the inbox.
-        log.trouble(_log, "the roster expired", why=error.reason)
-    catalogue = ledger.document("catalogue", "current") or (folder / "catalogue.json").read_bytes()
-    trusted.take_catalogue(catalogue, ledger.floor("catalogue"))
-    # Ended plans, too: a release may name one. Each is judged as on the day when it was believed;
-    # whether it is in force now is another question (`plans.plan_in_force`).
-    for item in ledger.find("plan"):
-        try:
-            trusted.take_plan(ledger.document("plan", item.id) or b"", from_text(item.created))
-        except Refused as error:
-            log.trouble(_log, "plan not believed again", plan=item.id, code=error.code)
-    return trusted
 
 
 class Mail:
@@ -56,9 +26,13 @@ class Mail:
         ledger: Where their effect is booked.
         trusted: What is believed; taking a letter may extend it.
         silo: This silo's name.
+        keys: This silo's own keys, which follow the roster.
     """
 
-    def __init__(self, inbox: Inbox, ledger: Ledger, trusted: Trusted, silo: str) -> None:
+    def __init__(
+        self, inbox: Inbox, ledger: Ledger, trusted: Trusted, silo: str, keys: OwnKeys | None = None
+    ) -> None:
+        self._keys = keys
         self._inbox = inbox
         self._ledger = ledger
         self._trusted = trusted
@@ -87,6 +61,9 @@ class Mail:
                 self._set_aside(letter, "unreadable", why, now)
             self._inbox.done(letter.name)
             count += 1
+        # After the commits, and with no letter either: a kill may have come in between.
+        if self._keys is not None and self._trusted.roster is not None:
+            self._keys.follow(self._trusted.roster)
         return count
 
     def _set_aside(self, letter: Letter, code: str, reason: str, now: datetime) -> None:
@@ -99,10 +76,12 @@ class Mail:
         # was booked before a kill, or that is brought once more, is below its own floor.
         if letter.kind == "release":
             return letter.content in (content for _, content in self._ledger.documents("release"))
-        return letter.kind in {"roster", "catalogue"}
+        return letter.kind in {"root", "roster", "catalogue"}
 
     def _take(self, letter: Letter, now: datetime) -> None:
         match letter.kind:
+            case "root":
+                self._take_root(letter, now)
             case "roster":
                 roster = self._trusted.take_roster(
                     letter.content, now, self._ledger.floor("roster")
@@ -124,6 +103,13 @@ class Mail:
                 raise Refused(
                     "unknown_kind", f"A letter of kind {letter.kind!r} means nothing here."
                 )
+
+    def _take_root(self, letter: Letter, now: datetime) -> None:
+        # One that is on the way already was signed by keys that may have no say any more.
+        if letter.content in (content for _, content in self._ledger.documents("root")):
+            return
+        root = self._trusted.take_root(letter.content)
+        self._keep("root", str(root.version), letter.content, root.version, now)
 
     def _keep(self, kind: str, doc_id: str, content: bytes, version: int, now: datetime) -> None:
         self._ledger.put_document(kind, doc_id, content, now)

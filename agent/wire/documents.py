@@ -40,7 +40,13 @@ class TrustRoot(Document):
 
 
 class Member(Document):
-    """One silo in the roster, with the public half of each of its keys (one key, one purpose)."""
+    """One silo in the roster, with the public half of each of its keys (one key, one purpose).
+
+    Attributes:
+        retiring_sign_key: The signing key before the present one, as long as an envelope that it
+            signed may still be under way; empty otherwise.
+        retired: When it was replaced.
+    """
 
     silo: Name
     legal_entity: str
@@ -50,6 +56,8 @@ class Member(Document):
     not_before: Moment
     expires: Moment
     revoked: bool = False
+    retiring_sign_key: KeyHex | None = None
+    retired: Moment | None = None
 
 
 class Roster(Document):
@@ -302,7 +310,7 @@ class EnrolmentToken(Document):
     expires: Moment
     tls_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     root_sha256: Sha256
-    nonce: Sha256
+    nonce: Annotated[Sha256, Field(repr=False)]
 
 
 class EnrolmentRequest(Document):
@@ -311,7 +319,7 @@ class EnrolmentRequest(Document):
     kind: Literal["enrolment"] = "enrolment"
     silo: Name
     legal_entity: str
-    nonce: Sha256
+    nonce: Annotated[Sha256, Field(repr=False)]
     sign_key: KeyHex
     seal_key: KeyHex
     courier_key: KeyHex
@@ -321,12 +329,45 @@ class EnrolmentRequest(Document):
 
 
 class EnrolmentResponse(Document):
-    """The signed trust root, roster and catalogue, each base64 of a signed container."""
+    """The signed trust root, roster and catalogue, each base64 of a signed container.
+
+    Attributes:
+        root: The consortium's first root.
+        chain: The roots after it, in order. The token names one of them all.
+        certificate: The aggregator's TLS certificate (PEM), for a silo that has no network; the
+            token names its key.
+    """
 
     kind: Literal["enrolled"] = "enrolled"
     root: str
     roster: str
     catalogue: str
+    chain: tuple[str, ...] = ()
+    certificate: str = ""
+
+
+class EnrolmentPending(Document):
+    """The request is kept; the officers have not signed a roster with this silo yet."""
+
+    kind: Literal["pending"] = "pending"
+    silo: Name
+    asked: Moment
+
+
+class RotationRequest(Document):
+    """One new key of a silo, to take the place of the old one in the next roster.
+
+    The silo's signing key signs it, and so does the new key where it is one that can sign: the
+    one says who asks, the other that the key is held.
+    """
+
+    kind: Literal["rotation"] = "rotation"
+    consortium: Name
+    silo: Name
+    purpose: Literal["sign", "seal", "courier"]
+    old_key: KeyHex
+    new_key: KeyHex
+    created: Moment
 
 
 class Enrolment(Document):

@@ -107,7 +107,9 @@ def verify_header(content: bytes, roster: Roster) -> Header:
     member = _members_by_key(roster).get(signer_id)
     if member is None:
         raise Refused("unknown_signer", "No silo in the roster has the key that signed this.")
-    check_signature(member.sign_key, pre_authentication("envelope", header), signature)
+    # A key that was rotated signs what was under way for as long as the roster says so.
+    keys = {key_id(key): key for key in _signing_keys(member)}
+    check_signature(keys[signer_id], pre_authentication("envelope", header), signature)
     if member.revoked:
         raise Refused("revoked", f"The key of silo {member.silo} was revoked.")
     core = UpdateCore.parse(core_bytes)
@@ -156,7 +158,12 @@ def _split(content: bytes) -> tuple[bytes, bytes, str, bytes]:
 
 
 def _members_by_key(roster: Roster) -> Mapping[str, Member]:
-    return {key_id(member.sign_key): member for member in roster.members}
+    return {key_id(key): member for member in roster.members for key in _signing_keys(member)}
+
+
+def _signing_keys(member: Member) -> tuple[str, ...]:
+    retiring = member.retiring_sign_key
+    return (member.sign_key,) if retiring is None else (member.sign_key, retiring)
 
 
 def _commitment(payload: bytes, key: bytes) -> str:

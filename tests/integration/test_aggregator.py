@@ -80,6 +80,10 @@ class Aggregator:
     def command(self) -> list[str]:
         return [sys.executable, "-m", "consortium", "serve", "--folder", str(self.folder)]
 
+    def officers(self) -> list[str | Path]:
+        keys = [self.folder / "offline" / f"officer-{number}.key" for number in (1, 3)]
+        return ["--folder", self.folder, *(part for key in keys for part in ("--key", key))]
+
     def start(self) -> None:
         self.process = subprocess.Popen(self.command(), stderr=subprocess.DEVNULL)
         while True:
@@ -137,6 +141,8 @@ class Silo:
         )
         body = sign("enrolment", request.to_bytes(), self.sign_key)
         url, ca = f"{token.url}/v1/enrol", self.aggregator.ca
+        assert requests.post(url, data=body, verify=ca, timeout=60).status_code == 202
+        _run("roster", "admit", self.name, *self.aggregator.officers())
         answer = requests.post(url, data=body, verify=ca, timeout=60)
         assert answer.status_code == 200, answer.text
         response = EnrolmentResponse.parse(answer.content)
@@ -256,7 +262,7 @@ def aggregator(tmp_path: Path) -> Iterator[Aggregator]:
 def _publish(aggregator: Aggregator, tmp_path: Path) -> None:
     draft = tmp_path / "plan.json"
     draft.write_text(json.dumps(DRAFT))
-    _run("plan", draft, "--folder", aggregator.folder)
+    _run("plan", draft, *aggregator.officers())
 
 
 @pytest.mark.slow

@@ -118,6 +118,11 @@ class Consortium:
             expires=self.at(days=3650),
         )
 
+    def next_root(self, signer: SigningIdentity | None = None, **changes: object) -> bytes:
+        """Returns the root after the first one, signed by the same key."""
+        root = self._root().model_copy(update={"version": 2, **changes})
+        return self._sign("root", root, signer or self.offline)
+
     def at(self, days: float) -> str:
         return to_text(self.now + timedelta(days=days))
 

@@ -33,9 +33,11 @@ from consortium.answers import Answer, Registrar
 from consortium.engine import Engine
 from consortium.enrol import Enrolment, issue_token, make_token
 from consortium.envelopes import Desk
-from consortium.folder import Folder, Settings, Signers, load_signers
+from consortium.folder import Folder, Settings, Signers, load_officers, load_signers
 from consortium.founding import found, root_sha256
-from consortium.plans import Draft, sign_plan
+from consortium.issuing import propose_plan, propose_roster, sign_and_publish
+from consortium.plans import Draft, complete
+from consortium.rosters import Changes
 from consortium.store import Store, latest_round
 from consortium.tables import EnvelopeRow
 
@@ -79,6 +81,8 @@ class House:
         self.folder = Folder(root)
         found(root, self.settings, self.now)
         self.signers: Signers = load_signers(self.folder)
+        self.officer_keys = sorted(self.folder.offline.iterdir())
+        self.officers = load_officers(self.officer_keys)
         self.silos: dict[str, Silo] = {}
         self.start()
 
@@ -87,8 +91,7 @@ class House:
         self.store = Store(self.folder.database)
         self.desk = Desk(self.store, self.folder.blobs, "demo", registrar)
         self.engine = Engine(self.store, self.folder, self.signers, registrar)
-        root = self.folder.trust_root.read_bytes()
-        self.enrolment = Enrolment(self.store, self.settings, root, self.signers.offline)
+        self.enrolment = Enrolment(self.store, self.settings)
 
     def restart(self) -> None:
         """What a kill leaves: the disk, and nothing else."""
@@ -129,10 +132,17 @@ class House:
     def resign(self, payload: bytes, signer: SigningIdentity) -> bytes:
         return sign("enrolment", payload, signer)
 
+    def change(self, changes: Changes) -> None:
+        """Lets two of the three officers sign the next roster, and publishes it."""
+        with self.store.writing() as session:
+            proposal = propose_roster(session, self.folder, changes, self.now)
+            sign_and_publish(session, self.folder, proposal, self.officers[:2], self.now)
+
     def enrol(self, *names: str) -> None:
         for name in names:
             silo = Silo(name)
             self.enrolment.enrol(self.request(silo, self.token(name)), self.now)
+            self.change(Changes(admit=(name,)))
             self.silos[name] = silo
 
     def plan(
@@ -166,8 +176,14 @@ class House:
             quorum=quorum,
             round_deadline_s=100.0,
         )
+        return self.publish_plan(draft)
+
+    def publish_plan(self, draft: Draft) -> Plan:
         with self.store.writing() as session:
-            return sign_plan(session, draft, self.settings, self.signers.offline, self.now)
+            plan = complete(session, draft, self.settings, self.now)
+            proposal = propose_plan(session, self.folder, plan)
+            sign_and_publish(session, self.folder, proposal, self.officers[1:], self.now)
+        return plan
 
     def round(self) -> RoundManifest:
         with self.store.reading() as session:

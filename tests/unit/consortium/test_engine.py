@@ -18,8 +18,8 @@ from consortium import engine as engine_module
 from consortium.closing import NewWeights
 from consortium.feed import read_feed
 from consortium.founding import root_sha256
-from consortium.membership import revoke
 from consortium.objects import get_object
+from consortium.rosters import Changes
 from consortium.status import describe, read_status
 from consortium.tables import AnswerRow, PublishedRow, RoundRow
 
@@ -39,7 +39,7 @@ def _rounds(house: "House") -> list[tuple[int, int, str]]:
 
 def _status(house: "House") -> dict[str, Json]:
     with house.store.reading() as session:
-        return read_status(session, "demo", house.now)
+        return read_status(session, house.folder, "demo", house.now)
 
 
 def _releases(house: "House") -> list[ReleaseManifest]:
@@ -187,7 +187,7 @@ def test_a_bad_update_is_refused_and_the_others_go_on(running: "House", fault: s
         codes = session.scalars(
             select(AnswerRow.code).where(AnswerRow.envelope_id == bad.envelope_id)
         ).all()
-        status = read_status(session, "demo", running.now)
+        status = read_status(session, running.folder, "demo", running.now)
     assert sorted(codes) == ["", "bad_update"]
     assert "bad_update" in str(status["rounds"])
 
@@ -315,8 +315,7 @@ def test_a_revocation_during_the_sum_is_minded(
 
 
 def _revoke(house: "House", silo: str) -> None:
-    with house.store.writing() as session:
-        revoke(session, silo, "demo", house.signers.offline, house.now)
+    house.change(Changes(revoke=(silo,)))
 
 
 @pytest.mark.parametrize("where", ["put_object", "move", "publish_release", "_count", "_change"])

@@ -10,17 +10,20 @@ from agent.wire.documents import EnrolmentResponse
 from agent.wire.signed import parse
 from agent.wire.trusted import Trusted
 from consortium.founding import root_sha256
+from consortium.rosters import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from consortium.enrol import Reply
     from tests.unit.consortium.conftest import House, Silo
 
     MakeSilo = Callable[[str], Silo]
 
 
-def _members(house: "House", answer: bytes) -> list[str]:
-    response = EnrolmentResponse.parse(answer)
+def _members(house: "House", answer: "Reply") -> list[str]:
+    assert answer.admitted
+    response = EnrolmentResponse.parse(answer.content)
     root = base64.b64decode(response.root)
     trusted = Trusted(root, root_sha256(house.folder), house.now)
     trusted.take_catalogue(base64.b64decode(response.catalogue))
@@ -37,16 +40,23 @@ def _refusal(house: "House", request: bytes) -> str:
 def test_the_answer_is_believed_by_the_silo(house: "House", new_silo: "MakeSilo") -> None:
     house.enrol("a")
     silo = new_silo("b")
-    answer = house.enrolment.enrol(house.request(silo, house.token("b")), house.now)
-    assert _members(house, answer) == ["a", "b"]
+    request = house.request(silo, house.token("b"))
+    assert not house.enrolment.enrol(request, house.now).admitted
+    house.change(Changes(admit=None))
+    assert _members(house, house.enrolment.enrol(request, house.now)) == ["a", "b"]
 
 
 def test_a_lost_answer_is_given_again(house: "House", new_silo: "MakeSilo") -> None:
     silo, nonce = new_silo("a"), house.token("a")
+    waiting = house.enrolment.enrol(house.request(silo, nonce), house.now)
+    house.restart()
+    house.later(1e5)  # past the token's own end
+    assert house.enrolment.enrol(house.request(silo, nonce), house.now) == waiting
+    house.change(Changes(admit=("a",)))
     first = house.enrolment.enrol(house.request(silo, nonce), house.now)
+    assert first.admitted
     house.restart()
     house.enrol("b")
-    house.later(1e5)  # past the token's own end
     assert house.enrolment.enrol(house.request(silo, nonce), house.now) == first
 
 
@@ -76,7 +86,7 @@ def test_another_reference_set_is_told_and_may_come_back(
     house.enrol("a")
     silo, nonce = new_silo("b"), house.token("b")
     assert _refusal(house, house.request(silo, nonce, "cd" * 32)) == "wrong_reference"
-    assert _members(house, house.enrolment.enrol(house.request(silo, nonce), house.now))
+    assert not house.enrolment.enrol(house.request(silo, nonce), house.now).admitted
 
 
 def test_the_signing_key_must_be_possessed(house: "House", new_silo: "MakeSilo") -> None:

@@ -12,7 +12,8 @@ from agent.wire.request import NONCE, SIGNATURE, SILO, TIME, request_message
 from agent.wire.trusted import Trusted
 from consortium.auth import Claim, authenticate
 from consortium.founding import root_sha256
-from consortium.membership import renew, revoke, warnings
+from consortium.membership import warnings
+from consortium.rosters import Changes
 from consortium.store import newest, roster
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ def _ask(house: "House", silo: str, nonce: str = "0" * 32) -> str:
 
 
 def _renew(house: "House") -> Roster:
-    with house.store.writing() as session:
-        return renew(session, "demo", house.signers.offline, house.now)
+    house.change(Changes(renew=True))
+    with house.store.reading() as session:
+        return roster(session)
 
 
 def _revoke(house: "House", silo: str) -> Roster:
-    with house.store.writing() as session:
-        return revoke(session, silo, "demo", house.signers.offline, house.now)
+    house.change(Changes(revoke=(silo,)))
+    with house.store.reading() as session:
+        return roster(session)
 
 
 def _trusted(house: "House") -> Trusted:

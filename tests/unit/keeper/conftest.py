@@ -8,7 +8,7 @@ from agent.boxes import Inbox, Outbox
 from agent.config import Paths
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
-from agent.keeper.mail import Mail, open_trust
+from agent.keeper.mail import Mail
 from agent.keeper.orders import Result, RoundOrder, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.plans import plan_in_force
@@ -16,6 +16,7 @@ from agent.keeper.rollout import Rollout
 from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
 from agent.keeper.training import Ready, Rounds
+from agent.keeper.trust import open_trust
 from agent.keys import load_signing
 from agent.ledger.book import Item, Ledger
 from agent.ledger.states import Kind

@@ -8,7 +8,8 @@ import pytest
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
-from agent.keeper.mail import open_trust, update_of
+from agent.keeper.mail import update_of
+from agent.keeper.trust import open_trust
 from agent.keys import new_signing
 from agent.wire import strict_json
 from agent.wire.documents import RoundManifest
@@ -50,7 +51,9 @@ Letter = Callable[["Consortium"], bytes]
         ("receipt", lambda c: c.receipt("e" * 64), "unknown_envelope"),
         ("receipt", lambda c: c.receipt("e" * 64, signer=STRANGER), "unknown_signer"),
         ("refusal", lambda c: c.refusal("e" * 64), "unknown_envelope"),
-        ("root", lambda c: c.root, "unknown_kind"),
+        ("stranger", lambda c: c.root, "unknown_kind"),
+        ("root", lambda c: c.next_root(signer=STRANGER), "unknown_signer"),
+        ("root", lambda c: c.next_root(version=3), "skipped_root"),
         ("plan", lambda c: c.plan()[:-1], "not_json"),
     ],
 )

@@ -319,3 +319,83 @@ def test_what_is_refused_changes_nothing(kind: str) -> None:
 def test_any_bytes_are_refused(kind: str, content: bytes) -> None:
     with pytest.raises(Refused):
         _offer(_root(), kind, content)
+
+
+_NEW = new_signing("root")
+_ROOT_2 = _ROOT.model_copy(
+    update={"version": 2, "roles": {**_ROOT.roles, "root": _role(_NEW), "roster": _role(_NEW)}}
+)
+_HANDOVER = sign("root", _ROOT_2.to_bytes(), _KEYS["root"], _NEW)
+
+
+def _walked(*chain: bytes, floor: int = 0, now: datetime = _NOW) -> Trusted:
+    content = sign("root", _ROOT.to_bytes(), _KEYS["root"])
+    return Trusted(content, sha256_bytes(_ROOT.to_bytes()), now, chain, floor)
+
+
+def test_a_chain_of_roots_is_walked() -> None:
+    third = _ROOT_2.model_copy(update={"version": 3})
+    trusted = _walked(_HANDOVER, sign("root", third.to_bytes(), _NEW))
+    assert trusted.root.version == 3
+    assert trusted.root_sha256 == sha256_bytes(third.to_bytes())
+    with pytest.raises(Refused, match="unknown_signer"):
+        trusted.take_roster(_signed("roster", _ROSTER, "roster"), _NOW)
+    assert trusted.take_roster(sign("roster", _ROSTER.to_bytes(), _NEW), _NOW)
+
+
+@pytest.mark.parametrize(
+    ("root", "signers", "code"),
+    [
+        (_ROOT_2, (_NEW,), "unknown_signer"),
+        (_ROOT_2, (_KEYS["root"],), "unknown_signer"),
+        (_ROOT_2, (_KEYS["roster"], _KEYS["plan"]), "unknown_signer"),
+        (_ROOT_2.model_copy(update={"version": 3}), (_KEYS["root"], _NEW), "skipped_root"),
+        (_ROOT_2.model_copy(update={"version": 1}), (_KEYS["root"], _NEW), "rolled_back"),
+        (_ROOT_2.model_copy(update={"consortium": "x"}), (_KEYS["root"], _NEW), "wrong_consortium"),
+        (_ROOT_2.model_copy(update={"roles": {}}), (_KEYS["root"], _NEW), "unknown_role"),
+    ],
+    ids=["new-alone", "old-alone", "others", "skipped", "old-version", "other", "no-root-role"],
+)
+def test_a_false_root_is_refused(
+    root: TrustRoot, signers: tuple[SigningIdentity, ...], code: str
+) -> None:
+    trusted = _walked()
+    with pytest.raises(Refused) as caught:
+        trusted.take_root(sign("root", root.to_bytes(), *signers))
+    assert caught.value.code == code
+    assert trusted.root == _ROOT
+
+
+def test_the_floor_says_that_a_later_root_was_seen() -> None:
+    assert _walked(_HANDOVER, floor=2).root.version == 2
+    with pytest.raises(Refused, match="rolled_back"):
+        _walked(floor=2)
+
+
+def test_only_the_last_root_must_not_have_expired() -> None:
+    later = _NOW + timedelta(days=60)
+    with pytest.raises(Refused, match="expired"):
+        _walked(now=later)
+    renewed = _ROOT_2.model_copy(update={"expires": "2027-01-01T00:00:00Z"})
+    handover = sign("root", renewed.to_bytes(), _KEYS["root"], _NEW)
+    assert _walked(handover, now=later).root.version == 2
+
+
+def test_an_expired_root_lets_nothing_new_in() -> None:
+    trusted = _believing()
+    later = _NOW + timedelta(days=60)
+    roster = _ROSTER.model_copy(update={"expires": "2027-01-01T00:00:00Z"})
+    with pytest.raises(Refused, match="trust root expired"):
+        trusted.take_roster(_signed("roster", roster, "roster"), later)
+    with pytest.raises(Refused, match="trust root expired"):
+        trusted.take_round(_signed("round", _ROUND, "aggregator"), later)
+
+
+def test_what_was_believed_under_an_earlier_root_is_remembered() -> None:
+    trusted = _walked(_HANDOVER)
+    old = _signed("roster", _ROSTER, "roster")
+    with pytest.raises(Refused, match="unknown_signer"):
+        trusted.take_roster(old, _NOW)
+    assert trusted.take_roster(old, _NOW, remembered=True) == _ROSTER
+    with pytest.raises(Refused, match="unknown_signer"):
+        trusted.take_roster(_signed("roster", _ROSTER, "plan"), _NOW, remembered=True)
