@@ -15,7 +15,21 @@ from nacl.signing import SigningKey
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
 
-Purpose = Literal["sign", "seal", "courier", "root", "release", "aggregator", "round"]
+Purpose = Literal[
+    "sign",
+    "seal",
+    "courier",
+    "root",
+    "aggregator",
+    "round",
+    # Of the release repository: its four top roles, and the two channels.
+    "tuf-root",
+    "tuf-targets",
+    "tuf-snapshot",
+    "tuf-timestamp",
+    "tuf-stable",
+    "tuf-canary",
+]
 _MARK = "onggi-key-v1"
 
 

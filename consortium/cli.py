@@ -23,6 +23,7 @@ from consortium.folder import Folder, Settings, load_settings, load_signers
 from consortium.founding import found, root_sha256
 from consortium.membership import renew, revoke
 from consortium.plans import read_draft, sign_plan
+from consortium.release_cli import release_group, tuf_group
 from consortium.serve import serve as run_server
 from consortium.status import describe, read_status
 from consortium.store import Store, roster
@@ -69,10 +70,26 @@ def main() -> None:
 @click.option("--port", default=8443, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--tls/--no-tls", default=True, help="Plain HTTP is for loopback only.")
 @click.option("--reference-sha256", help="Feature reference hash that every silo must reproduce.")
-def init(
-    root: Path, consortium: str, host: str, port: int, *, tls: bool, reference_sha256: str | None
+@click.option("--officers", default=3, show_default=True, type=click.IntRange(1, 15))
+@click.option("--threshold", default=2, show_default=True, type=click.IntRange(1, 15))
+@click.option("--channel", default="stable", type=click.Choice(["stable", "canary"]))
+def init(  # noqa: PLR0913 - one argument for each option
+    root: Path,
+    consortium: str,
+    host: str,
+    port: int,
+    officers: int,
+    threshold: int,
+    channel: str,
+    *,
+    tls: bool,
+    reference_sha256: str | None,
 ) -> None:
-    """Founds a consortium in a new FOLDER."""
+    """Founds a consortium in a new FOLDER.
+
+    Of the release repository's offline keys, THRESHOLD of OFFICERS must sign; a release that a plan
+    yields goes to CHANNEL by itself.
+    """
     settings = Settings.parse(
         strict_json.dumps(
             {
@@ -81,11 +98,13 @@ def init(
                 "port": port,
                 "tls": tls,
                 "reference_sha256": reference_sha256,
+                "channel": channel,
             }
         )
     )
-    found(root, settings, clock.now())
+    found(root, settings, clock.now(), officers=officers, threshold=threshold)
     click.echo(f"Founded {consortium} in {root}; trust root {root_sha256(Folder(root))}.")
+    click.echo(f"Carry the keys of {root / 'offline'} away, each to another place.")
 
 
 @main.command()
@@ -143,6 +162,10 @@ def status(root: Path, *, as_json: bool) -> None:
     with closing(Store(folder.database)) as store, store.reading() as session:
         found = read_status(session, settings.consortium, clock.now())
     click.echo(json.dumps(found, indent=2) if as_json else describe(found))
+
+
+main.add_command(release_group)
+main.add_command(tuf_group)
 
 
 @main.group("roster")

@@ -9,6 +9,7 @@ from pydantic import Field
 from agent.errors import Refused, Stop
 from agent.keys import SigningIdentity, load_signing
 from agent.wire.documents import Document, Name, Sha256
+from agent.wire.repository import Channel
 
 
 class Settings(Document):
@@ -21,6 +22,7 @@ class Settings(Document):
         tls: False only for plain HTTP on a loopback host.
         reference_sha256: Hash of the feature reference set that every silo must reproduce, or
             empty: then the first silo that enrols sets it.
+        channel: Where the release of a plan's round goes by itself.
     """
 
     consortium: Name
@@ -28,6 +30,7 @@ class Settings(Document):
     port: Annotated[int, Field(ge=1, le=65535)]
     tls: bool = True
     reference_sha256: Sha256 | None = None
+    channel: Channel = "stable"
 
     @property
     def url(self) -> str:
@@ -56,6 +59,11 @@ class Folder:
     def keys(self) -> Path:
         """Long-lived private keys, one file a key."""
         return self.root / "keys"
+
+    @property
+    def offline(self) -> Path:
+        """Keys that `init` made to be carried away; `serve` needs none of them."""
+        return self.root / "offline"
 
     @property
     def trust_root(self) -> Path:
@@ -99,7 +107,14 @@ class Folder:
 
     def folders(self) -> tuple[Path, ...]:
         """Lists the folders that must exist."""
-        return (self.keys, self.objects, self.blobs, self.round_keys, self.momenta)
+        return (
+            self.keys,
+            self.offline,
+            self.objects,
+            self.blobs,
+            self.round_keys,
+            self.momenta,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +124,12 @@ class Signers:
     Attributes:
         offline: Signs rosters, plans and catalogues. The reference aggregator keeps it at hand,
             because it enrols by itself; a consortium with an offline ceremony keeps it away.
-        release: Signs releases.
         aggregator: Signs rounds, receipts and refusals.
+
+    Releases have keys of their own (`consortium.repository`).
     """
 
     offline: SigningIdentity
-    release: SigningIdentity
     aggregator: SigningIdentity
 
 
@@ -142,6 +157,5 @@ def load_signers(folder: Folder) -> Signers:
     """
     return Signers(
         offline=load_signing(folder.keys / "offline.key", "root"),
-        release=load_signing(folder.keys / "release.key", "release"),
         aggregator=load_signing(folder.keys / "aggregator.key", "aggregator"),
     )
