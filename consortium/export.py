@@ -7,11 +7,10 @@ Laid out as TUF's consistent snapshots are (`metadata/3.root.json`,
 import os
 import shutil
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tuf.api.metadata import TargetFile, Targets
 
 from agent.errors import Refused, Stop
 from agent.files import publish_folder, write_atomic
@@ -20,6 +19,9 @@ from consortium import metadata
 from consortium.objects import get_object
 from consortium.repository import current
 from consortium.tables import MetadataRow
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import TargetFile, Targets
 
 _NUMBERED = ("targets", "snapshot", *CHANNELS)
 

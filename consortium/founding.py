@@ -35,7 +35,8 @@ def found(
         threshold: How many of them must sign.
 
     Raises:
-        Stop: The folder exists, there are fewer keys than must sign, or plain HTTP was asked for on a host that is not loopback.
+        Stop: The folder exists, there are fewer keys than must sign, or plain HTTP was asked for
+            on a host that is not loopback.
         OSError: The disk is full or the folder is not writable.
     """
     if root.exists():

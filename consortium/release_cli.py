@@ -1,4 +1,4 @@
-"""`onggi-aggregator release ...` and `onggi-aggregator tuf ...`: releases and the keys of theirs."""
+"""`onggi-aggregator release ...` and `onggi-aggregator tuf ...`: releases and their keys."""
 
 import json
 from collections.abc import Iterator

@@ -140,7 +140,7 @@ def _stages(
         ledger,
         workers,
         trusted,
-        Mail(inbox, ledger, trusted, enrolment.silo),
+        Mail(inbox, ledger, trusted, enrolment.silo, config.releases.channel),
         intake,
         Snapshots(
             ledger,
