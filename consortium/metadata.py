@@ -7,6 +7,7 @@ canonicalizes nothing. Which file follows from which is `consortium.repository`'
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 from securesystemslib.signer import Key, Signature, Signer, SSlibKey
 from tuf.api.dsse import SimpleEnvelope
@@ -18,6 +19,7 @@ from tuf.api.metadata import (
     Root,
     Signed,
     Snapshot,
+    T,
     TargetFile,
     Targets,
     Timestamp,
@@ -88,7 +90,9 @@ def targets(edition: Edition, channels: Mapping[Channel, RoleKeys]) -> Targets:
         )
         for name in CHANNELS
     }
-    keys = {name: _key(public) for one in channels.values() for name, public in one.keys.items()}
+    keys: dict[str, Key] = {
+        name: _key(public) for one in channels.values() for name, public in one.keys.items()
+    }
     return Targets(
         version=edition.version,
         expires=_utc(edition.expires),
@@ -134,7 +138,7 @@ def meta_file(content: bytes) -> MetaFile:
     return MetaFile(version, len(content), {"sha256": sha256_bytes(content)})
 
 
-def sign(signed: Signed, signers: Iterable[Ed25519]) -> bytes:
+def sign(signed: T, signers: Iterable[Ed25519]) -> bytes:
     """Returns the file: the envelope with a signature of each signer."""
     envelope = SimpleEnvelope.from_signed(signed)
     for signer in signers:
@@ -144,7 +148,7 @@ def sign(signed: Signed, signers: Iterable[Ed25519]) -> bytes:
 
 def read(content: bytes) -> Signed:
     """Reads a file that this aggregator wrote itself; nothing is verified."""
-    return SimpleEnvelope[Signed].from_bytes(content).get_signed()
+    return cast("Signed", SimpleEnvelope[Targets].from_bytes(content).get_signed())
 
 
 def _key(public_hex: str) -> SSlibKey:

@@ -15,7 +15,7 @@ from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tuf.api.metadata import Role, Root, Signed, TargetFile, Targets
+from tuf.api.metadata import Role, Root, T, TargetFile, Targets
 
 from agent.errors import Refused, Stop
 from agent.files import sha256_bytes
@@ -245,7 +245,7 @@ def targets_in_force(session: Session) -> Targets:
     return cast("Targets", metadata.read(current(session, "targets")))
 
 
-def put(session: Session, signed: Signed, role: str, signers: Iterable[SigningIdentity]) -> bytes:
+def put(session: Session, signed: T, role: str, signers: Iterable[SigningIdentity]) -> bytes:
     """Signs the next file of a role and keeps it."""
     content = metadata.sign(signed, signers)
     put_file(session, role, content)

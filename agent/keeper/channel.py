@@ -6,6 +6,7 @@ itself and the release's row are committed together; a kill in between leaves th
 
 import logging
 from datetime import datetime
+from typing import Final
 
 from agent import log
 from agent.boxes import Inbox
@@ -19,7 +20,7 @@ from agent.wire.repository import MANIFEST, Channel, Offer, Repository
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
-_RELEASE = "release"  # the floor under releases' versions
+_RELEASE: Final = "release"  # the kind, and the floor under releases' versions
 
 
 def take_repository(

@@ -107,7 +107,7 @@ def test_an_empty_database_is_said(house: "House") -> None:
 
 
 def test_a_missing_key_is_said(house: "House", tmp_path: Path) -> None:
-    (house.folder.keys / "release.key").unlink()
+    (house.folder.keys / "aggregator.key").unlink()
     draft = tmp_path / "plan.json"
     draft.write_text('{"plan_id": "p"}')
     assert _run("plan", draft, "--folder", house.folder.root).exit_code == EXIT_STOP
