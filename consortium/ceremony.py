@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from sqlalchemy.orm import Session
-from tuf.api.metadata import Role, Root
+from tuf.api.metadata import Delegations, Role, Root
 
 from agent.errors import Refused, Stop
 from agent.keys import Purpose, SigningIdentity, load_signing, new_signing
@@ -24,11 +24,11 @@ from consortium.repository import (
     VALID_FOR,
     ReleaseRepository,
     announce,
+    delegated,
     next_edition,
     put,
     put_file,
     root_in_force,
-    targets_in_force,
 )
 
 OFFLINE = ("root", "targets")
@@ -180,12 +180,8 @@ def _sign_targets(
     known: Sequence[SigningIdentity],
     now: datetime,
 ) -> None:
-    delegations = targets_in_force(session).delegations
-    if delegations is None or delegations.roles is None:
-        raise Refused("malformed", "The targets delegate nothing; restore a backup.")
-    channels: dict[Channel, RoleKeys] = {
-        name: _keys(delegations, delegations.roles[name]) for name in CHANNELS
-    }
+    holder, roles = delegated(session)
+    channels: dict[Channel, RoleKeys] = {name: _keys(holder, roles[name]) for name in CHANNELS}
     for name in CHANNELS:
         if name == role and fresh:
             channels[name] = _replaced(channels[name], fresh)
@@ -195,9 +191,8 @@ def _sign_targets(
     put(session, after, "targets", signers.values())
 
 
-def _keys(holder: object, role: Role) -> RoleKeys:
-    keys = cast("Root", holder).keys
-    return role_of(role.threshold, [keys[one].keyval["public"] for one in role.keyids])
+def _keys(holder: Root | Delegations, role: Role) -> RoleKeys:
+    return role_of(role.threshold, [holder.keys[one].keyval["public"] for one in role.keyids])
 
 
 def _replaced(before: RoleKeys, fresh: Sequence[SigningIdentity]) -> RoleKeys:

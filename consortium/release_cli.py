@@ -17,9 +17,9 @@ from consortium.export import export
 from consortium.folder import Folder, load_settings
 from consortium.repository import (
     current,
+    delegated,
     open_repository,
     root_in_force,
-    targets_in_force,
 )
 from consortium.store import Store
 
@@ -106,9 +106,7 @@ def tuf_group() -> None:
 def tuf_status(root: Path, *, as_json: bool) -> None:
     """Shows each role: its file's version and expiry, and its keys."""
     with _opened(Folder(root)) as store, store.reading() as session:
-        top = root_in_force(session)
-        delegations = targets_in_force(session).delegations
-        roles = {**top.roles, **((delegations.roles or {}) if delegations else {})}
+        roles = {**root_in_force(session).roles, **delegated(session)[1]}
         rows = [
             {
                 "role": name,
@@ -145,8 +143,7 @@ def tuf_rotate(role: str, keys: tuple[Path, ...], root: Path) -> None:
     place = folder.offline if role in OFFLINE else folder.keys
     with _opened(folder) as store:
         with store.reading() as session:
-            top, below = root_in_force(session), targets_in_force(session).delegations
-            roles = {**top.roles, **((below.roles or {}) if below else {})}
+            roles = {**root_in_force(session).roles, **delegated(session)[1]}
             count = len(roles[role].keyids)
         fresh = new_keys(place, role, count)  # durable before the transaction that needs them
         try:

@@ -15,7 +15,7 @@ from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tuf.api.metadata import Role, Root, T, TargetFile, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Role, Root, T, TargetFile, Targets
 
 from agent.errors import Refused, Stop
 from agent.files import sha256_bytes
@@ -172,10 +172,7 @@ class ReleaseRepository:
         Raises:
             Stop: A key is missing.
         """
-        delegations = targets_in_force(session).delegations
-        if delegations is None or delegations.roles is None:
-            raise Stop("The targets of the release repository delegate nothing; restore a backup.")
-        signers = self.signers(name, delegations.roles[name])
+        signers = self.signers(name, delegated(session)[1][name])
         put(session, metadata.listing(next_edition(session, name, now), files), name, signers)
 
     def signers(self, name: str, role: Role) -> list[SigningIdentity]:
@@ -240,9 +237,16 @@ def root_in_force(session: Session) -> Root:
     return cast("Root", metadata.read(current(session, "root")))
 
 
-def targets_in_force(session: Session) -> Targets:
-    """Returns the newest top targets."""
-    return cast("Targets", metadata.read(current(session, "targets")))
+def delegated(session: Session) -> tuple[Delegations, Mapping[str, DelegatedRole]]:
+    """Returns the newest delegations, and their roles.
+
+    Raises:
+        Stop: There are none.
+    """
+    found = cast("Targets", metadata.read(current(session, "targets"))).delegations
+    if found is None or found.roles is None:
+        raise Stop("The targets of the release repository delegate nothing; restore a backup.")
+    return found, found.roles
 
 
 def put(session: Session, signed: T, role: str, signers: Iterable[SigningIdentity]) -> bytes:

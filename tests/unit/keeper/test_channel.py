@@ -173,7 +173,8 @@ def test_a_release_that_is_not_believed_is_set_aside_once(
     planned: "House", changes: dict[str, object], code: str
 ) -> None:
     """The state that it came with stands, and each state after it tells of it again."""
-    planned.bring_release(1, **changes)
+    planned.courier.bring_release(planned.consortium.release(1, **changes))
+    planned.mail.take_all(planned.now)
     planned.courier.bring("stable", planned.consortium.repository.state().to_bytes())
     planned.mail.take_all(planned.now)
     assert planned.refusals() == [code]

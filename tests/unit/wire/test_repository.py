@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuf.api.metadata import TargetFile
+from tuf.api.dsse import SimpleEnvelope
+from tuf.api.metadata import TargetFile, Targets
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
@@ -319,7 +320,7 @@ def test_another_type_of_document_is_refused(releases: Releases, silo: Silo) -> 
 
 
 def test_a_payload_that_names_a_field_twice_is_refused(releases: Releases, silo: Silo) -> None:
-    envelope = metadata.SimpleEnvelope(b'{"version":1,"version":2}', "application/vnd.tuf+json", {})
+    envelope = SimpleEnvelope(b'{"version":1,"version":2}', "application/vnd.tuf+json", {})
     files = releases.state().model_copy(update={"timestamp": envelope.to_bytes().decode()})
     assert silo.code(files) == "duplicate_key"
 
@@ -354,7 +355,7 @@ def test_carriers_learn_what_to_bring(releases: Releases) -> None:
     assert newest_files(Releases(NOW).state(), "canary") == ()
     with pytest.raises(Refused, match="malformed"):
         newest_files(files.model_copy(update={"channels": {}}), "stable")
-    listed = metadata.SimpleEnvelope(b"[]", "application/vnd.tuf+json", {}).to_bytes().decode()
+    listed = SimpleEnvelope(b"[]", "application/vnd.tuf+json", {}).to_bytes().decode()
     with pytest.raises(Refused, match="malformed"):
         newest_files(files.model_copy(update={"channels": {"stable": listed}}), "stable")
 
@@ -388,12 +389,10 @@ def test_whatever_arrives_is_refused_by_a_name(
     role = which
     content = _SAMPLE.roots[0] if role == "root" else _SAMPLE.files[role]
     if inside:
-        payload = metadata.SimpleEnvelope[metadata.Targets].from_bytes(content).payload
+        payload = SimpleEnvelope[Targets].from_bytes(content).payload
         place = int(at * len(payload))
         changed = payload[:place] + put + payload[place + cut :]
-        envelope = metadata.SimpleEnvelope[metadata.Targets](
-            changed, "application/vnd.tuf+json", {}
-        )
+        envelope = SimpleEnvelope[Targets](changed, "application/vnd.tuf+json", {})
         for key in _SAMPLE.signers(role):
             envelope.sign(metadata._TufSigner(key))
         content = envelope.to_bytes()
