@@ -1,10 +1,13 @@
 """The release repository: TUF metadata verified from files, offline and without I/O.
 
-The rules are those of the TUF specification's client workflow, and python-tuf's own
-`TrustedMetadataSet` applies them. What it keeps on disk is a cache that is not fsynced: with its
-files zeroed by a power cut, or with the clock set back, it takes an old repository. So here it
-starts from the pinned first root each time, and the caller brings what must not be forgotten: a
-floor under each role's version, and a time that never falls. Both live in the ledger.
+The rules are those of the TUF specification's client workflow (section 5), over python-tuf's own
+metadata, thresholds and hashes; a test holds them to its `TrustedMetadataSet`. That class itself
+comes with a network client, whose import alone opens a socket, and the keeper opens none.
+
+What python-tuf's client keeps on disk is a cache that is not fsynced: with its files zeroed by a
+power cut, or with the clock set back, it takes an old repository. So here every state is verified
+from the pinned first root, and the caller brings what must not be forgotten: a floor under each
+role's version, and a time that never falls. Both live in the ledger.
 
 Files are DSSE envelopes, as everything that is signed here: signatures cover the bytes as received
 (python-tuf: `EnvelopeType.SIMPLE`).
@@ -15,18 +18,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
-from tuf.api.exceptions import (
-    BadVersionNumberError,
-    ExpiredMetadataError,
-    LengthOrHashMismatchError,
-    UnsignedMetadataError,
+from tuf.api.dsse import SimpleEnvelope
+from tuf.api.exceptions import LengthOrHashMismatchError, UnsignedMetadataError
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    MetaFile,
+    Root,
+    Signed,
+    Snapshot,
+    Targets,
+    Timestamp,
 )
-from tuf.api.metadata import DelegatedRole, Delegations, Targets
-from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
-from tuf.ngclient.config import EnvelopeType
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
@@ -51,6 +57,7 @@ _SEEN: Mapping[Channel, tuple[Channel, ...]] = {
 }
 
 Floor = Callable[[str], int]
+_File = TypeVar("_File", bound=Signed)
 
 
 class RepositoryFiles(Document):
@@ -117,7 +124,7 @@ def verify_repository(
             file is not the one that the file before it names), `missing_channel`,
             `outside_delegation`, `malformed`, or a code of `signed.parse`.
     """
-    trusted = _walk_roots(files.roots, pinned_sha256, now)
+    root = _walk_roots(files.roots, pinned_sha256)
     floors: dict[str, int] = {}
 
     def rise(role: str, version: int, key_ids: list[str]) -> None:
@@ -129,26 +136,26 @@ def verify_repository(
             raise Refused("rolled_back", reason)
         floors[name] = version
 
-    root = trusted.root
     rise("root", root.version, [])
-    with _named("timestamp"):
-        timestamp = trusted.update_timestamp(_strict(files.timestamp))
+    _check_expiry("root", root, now)
+    timestamp = _read("timestamp", files.timestamp, Timestamp, root, None)
     rise("timestamp", timestamp.version, root.roles["timestamp"].keyids)
-    with _named("snapshot"):
-        snapshot = trusted.update_snapshot(_strict(files.snapshot))
+    _check_expiry("timestamp", timestamp, now)
+    snapshot = _read("snapshot", files.snapshot, Snapshot, root, timestamp.snapshot_meta)
     rise("snapshot", snapshot.version, root.roles["snapshot"].keyids)
-    with _named("targets"):
-        targets = trusted.update_targets(_strict(files.targets))
+    _check_expiry("snapshot", snapshot, now)
+    targets = _read("targets", files.targets, Targets, root, _named_file(snapshot, "targets"))
     rise("targets", targets.version, root.roles["targets"].keyids)
+    _check_expiry("targets", targets, now)
     offers: dict[str, Offer] = {}
     for name in _SEEN[channel]:
         role = _delegation(targets.delegations, name)
         text = files.channels.get(name)
         if text is None:
             raise Refused("missing_channel", f"The repository's {name} channel did not come along.")
-        with _named(name):
-            listed = trusted.update_delegated_targets(_strict(text), name, "targets")
+        listed = _read(name, text, Targets, targets, _named_file(snapshot, name))
         rise(name, listed.version, role.keyids)
+        _check_expiry(name, listed, now)
         offers.update(_offers(listed, role))  # where both list a release, stable has the last word
     ordered = tuple(sorted(offers.values(), key=lambda offer: offer.version))
     return Repository(floors, ordered, timestamp.expires)
@@ -174,16 +181,58 @@ def newest_files(files: RepositoryFiles, channel: Channel) -> tuple[ObjectRef, .
     return tuple(wanted)
 
 
-def _walk_roots(roots: tuple[str, ...], pinned_sha256: str, now: datetime) -> TrustedMetadataSet:
-    first = _strict(roots[0])
-    if sha256_bytes(first) != pinned_sha256:
+def _walk_roots(roots: tuple[str, ...], pinned_sha256: str) -> Root:
+    if sha256_bytes(roots[0].encode()) != pinned_sha256:
         raise Refused("wrong_root", "The repository's first root is not the one that was pinned.")
-    with _named("root"):
-        trusted = TrustedMetadataSet(first, EnvelopeType.SIMPLE)
-        trusted.reference_time = now  # it has read the clock itself, and nothing was judged yet
-        for following in roots[1:]:
-            trusted.update_root(_strict(following))
+    trusted = _read("root", roots[0], Root, None, None)
+    for text in roots[1:]:
+        following = _read("root", text, Root, trusted, None)
+        if following.version != trusted.version + 1:
+            raise Refused("mixed_metadata", "A root is not the one after the root before it.")
+        trusted = following
     return trusted
+
+
+def _read(
+    role: str, text: str, kind: type[_File], delegator: Root | Targets | None, meta: MetaFile | None
+) -> _File:
+    """Verifies one file against the file that delegates to it and the one that names it."""
+    content = _strict(text)
+    with _named(role):
+        if meta is not None:
+            meta.verify_length_and_hashes(content)
+        envelope = SimpleEnvelope[Root].from_bytes(content)
+        if delegator is not None:  # before anything of the payload is read
+            delegator.verify_delegate(role, envelope.pae(), envelope.signatures)
+        signed: Signed = envelope.get_signed()
+        if not isinstance(signed, kind):
+            raise Refused("malformed", f"The {role} metadata is that of another role.")
+        if isinstance(signed, Root):  # each root by its own keys, too
+            signed.verify_delegate(role, envelope.pae(), envelope.signatures)
+    if meta is not None and signed.version != meta.version:
+        raise _mixed(role)
+    return signed
+
+
+def _named_file(snapshot: Snapshot, role: str) -> MetaFile:
+    if (meta := snapshot.meta.get(f"{role}.json")) is None:
+        raise Refused("mixed_metadata", f"The snapshot does not name {role}.")
+    return meta
+
+
+def _check_expiry(role: str, signed: Signed, now: datetime) -> None:
+    if signed.is_expired(now):
+        raise Refused(
+            "expired",
+            f"The repository's {role} expired at {signed.expires.isoformat()}: somebody holds "
+            "back what came since, or the consortium has not signed it again.",
+        )
+
+
+def _mixed(role: str) -> Refused:
+    return Refused(
+        "mixed_metadata", f"The {role} is not the one that the metadata before it names."
+    )
 
 
 def _delegation(delegations: Delegations | None, name: str) -> DelegatedRole:
@@ -240,12 +289,8 @@ def _named(role: str) -> Iterator[None]:
     except UnsignedMetadataError as error:
         reason = f"Too few of the keys that may sign {role} have signed it."
         raise Refused("too_few_signatures", reason) from error
-    except ExpiredMetadataError as error:
-        reason = f"The repository is older than it may be: {error}."
-        raise Refused("expired", reason) from error
-    except (BadVersionNumberError, LengthOrHashMismatchError) as error:
-        reason = f"The {role} is not the one that the metadata before it names."
-        raise Refused("mixed_metadata", reason) from error
+    except LengthOrHashMismatchError as error:
+        raise _mixed(role) from error
     except Exception as error:
         # Whatever python-tuf's readers meet in a field of the wrong type comes through.
         raise Refused("malformed", f"The {role} metadata is malformed.") from error

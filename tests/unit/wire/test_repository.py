@@ -5,6 +5,8 @@ The rest of the attack table needs a ledger or a disk: `keeper/test_channel.py`,
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuf.api.dsse import SimpleEnvelope
-from tuf.api.metadata import TargetFile, Targets
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import MetaFile, TargetFile, Targets
+from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
+from tuf.ngclient.config import EnvelopeType
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
@@ -236,7 +241,26 @@ def test_a_snapshot_that_leaves_out_a_channel_is_refused(releases: Releases, sil
     made = metadata.snapshot(releases.edition("snapshot"), {"targets": releases.files["targets"]})
     releases.files["snapshot"] = metadata.sign(made, releases.signers("snapshot"))
     releases.sign_timestamp()
-    assert silo.code(releases.gathered()) == "malformed"
+    assert silo.code(releases.gathered()) == "mixed_metadata"
+
+
+@pytest.mark.parametrize("role", ["snapshot", "targets", "stable"])
+def test_a_file_of_another_version_than_is_named_is_refused(
+    releases: Releases, silo: Silo, role: str
+) -> None:
+    """Where the file that names it gives no hash."""
+    releases.state()
+    named = {name: releases.files[name] for name in ("targets", *CHANNELS)}
+    made = metadata.snapshot(releases.edition("snapshot"), named)
+    wrong = MetaFile(releases.versions.get(role, 0) + 1)
+    if role != "snapshot":
+        made.meta[f"{role}.json"] = wrong
+    releases.files["snapshot"] = metadata.sign(made, releases.signers("snapshot"))
+    stamp = metadata.timestamp(releases.edition("timestamp"), releases.files["snapshot"])
+    if role == "snapshot":
+        stamp.snapshot_meta = wrong
+    releases.files["timestamp"] = metadata.sign(stamp, releases.signers("timestamp"))
+    assert silo.code(releases.gathered()) == "mixed_metadata"
 
 
 @pytest.mark.parametrize(
@@ -317,6 +341,15 @@ def test_another_type_of_document_is_refused(releases: Releases, silo: Silo) -> 
     assert silo.code(files.model_copy(update={"timestamp": changed})) == "wrong_type"
     swapped = files.model_copy(update={"timestamp": files.snapshot})
     assert silo.code(swapped) == "too_few_signatures"
+
+
+def test_a_file_of_another_role_by_the_right_key_is_refused(
+    releases: Releases, silo: Silo
+) -> None:
+    files = releases.state()
+    made = metadata.snapshot(releases.edition("snapshot"), {})
+    swapped = metadata.sign(made, releases.signers("timestamp")).decode()
+    assert silo.code(files.model_copy(update={"timestamp": swapped})) == "malformed"
 
 
 def test_a_payload_that_names_a_field_twice_is_refused(releases: Releases, silo: Silo) -> None:
@@ -411,8 +444,44 @@ def test_whatever_arrives_is_refused_by_a_name(
         verify_repository(files, pinned, "stable", NOW, lambda _: 0)
     except Refused:
         return
-    # What passes differs in nothing that is signed, e.g. a blank in the envelope.
-    assert metadata.read(text.encode()).version == 1
+    assert _python_tuf_accepts(files)
+
+
+def _python_tuf_accepts(files: RepositoryFiles) -> bool:
+    """Asks python-tuf's own client workflow, the first root taken as pinned."""
+    try:
+        trusted = TrustedMetadataSet(files.roots[0].encode(), EnvelopeType.SIMPLE)
+        trusted.reference_time = NOW
+        for root in files.roots[1:]:
+            trusted.update_root(root.encode())
+        trusted.update_timestamp(files.timestamp.encode())
+        trusted.update_snapshot(files.snapshot.encode())
+        trusted.update_targets(files.targets.encode())
+        trusted.update_delegated_targets(files.channels["stable"].encode(), "stable", "targets")
+    except (RepositoryError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return True
+
+
+def test_python_tuf_refuses_no_less_than_is_said_here() -> None:
+    assert _python_tuf_accepts(_FILES)
+    assert not _python_tuf_accepts(_FILES.model_copy(update={"timestamp": _FILES.snapshot}))
+
+
+def test_the_rules_open_no_socket() -> None:
+    """The import of python-tuf's client does: urllib3 binds one to look for IPv6."""
+    script = (
+        "import sys\n"
+        "seen = []\n"
+        "sys.addaudithook(lambda e, _: seen.append(e) if e.startswith('socket.') else None)\n"
+        "import agent.keeper.channel\n"
+        "assert not seen, seen\n"
+        "assert 'urllib3' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_editions_are_written_to_the_second() -> None:
