@@ -154,6 +154,12 @@ class TrainingSection(Section):
     min_new_rows: Annotated[int, Field(ge=1)] = 1
 
 
+class ReleasesSection(Section):
+    """Which releases this silo takes: `canary` also those that are tried first."""
+
+    channel: Literal["canary", "stable"] = "stable"
+
+
 class GateSection(Section):
     """When a new release is refused: a head with enough held-out labels got worse by more."""
 
@@ -176,6 +182,7 @@ class Config(Section):
     keeper: KeeperSection = KeeperSection()
     courier: CourierSection = CourierSection()
     training: TrainingSection = TrainingSection()
+    releases: ReleasesSection = ReleasesSection()
     gate: GateSection = GateSection()
     serve: ServeSection = ServeSection()
     store: tuple[Store, ...] = ()

@@ -23,7 +23,22 @@ from agent.clock import from_text, to_text
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
 
-Purpose = Literal["sign", "seal", "courier", "officer", "root", "release", "aggregator", "round"]
+Purpose = Literal[
+    "sign",
+    "seal",
+    "courier",
+    "officer",
+    "root",
+    "aggregator",
+    "round",
+    # Of the release repository: its four top roles, and the two channels.
+    "tuf-root",
+    "tuf-targets",
+    "tuf-snapshot",
+    "tuf-timestamp",
+    "tuf-stable",
+    "tuf-canary",
+]
 _MARK = "onggi-key-v"
 _HEX_DIGITS = 64
 _RETIRED = "retired"

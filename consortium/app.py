@@ -22,6 +22,7 @@ from consortium.faults import install, problem, refused
 from consortium.feed import read_feed, read_round
 from consortium.folder import Folder
 from consortium.objects import object_path
+from consortium.repository import metadata_file
 from consortium.rotation import Rotations
 from consortium.status import read_status
 from consortium.store import Store, newest
@@ -163,6 +164,18 @@ def _published_routes(store: Store, folder: Folder, door: Door) -> APIRouter:
     def repository(sha256: str, _caller: Annotated[Caller, Depends(door)]) -> Response:
         path = object_path(folder.objects, sha256)
         return FileResponse(path, media_type="application/octet-stream")
+
+    @router.get("/v1/repository/metadata/{name}")
+    def repository_metadata(name: str, _caller: Annotated[Caller, Depends(door)]) -> Response:
+        with store.reading() as session:
+            return Response(metadata_file(session, name), media_type="application/json")
+
+    @router.get("/v1/repository/targets/{path:path}")
+    def repository_target(path: str, _caller: Annotated[Caller, Depends(door)]) -> Response:
+        # A consistent snapshot's name begins with the hash, and the hash says it all.
+        name = path.rpartition("/")[2]
+        found = object_path(folder.objects, name.partition(".")[0])
+        return FileResponse(found, media_type="application/octet-stream")
 
     return router
 

@@ -35,6 +35,7 @@ from consortium.options import (
 )
 from consortium.plans import complete, read_draft
 from consortium.proposals import Proposal
+from consortium.release_cli import release_group, tuf_group
 from consortium.rosters import Changes
 from consortium.rotation import Rotations
 from consortium.serve import serve as run_server
@@ -57,10 +58,12 @@ def main() -> None:
 @click.option("--reference-sha256", help="Feature reference hash that every silo must reproduce.")
 @click.option("--officers", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--threshold", default=2, show_default=True, type=click.IntRange(1))
+@click.option("--channel", default="stable", type=click.Choice(["stable", "canary"]))
 def init(root: Path, officers: int, threshold: int, **told: str | int | bool | None) -> None:
     """Founds a consortium in a new FOLDER, with the keys of its officers in FOLDER/offline.
 
-    --threshold of the --officers sign every roster, plan, catalogue and trust root.
+    --threshold of the --officers sign every roster, plan, catalogue and trust root, and as many of
+    their keys for the release repository; a release that a plan yields goes to --channel by itself.
     """
     settings = Settings.parse(strict_json.dumps({**told}))
     found(root, settings, clock.now(), Council(officers, threshold))
@@ -216,5 +219,14 @@ def _catalogue(path: Path) -> Catalogue:
         raise Stop(f"Cannot read {path}; name a catalogue in JSON.") from error
 
 
-for _command in (roster_group, root_group, sign, publish, show, officer_key):
+for _command in (
+    release_group,
+    tuf_group,
+    roster_group,
+    root_group,
+    sign,
+    publish,
+    show,
+    officer_key,
+):
     main.add_command(_command)

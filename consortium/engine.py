@@ -8,7 +8,7 @@ go only after the transaction in which its result stands.
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -27,6 +27,7 @@ from consortium.folder import Folder, Signers
 from consortium.objects import put_object
 from consortium.opening import Opener, Running, key_path
 from consortium.publish import Result, publish_release
+from consortium.repository import open_repository
 from consortium.rounds import Attempt, decide, is_last, releases_after
 from consortium.store import (
     Store,
@@ -40,6 +41,7 @@ from consortium.store import (
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
 
 _logger = logging.getLogger(__name__)
+_REFRESH_EVERY = timedelta(minutes=5)
 
 
 class Engine:
@@ -48,7 +50,7 @@ class Engine:
     Args:
         store: The database.
         folder: Where objects, blobs and round keys are.
-        signers: Keys to sign rounds and releases with.
+        signers: Keys to sign rounds with.
         registrar: Signs refusals of updates that cannot be opened.
     """
 
@@ -57,10 +59,11 @@ class Engine:
     ) -> None:
         self._store = store
         self._folder = folder
-        self._release = signers.release
+        self._repository = open_repository(folder)
         self._opener = Opener(folder.round_keys, signers.aggregator)
         self._registrar = registrar
         self._stuck: set[str] = set()
+        self._look_again: datetime | None = None
 
     def tick(self, now: datetime) -> bool:
         """Does the next step of every plan.
@@ -73,6 +76,7 @@ class Engine:
             OSError: The disk is full; nothing was changed.
         """
         self._destroy_secrets(now)
+        self._refresh(now)
         with self._store.reading() as session:
             rows = session.scalars(
                 select(PlanRow).where(PlanRow.state == "running").order_by(PlanRow.plan_id)
@@ -88,6 +92,22 @@ class Engine:
                     log.trouble(_logger, "plan_stuck", plan=row.plan_id, code=refusal.code)
                 self._stuck.add(row.plan_id)
         return moved
+
+    def _refresh(self, now: datetime) -> None:
+        if self._look_again is not None and now < self._look_again:
+            return
+        self._look_again = now + _REFRESH_EVERY
+        with self._store.reading() as session:
+            due = self._repository.due(session, now)
+        if not due:
+            return
+        try:
+            with self._store.writing() as session:
+                self._repository.refresh(session, now)
+        except Stop as error:  # a key is away: rounds go on, and silos will say that it expired
+            log.trouble(_logger, "repository_not_refreshed", why=str(error))
+        else:
+            log.event(_logger, "repository_refreshed")
 
     def _advance(self, running: Running, now: datetime) -> bool:
         with self._store.reading() as session:
@@ -181,7 +201,7 @@ class Engine:
         if releases_after(plan, manifest.number):
             counted = len(envelopes_of(session, manifest.round_id, "counted"))
             result = Result(new.weights, plan.endpoints, counted)
-            publish_release(session, manifest, result, self._release, now)
+            publish_release(session, manifest, result, self._repository, self._folder.objects, now)
         if is_last(plan, manifest.number):
             session.get_one(PlanRow, plan.plan_id).state = "finished"
         else:

@@ -10,6 +10,7 @@ from pydantic import Field
 from agent.errors import Refused, Stop
 from agent.keys import Purpose, SigningIdentity, load_signing
 from agent.wire.documents import Document, Name, Sha256
+from agent.wire.repository import Channel
 from agent.wire.signed import Signer
 
 
@@ -23,6 +24,7 @@ class Settings(Document):
         tls: False only for plain HTTP on a loopback host.
         reference_sha256: Hash of the feature reference set that every silo must reproduce, or
             empty: then the first silo that enrols sets it.
+        channel: Where the release of a plan's round goes by itself.
     """
 
     consortium: Name
@@ -30,6 +32,7 @@ class Settings(Document):
     port: Annotated[int, Field(ge=1, le=65535)]
     tls: bool = True
     reference_sha256: Sha256 | None = None
+    channel: Channel = "stable"
 
     @property
     def url(self) -> str:
@@ -61,7 +64,7 @@ class Folder:
 
     @property
     def offline(self) -> Path:
-        """Where `init` writes the officers' keys, to be carried away; `serve` never looks here."""
+        """Where `init` writes keys to be carried away; `serve` never looks here."""
         return self.root / "offline"
 
     @property
@@ -111,7 +114,14 @@ class Folder:
 
     def folders(self) -> tuple[Path, ...]:
         """Lists the folders that must exist."""
-        return (self.keys, self.objects, self.blobs, self.round_keys, self.momenta)
+        return (
+            self.keys,
+            self.offline,
+            self.objects,
+            self.blobs,
+            self.round_keys,
+            self.momenta,
+        )
 
 
 class LiveSigner:
@@ -150,11 +160,11 @@ class Signers:
     The officers' keys, which sign roots, rosters, plans and catalogues, are not among them.
 
     Attributes:
-        release: Signs releases.
         aggregator: Signs rounds, receipts and refusals.
+
+    Releases have keys of their own (`consortium.repository`).
     """
 
-    release: Signer
     aggregator: Signer
 
 
@@ -181,7 +191,6 @@ def load_signers(folder: Folder) -> Signers:
         Stop: A key is missing, open to others, or damaged.
     """
     return Signers(
-        release=load_signing(folder.keys / "release.key", "release"),
         aggregator=LiveSigner(folder.aggregator_key, "aggregator"),
     )
 

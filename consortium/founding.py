@@ -16,9 +16,11 @@ from agent.keys import SigningIdentity, new_signing
 from agent.wire.documents import TrustRoot
 from agent.wire.signed import Signer, parse, sign
 from consortium.catalogue import default_catalogue
+from consortium.ceremony import FirstFiles, begin, open_channels
 from consortium.certificate import is_loopback, make_certificate
 from consortium.folder import Folder, Settings
 from consortium.publish import publish
+from consortium.repository import open_repository
 from consortium.roots import (
     MAX_OFFICERS,
     OFFLINE_ROLES,
@@ -43,6 +45,12 @@ class Council:
 def found(root: Path, settings: Settings, now: datetime, council: Council | None = None) -> None:
     """Lays out a new aggregator's folder; all of it appears at once, or nothing.
 
+    Args:
+        root: The folder to make.
+        settings: What never changes afterwards.
+        now: Everything holds from here.
+        council: How many officers there are, and how many must sign.
+
     Raises:
         Stop: The folder exists, plain HTTP was asked for on a host that is not loopback, or the
             threshold is above the number of officers.
@@ -64,10 +72,12 @@ def found(root: Path, settings: Settings, now: datetime, council: Council | None
     folder = Folder(staged)
     for path in (staged, *folder.folders()):
         path.mkdir(mode=0o750)
-    folder.offline.mkdir(mode=0o700)
+    folder.offline.chmod(0o700)
     folder.settings_file.write_bytes(settings.to_bytes())
     _write_certificate(folder, settings, now)
-    _publish_first(folder, settings, _make_keys(folder, settings, council, now), now)
+    first = begin(folder.offline, folder.keys, council.officers, council.threshold, now)
+    officers = _make_keys(folder, settings, council, sha256_bytes(first.root), now)
+    _publish_first(folder, settings, officers, first, now)
     publish_folder(staged, root)
 
 
@@ -87,25 +97,28 @@ def root_sha256(folder: Folder, session: Session | None = None) -> str:
 
 
 def _make_keys(
-    folder: Folder, settings: Settings, council: Council, now: datetime
+    folder: Folder,
+    settings: Settings,
+    council: Council,
+    release_root_sha256: str,
+    now: datetime,
 ) -> tuple[SigningIdentity, ...]:
     officers = tuple(new_signing("officer", now) for _ in range(council.officers))
-    release, aggregator = new_signing("release", now), new_signing("aggregator", now)
+    aggregator = new_signing("aggregator", now)
     offline = role_keys(council.threshold, [key.public_hex for key in officers])
     trust = TrustRoot(
         consortium=settings.consortium,
         version=1,
         roles={
             **dict.fromkeys(OFFLINE_ROLES, offline),
-            "release": role_keys(1, [release.public_hex]),
             "aggregator": role_keys(1, [aggregator.public_hex]),
         },
+        release_root_sha256=release_root_sha256,
         expires=to_text(now + ROOT_VALID_FOR),
     )
     write_atomic(folder.trust_root, sign("root", trust.to_bytes(), *officers))
     for number, officer in enumerate(officers, 1):
         officer.save(folder.offline / f"officer-{number}.key")
-    release.save(folder.keys / "release.key")
     aggregator.save(folder.aggregator_key)
     return officers
 
@@ -118,12 +131,17 @@ def _write_certificate(folder: Folder, settings: Settings, now: datetime) -> Non
 
 
 def _publish_first(
-    folder: Folder, settings: Settings, officers: Sequence[Signer], now: datetime
+    folder: Folder,
+    settings: Settings,
+    officers: Sequence[Signer],
+    first: FirstFiles,
+    now: datetime,
 ) -> None:
     store = Store(folder.database)
     try:
         with store.writing() as session:
             publish(session, "catalogue", default_catalogue(settings.consortium), *officers)
             publish(session, "roster", first_roster(settings.consortium, now), *officers)
+            open_channels(session, open_repository(folder), first, now)
     finally:
         store.close()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import func, select
@@ -18,11 +19,14 @@ from agent.wire.documents import (
     ReleaseManifest,
     RoundManifest,
 )
+from agent.wire.repository import MANIFEST, WEIGHTS
 from agent.wire.signed import Signer, parse, sign
+from consortium.objects import put_object
+from consortium.repository import Listed, ReleaseRepository
 from consortium.tables import PlanRow, PublishedRow, ReleaseRow, RoundRow
 
 VALID_FOR = timedelta(days=365)
-Kind = Literal["root", "roster", "catalogue", "plan", "round", "release"]
+Kind = Literal["root", "roster", "catalogue", "plan", "round"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +129,24 @@ def publish_release(
     session: Session,
     manifest: RoundManifest,
     result: Result,
-    signer: Signer,
+    repository: ReleaseRepository,
+    objects: Path,
     now: datetime,
 ) -> None:
-    """Publishes the result of a round as the next release."""
+    """Publishes the result of a round as the next release.
+
+    Args:
+        session: The writing transaction.
+        manifest: Of the round.
+        result: Its weights are in `objects` already.
+        repository: Lists the release in the consortium's channel.
+        objects: Where the manifest goes, durable before the transaction that names it.
+        now: For the manifest.
+
+    Raises:
+        Stop: A key of the repository is missing.
+        OSError: The disk is full.
+    """
     version = (session.scalar(select(func.max(ReleaseRow.version))) or 0) + 1
     release = ReleaseManifest(
         consortium=manifest.consortium,
@@ -151,4 +169,7 @@ def publish_release(
         weights_sha256=result.weights.sha256,
     )
     session.add(row)
-    publish(session, "release", release, signer, objects=(result.weights,))
+    session.flush()
+    files = {MANIFEST: put_object(objects, release.to_bytes()), WEIGHTS: result.weights}
+    listed = Listed(release.release_id, version, repository.channel)
+    repository.publish(session, listed, files, now)

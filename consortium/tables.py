@@ -177,6 +177,15 @@ class ReleaseRow(Base):
     weights_sha256: Mapped[str]
 
 
+class MetadataRow(Base):
+    """A file of the release repository; a role's newest version is the one in force."""
+
+    __tablename__ = "repository"
+    role: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class NonceRow(Base):
     """A request's nonce, kept for as long as the request's time would be accepted."""
 

@@ -36,6 +36,7 @@ _COMMANDS = {
     "profile": "agent.cli.profile:profile",
     "trace": "agent.cli.trace:trace",
     "export": "agent.cli.export:export",
+    "import-releases": "agent.cli.stick:import_releases",
     "predict": "agent.cli.predict:predict",
     "card": "agent.cli.card:card",
     "evaluate": "agent.cli.evaluate:evaluate",

@@ -71,7 +71,8 @@ def courier(config_path: Path, supervised: bool) -> None:
     config = load(config_path)
     pace = Pace(poll_s=int(config.courier.poll_s), retry_cap_s=config.courier.retry_max_s)
     stop = stop_event(supervised=supervised)
-    carry(Places.under(config.site.state), stop, clock=clock.now, pace=pace)
+    canary = config.releases.channel == "canary"
+    carry(Places.under(config.site.state), stop, clock=clock.now, pace=pace, canary=canary)
 
 
 @click.command()

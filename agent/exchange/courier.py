@@ -151,6 +151,7 @@ def carry(
     clock: Clock,
     pace: Pace | None = None,
     timeouts: Timeouts | None = None,
+    canary: bool = False,
 ) -> None:
     """Runs the courier of an enrolled silo until `stop` is set.
 
@@ -160,6 +161,7 @@ def carry(
         clock: The time.
         pace: How often to do what.
         timeouts: How long to wait for the aggregator.
+        canary: Whether this silo's channel is `canary`.
 
     Raises:
         Stop: The silo is not enrolled, or a key or certificate is missing.
@@ -184,16 +186,19 @@ def carry(
             )
             for _ in range(2)
         ]
-        lanes = _lanes(places, links[0], links[1], signer, pace)
+        lanes = _lanes(places, links[0], links[1], signer, pace, canary=canary)
         log.event(_logger, "courier_started", silo=enrolment.silo)
         Courier(lanes, StatusFile(places.courier / "status.json"), clock, pace).run(stop)
         log.event(_logger, "courier_stopped", silo=enrolment.silo)
 
 
-def _lanes(places: Places, up: Link, down: Link, key: CourierKey, pace: Pace) -> tuple[Lane, Lane]:
+def _lanes(
+    places: Places, up: Link, down: Link, key: CourierKey, pace: Pace, *, canary: bool
+) -> tuple[Lane, Lane]:
     inbox = Inbox(places.inbox)
     uplink = Uplink(up, Outbox(places.outbox), inbox, places.courier / "answered.json")
-    downlink = Downlink(down, inbox, places.courier / "feed.json", poll_s=pace.poll_s)
+    memory = places.courier / "feed.json"
+    downlink = Downlink(down, inbox, memory, poll_s=pace.poll_s, canary=canary)
     requests = Requests(up, places.outbox)
 
     def deliver(now: datetime) -> int:

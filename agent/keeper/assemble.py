@@ -141,7 +141,7 @@ def _stages(
         ledger,
         workers,
         trusted,
-        Mail(inbox, ledger, trusted, enrolment.silo, own),
+        Mail(inbox, ledger, trusted, enrolment.silo, own, config.releases.channel),
         intake,
         Snapshots(
             ledger,

@@ -11,8 +11,10 @@ from agent import log
 from agent.boxes import Inbox, Letter
 from agent.errors import Refused
 from agent.files import sha256_bytes
+from agent.keeper.channel import take_repository
 from agent.keeper.identity import OwnKeys
 from agent.ledger.book import Detail, Item, Ledger
+from agent.wire.repository import Channel
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
@@ -27,16 +29,24 @@ class Mail:
         trusted: What is believed; taking a letter may extend it.
         silo: This silo's name.
         keys: This silo's own keys, which follow the roster.
+        channel: Which releases it takes.
     """
 
     def __init__(
-        self, inbox: Inbox, ledger: Ledger, trusted: Trusted, silo: str, keys: OwnKeys | None = None
+        self,
+        inbox: Inbox,
+        ledger: Ledger,
+        trusted: Trusted,
+        silo: str,
+        keys: OwnKeys | None = None,
+        channel: Channel = "stable",
     ) -> None:
         self._keys = keys
         self._inbox = inbox
         self._ledger = ledger
         self._trusted = trusted
         self._silo = silo
+        self._channel = channel
 
     def take_all(self, now: datetime) -> int:
         """Takes every waiting letter and returns how many there were."""
@@ -72,10 +82,9 @@ class Mail:
         self._ledger.add("letter", sha256_bytes(letter.content)[:32], "refused", now, detail)
 
     def _is_old_news(self, letter: Letter) -> bool:
-        # The feed tells the whole history: an older edition changes nothing, and a release that
-        # was booked before a kill, or that is brought once more, is below its own floor.
-        if letter.kind == "release":
-            return letter.content in (content for _, content in self._ledger.documents("release"))
+        # The feed tells the whole history: an older edition changes nothing. An old state of the
+        # release repository is no news of that kind: the feed shows only the newest, so somebody
+        # kept it.
         return letter.kind in {"root", "roster", "catalogue"}
 
     def _take(self, letter: Letter, now: datetime) -> None:
@@ -95,8 +104,10 @@ class Mail:
                 self._take_plan(letter, now)
             case "round":
                 self._take_round(letter, now)
-            case "release":
-                self._take_release(letter, now)
+            case "stable" | "canary":
+                take_repository(
+                    letter.content, self._channel, self._ledger, self._trusted, self._inbox, now
+                )
             case "receipt" | "refusal" | "delivered":
                 self._take_answer(letter, now)
             case _:
@@ -143,17 +154,6 @@ class Mail:
         plan = self._ledger.get("plan", plan_id)
         if plan is not None and plan.state == "replaced":
             raise Refused("plan_replaced", f"Plan {plan_id} was replaced; it has no more rounds.")
-
-    def _take_release(self, letter: Letter, now: datetime) -> None:
-        manifest = self._trusted.take_release(letter.content, now, self._ledger.floor("release"))
-        self._keep("release", manifest.release_id, letter.content, manifest.version, now)
-        self._ledger.add(
-            "release",
-            manifest.release_id,
-            "announced",
-            now,
-            {"version": manifest.version, "manifest": manifest.model_dump_json()},
-        )
 
     def _take_answer(self, letter: Letter, now: datetime) -> None:
         if letter.kind == "receipt":

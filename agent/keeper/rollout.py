@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent import log
 from agent.boxes import Inbox
+from agent.keeper.channel import release_objects
 from agent.keeper.jobs import Workers
 from agent.keeper.local import OWNER, local_key
 from agent.keeper.orders import ReleaseOrder, Result, TaskScore
@@ -72,8 +73,7 @@ class Rollout:
             now: For the ledger.
         """
         for item in self._ledger.find("release", "announced"):
-            weights = self._inbox.object_path(_manifest(item).weights_sha256)
-            if weights.exists():
+            if all(self._inbox.object_path(one).exists() for one in release_objects(item)):
                 self._ledger.move(item, "fetched", now)
         for item in self._ledger.find("release", "fetched"):
             plan_id = _manifest(item).plan_id

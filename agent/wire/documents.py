@@ -28,14 +28,19 @@ class RoleKeys(Document):
 class TrustRoot(Document):
     """The first trust of a silo: the keys of the consortium by role.
 
-    Roles: `root`, `roster`, `plan` (plans and catalogues), `release`, `aggregator` (rounds,
-    receipts, refusals).
+    Roles: `root`, `roster`, `plan` (plans and catalogues), `aggregator` (rounds, receipts,
+    refusals). Releases have a repository with roots of its own (`wire.repository`).
+
+    Attributes:
+        release_root_sha256: SHA-256 of the release repository's first root file; without it no
+            release can be believed.
     """
 
     kind: Literal["root"] = "root"
     consortium: Name
     version: Count
     roles: dict[str, RoleKeys]
+    release_root_sha256: Sha256 | None = None
     expires: Moment
 
 
@@ -217,13 +222,16 @@ class RoundManifest(Document):
 
 
 class ReleaseManifest(Document):
-    """A published model: weights by hash, where they came from, and what it replaces."""
+    """A published model: weights by hash, where they came from, and what it replaces.
+
+    Not signed itself: the release repository lists it by hash (`wire.repository`), and the channel
+    that lists it is its channel.
+    """
 
     kind: Literal["release"] = "release"
     consortium: Name
     release_id: Name
     version: Count
-    channel: Literal["stable"] = "stable"
     plan_id: Name
     plan_sha256: Sha256
     round_id: Name
@@ -388,10 +396,14 @@ class ObjectRef(Document):
 
 
 class FeedItem(Document):
-    """One thing the consortium published, in order; the document is base64 of its container."""
+    """One thing the consortium published, in order; the document is base64 of its container.
+
+    `stable` and `canary` are states of the release repository (`RepositoryFiles`), the latter for
+    the silos of that channel only.
+    """
 
     number: Count
-    kind: Literal["root", "roster", "catalogue", "plan", "round", "release"]
+    kind: Literal["root", "roster", "catalogue", "plan", "round", "stable", "canary"]
     document: str
     objects: tuple[ObjectRef, ...] = ()
 

@@ -2,7 +2,7 @@
 
 After the design of python-tuf's `TrustedMetadataSet`: a document is offered as the bytes received,
 and is either taken into the set or refused by name. The order is root, roster, catalogue, plan,
-round, release; each is checked against those before it.
+round, release repository, release; each is checked against those before it.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from agent.errors import Refused
 from agent.files import sha256_bytes
 from agent.wire.documents import (
     Catalogue,
+    ObjectRef,
     Plan,
     Receipt,
     Refusal,
@@ -21,6 +22,16 @@ from agent.wire.documents import (
     Roster,
     RoundManifest,
     TrustRoot,
+)
+from agent.wire.repository import (
+    MANIFEST,
+    WEIGHTS,
+    Channel,
+    Floor,
+    Offer,
+    Repository,
+    RepositoryFiles,
+    verify_repository,
 )
 from agent.wire.signed import parse, verify
 
@@ -172,14 +183,50 @@ class Trusted:
         _check_expiry("round", manifest.deadline, now)
         return manifest
 
-    def take_release(self, content: bytes, now: datetime, floor: int = 0) -> ReleaseManifest:
-        """Believes a release of a trusted plan, newer than the floor.
+    def take_repository(
+        self, content: bytes, channel: Channel, now: datetime, floor: Floor
+    ) -> Repository:
+        """Believes a state of the release repository, from its pinned root to the channel.
+
+        Args:
+            content: A `RepositoryFiles` as received; unsigned, for each file in it is signed.
+            channel: The silo's own.
+            now: The latest time ever seen.
+            floor: The floors of the ledger.
 
         Raises:
-            Refused: `wrong_consortium`, `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`,
-                or a code of `signed.verify`.
+            Refused: `no_repository`, or a code of `verify_repository`.
         """
-        manifest = ReleaseManifest.parse(self._check_role("release", content))
+        pinned = self.root.release_root_sha256
+        if pinned is None:
+            raise Refused("no_repository", "The trust root names no release repository.")
+        return verify_repository(RepositoryFiles.parse(content), pinned, channel, now, floor)
+
+    def take_release(
+        self, offer: Offer, content: bytes, now: datetime, floor: int = 0
+    ) -> ReleaseManifest:
+        """Believes the manifest of a release which a believed repository offers.
+
+        Args:
+            offer: Of `take_repository`.
+            content: The manifest as it arrived.
+            now: For expiry.
+            floor: Version of the newest release so far; a new one is above it.
+
+        Raises:
+            Refused: `wrong_manifest` (other bytes than were offered, or another release's),
+                `wrong_target` (the weights are not those that were offered), `wrong_consortium`,
+                `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`, or a code of `parse`.
+        """
+        listed = offer.files[MANIFEST]
+        if (len(content), sha256_bytes(content)) != (listed.bytes, listed.sha256):
+            raise Refused("wrong_manifest", "The manifest is not the one that was published.")
+        manifest = ReleaseManifest.parse(content)
+        if (manifest.release_id, manifest.version) != (offer.release_id, offer.version):
+            raise Refused("wrong_manifest", "The manifest is that of another release.")
+        weights = ObjectRef(sha256=manifest.weights_sha256, bytes=manifest.weights_bytes)
+        if offer.files.get(WEIGHTS) != weights:
+            raise Refused("wrong_target", "The manifest names other weights than were published.")
         self._check_consortium(manifest.consortium)
         self._check_plan(manifest.plan_id, manifest.plan_sha256)
         _check_expiry("release", manifest.expires, now)

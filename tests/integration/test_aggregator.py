@@ -34,6 +34,7 @@ from agent.wire.documents import (
 )
 from agent.wire.envelope import seal
 from agent.wire.network import expected_shapes
+from agent.wire.repository import MANIFEST, WEIGHTS, RepositoryFiles
 from agent.wire.request import NONCE, OFFSET, SIGNATURE, SILO, TIME, request_message
 from agent.wire.signed import key_id, sign
 from agent.wire.token import decode_token
@@ -123,7 +124,7 @@ class Silo:
         self.cursor = 0
         self.plan: Plan | None = None
         self.round: RoundManifest | None = None
-        self.releases: list[str] = []
+        self.releases: dict[str, str] = {}
         self.enrol()
 
     def enrol(self) -> None:
@@ -174,10 +175,25 @@ class Silo:
                 self.plan = self.trusted.take_plan(document, now())
             elif item.kind == "round":
                 self.round = self.trusted.take_round(document, now())
-            elif item.kind == "release":
-                self.releases.append(self.trusted.take_release(document, now()).weights_sha256)
+            elif item.kind == "stable":
+                self.take_releases(document)
         self.cursor = feed.last
         return [item.kind for item in feed.items]
+
+    def take_releases(self, document: bytes) -> None:
+        found = self.trusted.take_repository(document, "stable", now(), lambda _: 0)
+        for offer in found.offers[-1:]:
+            manifest = self.fetch(offer.files[MANIFEST].sha256)
+            weights = self.trusted.take_release(offer, manifest, now()).weights_sha256
+            self.releases[offer.release_id] = weights
+            # The same by the names that TUF gives them.
+            listed = offer.files[WEIGHTS].sha256
+            path = f"targets/releases/{offer.release_id}/{listed}.{WEIGHTS}"
+            assert self.ask("GET", f"/v1/repository/{path}").content == self.fetch(weights)
+        files = RepositoryFiles.parse(document)
+        root = self.ask("GET", "/v1/repository/metadata/1.root.json")
+        assert root.text == files.roots[0]
+        assert self.ask("GET", "/v1/repository/metadata/9.root.json").status_code == 404
 
     def wait_for_round(self, number: int) -> None:
         while self.round is None or self.round.number < number:
@@ -286,7 +302,7 @@ def test_a_plan_survives_a_kill_between_any_two_steps(
             aggregator.kill_and_start()
             assert silo.deliver(*sealed) == receipt, "the same question gets the same bytes"
             sent[number, silo.name] = envelope_id
-    while len(silos[0].releases) < 2:
+    while "release-2" not in silos[0].releases:
         silos[0].listen()
     counted = {
         (one["number"], entry["silo"]): entry["envelope_id"]
@@ -298,7 +314,7 @@ def test_a_plan_survives_a_kill_between_any_two_steps(
     start = decode(
         silos[0].fetch(str(aggregator.status()["rounds"][0]["base_sha256"])), silos[0].shapes()
     )
-    end = decode(silos[0].fetch(silos[0].releases[-1]), silos[0].shapes())
+    end = decode(silos[0].fetch(silos[0].releases["release-2"]), silos[0].shapes())
     for name, before in start.items():
         np.testing.assert_allclose(end[name], before + 6.0, atol=1e-4)
     assert list((aggregator.folder / "round_keys").iterdir()) == []

@@ -2,11 +2,13 @@
 
 import base64
 import json
+import resource
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -96,12 +98,12 @@ class Aggregator:
         )
         return sign("refusal", document.to_bytes(), self.signer)
 
-    def publish(self, number: int, document: bytes, *objects: bytes) -> None:
+    def publish(self, number: int, document: bytes, *objects: bytes, kind: str = "plan") -> None:
         for content in objects:
             self.objects[sha256_bytes(content)] = content
         refs = [{"sha256": sha256_bytes(c), "bytes": len(c)} for c in objects]
         text = base64.b64encode(document).decode()
-        self.feed.append({"number": number, "kind": "plan", "document": text, "objects": refs})
+        self.feed.append({"number": number, "kind": kind, "document": text, "objects": refs})
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -271,9 +273,9 @@ class Bench:
     def uplink(self) -> Uplink:
         return Uplink(self.link, self.outbox, self.inbox, self.places.courier / "answered.json")
 
-    def downlink(self, **more: int) -> Downlink:
+    def downlink(self, *, canary: bool = False, **more: int) -> Downlink:
         memory = self.places.courier / "feed.json"
-        return Downlink(self.link, self.inbox, memory, poll_s=0, **more)
+        return Downlink(self.link, self.inbox, memory, poll_s=0, canary=canary, **more)
 
     def post(self, header: bytes = _HEADER, blob: bytes = _BLOB) -> str:
         def write(sink: object) -> bytes:
@@ -553,6 +555,42 @@ def test_a_poisonous_item_is_set_aside_and_the_next_arrive(bench: Bench) -> None
     del bench.aggregator.objects[_OBJECT_ID]
     assert bench.drive(bench.downlink().step) == 4
     assert bench.letters() == [("plan", b"good")]
+
+
+@contextmanager
+def _full_after(size: int) -> Iterator[None]:
+    """No file can grow beyond a size: a write breaks off in its middle, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_while_downloading_leaves_nothing_at_the_final_path(bench: Bench) -> None:
+    bench.aggregator.publish(1, b"state", _OBJECT)
+    final = bench.inbox.object_path(_OBJECT_ID)
+    with _full_after(len(_OBJECT) // 2), pytest.raises(TryLater, match="Cannot write to the inbox"):
+        bench.downlink().step(_NOW)
+    assert bench.inbox.partial_path(_OBJECT_ID).stat().st_size == len(_OBJECT) // 2
+    assert not final.exists()
+    assert bench.letters() == []
+    bench.drive(bench.downlink().step)  # somebody has made room
+    assert final.read_bytes() == _OBJECT
+    assert bench.aggregator.ranges == ["", f"bytes={len(_OBJECT) // 2}-"]
+
+
+def test_what_is_for_canaries_alone_is_left_to_them(bench: Bench) -> None:
+    bench.aggregator.publish(1, b"first", b"weights", kind="canary")
+    bench.aggregator.publish(2, b"second", kind="stable")
+    bench.drive(bench.downlink().step)
+    assert [kind for kind, _ in bench.letters()] == ["stable"]
+    assert not bench.inbox.object_path(sha256_bytes(b"weights")).exists()
+    (bench.places.courier / "feed.json").unlink()
+    bench.drive(bench.downlink(canary=True).step)
+    assert [kind for kind, _ in bench.letters()] == ["canary", "stable"]
+    assert bench.inbox.object_path(sha256_bytes(b"weights")).exists()
 
 
 def test_an_object_over_the_limit_is_not_fetched(bench: Bench) -> None:

@@ -97,7 +97,7 @@ def _courier_key(folder: Path) -> CourierKey:
 
 
 def _signers(folder: Path) -> Signers:
-    return Signers(_sign(), LiveSigner(folder / "aggregator.key", "aggregator"))
+    return Signers(LiveSigner(folder / "aggregator.key", "aggregator"))
 
 
 def _rounds() -> Rounds:

@@ -5,20 +5,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from sqlalchemy import select
+from tuf.api.metadata import Targets
 
 from agent.files import sha256_bytes
 from agent.records import Json
 from agent.wire.adaptive import TAU
 from agent.wire.documents import Plan, ReleaseManifest
+from agent.wire.repository import MANIFEST
 from agent.wire.signed import parse
 from agent.wire.trusted import Trusted
 from agent.wire.update import Weights, decode, pack
 from consortium import closing as closing_module
 from consortium import engine as engine_module
+from consortium import metadata
 from consortium.closing import NewWeights
 from consortium.feed import read_feed
 from consortium.founding import root_sha256
 from consortium.objects import get_object
+from consortium.repository import current
 from consortium.rosters import Changes
 from consortium.status import describe, read_status
 from consortium.tables import AnswerRow, PublishedRow, RoundRow
@@ -44,8 +48,10 @@ def _status(house: "House") -> dict[str, Json]:
 
 def _releases(house: "House") -> list[ReleaseManifest]:
     with house.store.reading() as session:
-        rows = session.scalars(select(PublishedRow).where(PublishedRow.kind == "release")).all()
-    return [ReleaseManifest.parse(parse(row.document).payload) for row in rows]
+        listed = metadata.read(current(session, "stable"))
+    assert isinstance(listed, Targets)
+    hashes = [file.hashes["sha256"] for path, file in listed.targets.items() if "manifest" in path]
+    return [ReleaseManifest.parse(get_object(house.folder.objects, one)) for one in hashes]
 
 
 def test_a_round_closes_early_and_averages_by_weight(running: "House") -> None:
@@ -82,9 +88,21 @@ def test_a_silo_believes_everything_that_is_published(running: "House") -> None:
             case "round":
                 trusted.take_round(row.document, running.now)
             case _:
-                trusted.take_release(row.document, running.now)
+                found = trusted.take_repository(row.document, "stable", running.now, lambda _: 0)
+                for offer in found.offers:
+                    manifest = get_object(running.folder.objects, offer.files[MANIFEST].sha256)
+                    trusted.take_release(offer, manifest, running.now)
     kinds = [row.kind for row in rows]
-    assert kinds == ["catalogue", *["roster"] * 4, "plan", "round", "release", "round"]
+    assert kinds == [
+        "catalogue",
+        "roster",
+        "stable",
+        *["roster"] * 3,
+        "plan",
+        "round",
+        "stable",
+        "round",
+    ]
 
 
 def test_waits_for_the_deadline_then_goes_on_with_the_quorum(running: "House") -> None:
@@ -401,7 +419,7 @@ def test_only_open_rounds_show_in_the_feed_and_only_to_participants(running: "Ho
     running.settle()
     with running.store.reading() as session:
         feed = read_feed(session, "a", 0)
-        assert [item.kind for item in feed.items][-3:] == ["plan", "release", "round"]
+        assert [item.kind for item in feed.items][-3:] == ["plan", "stable", "round"]
         assert read_feed(session, "a", feed.last).items == ()
         hidden = read_feed(session, "stranger", feed.last - 1)
         assert (hidden.items, hidden.last) == ((), feed.last)
@@ -410,7 +428,7 @@ def test_only_open_rounds_show_in_the_feed_and_only_to_participants(running: "Ho
 def test_a_new_silo_sees_the_newest_roster_only(running: "House") -> None:
     with running.store.reading() as session:
         kinds = [item.kind for item in read_feed(session, "c", 0).items]
-    assert kinds == ["catalogue", "roster", "plan", "round"]
+    assert kinds == ["catalogue", "stable", "roster", "plan", "round"]
 
 
 def test_plans_are_stored_as_signed(running: "House") -> None:

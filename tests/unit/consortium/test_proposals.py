@@ -85,7 +85,7 @@ def test_the_online_key_signs_no_roster(house: "House") -> None:
     with pytest.raises(Refused, match="not_officer"):
         sign_proposal(_proposal(house), house.signers.aggregator)
     payload = parse(contents(_proposal(house))[0]).payload
-    forged = sign("roster", payload, house.signers.aggregator, house.signers.release)
+    forged = sign("roster", payload, house.signers.aggregator)
     root = house.folder.trust_root.read_bytes()
     assert _code(house, propose(root, [forged])) == "unknown_signer"
 

@@ -213,8 +213,8 @@ def test_it_is_said_in_words_who_comes_and_goes(house: "House") -> None:
 def test_a_root_with_another_role_is_said(house: "House") -> None:
     with house.store.reading() as session:
         known = root_in_force(session, house.folder)
-    keys = known.roles["release"]
-    fewer = {name: role for name, role in known.roles.items() if name != "release"}
+    keys = known.roles["aggregator"]
+    fewer = {name: role for name, role in known.roles.items() if name != "aggregator"}
     changed = known.model_copy(update={"version": 2, "roles": {**fewer, "targets": keys}})
     proposal = propose(first_root(house.folder), [sign("root", changed.to_bytes())])
     text = "\n".join(describe_proposal(proposal))

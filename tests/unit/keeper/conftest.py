@@ -107,6 +107,11 @@ class House:
         self.courier.bring(kind, content, *objects)
         self.mail.take_all(self.now)
 
+    def bring_release(self, version: int = 1, *, weights: bool = True, **changes: object) -> None:
+        objects = (self.consortium.base,) if weights else ()
+        self.courier.bring_release(self.consortium.release(version, **changes), *objects)
+        self.mail.take_all(self.now)
+
     def state(self, kind: Kind, item_id: str) -> str:
         return self.item(kind, item_id).state
 

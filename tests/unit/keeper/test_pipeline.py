@@ -166,7 +166,7 @@ def test_a_release_of_an_expired_plan_gets_its_snapshot_and_its_rival(run: Run) 
     house = run.house
     house.courier.bring("plan", house.consortium.plan())
     release = house.consortium.release(expires=house.consortium.at(90))
-    house.courier.bring("release", release, house.consortium.base)
+    house.courier.bring_release(release, house.consortium.base)
     run.advance()
     house.later(31 * 86400)
     run.ingest()

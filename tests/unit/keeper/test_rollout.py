@@ -25,8 +25,7 @@ class Stage:
         house.bring("plan", house.consortium.plan())
 
     def announce(self, version: int) -> None:
-        house = self.house
-        house.bring("release", house.consortium.release(version), house.consortium.base)
+        self.house.bring_release(version)
 
     def order(self, version: int) -> ReleaseOrder:
         house = self.house
@@ -95,7 +94,7 @@ def test_a_release_becomes_active_once_predict_has_loaded_it(stage: Stage) -> No
 
 def test_a_release_waits_for_its_weights_and_for_local_scores(stage: Stage) -> None:
     house = stage.house
-    house.bring("release", house.consortium.release())
+    house.bring_release(weights=False)
     house.order_release(house.ready())
     assert stage.states() == {"r1": "announced"}
     weights = house.consortium.release_document().weights_sha256
@@ -322,8 +321,7 @@ def test_a_release_that_waits_does_not_hold_up_another(stage: Stage) -> None:
     other = house.consortium.plan_document("p2")
     house.bring("plan", house.consortium.plan("p2"))
     plan_sha256 = sha256_bytes(other.to_bytes())
-    release = house.consortium.release(2, plan_id="p2", plan_sha256=plan_sha256)
-    house.bring("release", release, house.consortium.base)
+    house.bring_release(2, plan_id="p2", plan_sha256=plan_sha256)
     house.rollout.order(lambda plan: house.ready() if plan.plan_id == "p2" else None, house.now)
     assert "first snapshot" in house.item("release", "r1").why
     assert house.state("job", "gate-r2") == "queued"

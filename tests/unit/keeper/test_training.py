@@ -134,7 +134,7 @@ def test_a_refusal_empties_the_outbox_and_says_why(house: "House") -> None:
 def test_a_strangers_receipt_leaves_the_envelope(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
     house.rounds.settle(house.now)
-    forged = house.consortium.receipt(envelope_id, signer=house.consortium.release_key)
+    forged = house.consortium.receipt(envelope_id, signer=house.consortium.offline)
     _answer(house, envelope_id, "receipt", forged)
     assert house.refusals() == ["unknown_signer"]
     assert _parcels(house) == [envelope_id]

@@ -46,7 +46,7 @@ def test_an_object_that_has_just_come_waits_for_its_letter(house: "House") -> No
 def test_an_object_that_another_item_needs_stays(house: "House") -> None:
     """A release may publish the very weights that a round started from."""
     order = house.round_order()
-    house.bring("release", house.consortium.release())
+    house.bring_release(weights=False)
     _arrived(house)
     house.rounds.give_up(order, "no", house.now)
     _tidy(house, 5)

@@ -1,5 +1,6 @@
 """Every rule of trust: what is taken, and each refusal by name."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from agent.wire.documents import (
     Endpoint,
     FeatureSpec,
     NetworkSpec,
+    ObjectRef,
     Plan,
     Privacy,
     Receipt,
@@ -27,12 +29,14 @@ from agent.wire.documents import (
     RoundManifest,
     TrustRoot,
 )
+from agent.wire.repository import MANIFEST, WEIGHTS, Offer
 from agent.wire.signed import key_id, sign
 from agent.wire.trusted import Trusted
+from tests.kit.releases import Releases
 
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
 _PAST, _AHEAD = "2026-05-01T00:00:00Z", "2026-07-01T00:00:00Z"
-_ROLES = ("root", "roster", "plan", "release", "aggregator")
+_ROLES = ("root", "roster", "plan", "aggregator")
 _KEYS = {role: new_signing("root") for role in _ROLES}
 _ZERO = "00" * 32
 
@@ -144,8 +148,6 @@ def _offer(trusted: Trusted, kind: str, content: bytes) -> Document:
         return trusted.take_plan(content, _NOW)
     if kind == "round":
         return trusted.take_round(content, _NOW)
-    if kind == "release":
-        return trusted.take_release(content, _NOW)
     return trusted.receipt(content) if kind == "receipt" else trusted.refusal(content)
 
 
@@ -154,7 +156,6 @@ _ALL: dict[str, tuple[Document, str]] = {
     "catalogue": (_CATALOGUE, "plan"),
     "plan": (_PLAN, "plan"),
     "round": (_ROUND, "aggregator"),
-    "release": (_RELEASE, "release"),
     "receipt": (_RECEIPT, "aggregator"),
     "refusal": (_REFUSAL, "aggregator"),
 }
@@ -206,7 +207,7 @@ def test_a_malformed_payload_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "field"),
-    [("roster", "expires"), ("plan", "expires"), ("round", "deadline"), ("release", "expires")],
+    [("roster", "expires"), ("plan", "expires"), ("round", "deadline")],
 )
 def test_what_expired_is_refused(kind: str, field: str) -> None:
     document, role = _ALL[kind]
@@ -233,8 +234,8 @@ def test_the_floor_outlives_a_restart() -> None:
     with pytest.raises(Refused, match="rolled_back"):
         trusted.take_catalogue(_signed("catalogue", _CATALOGUE, "plan"), floor=3)
     with pytest.raises(Refused, match="rolled_back"):
-        _believing().take_release(_signed("release", _RELEASE, "release"), _NOW, floor=2)
-    _believing().take_release(_signed("release", _RELEASE, "release"), _NOW, floor=1)
+        _believing().take_release(*_offered(), _NOW, floor=2)
+    _believing().take_release(*_offered(), _NOW, floor=1)
 
 
 def test_a_plan_for_another_or_no_catalogue_is_refused() -> None:
@@ -250,11 +251,81 @@ def test_a_plan_with_an_unknown_endpoint_is_refused() -> None:
     assert _code("plan", content) == "unknown_endpoint"
 
 
-@pytest.mark.parametrize("kind", ["round", "release"])
-def test_the_plan_must_be_known_and_the_same(kind: str) -> None:
-    document, role = _ALL[kind]
-    assert _code(kind, _signed(kind, document, role, plan_id="q")) == "unknown_plan"
-    assert _code(kind, _signed(kind, document, role, plan_sha256=_ZERO)) == "wrong_plan"
+def test_the_plan_of_a_round_must_be_known_and_the_same() -> None:
+    assert _code("round", _signed("round", _ROUND, "aggregator", plan_id="q")) == "unknown_plan"
+    assert _code("round", _signed("round", _ROUND, "aggregator", plan_sha256=_ZERO)) == "wrong_plan"
+
+
+def _offered(**changes: object) -> tuple[Offer, bytes]:
+    """Returns what a believed repository would offer, and the manifest."""
+    manifest = _RELEASE.model_copy(update=changes)
+    content = manifest.to_bytes()
+    files = {
+        MANIFEST: ObjectRef(sha256=sha256_bytes(content), bytes=len(content)),
+        WEIGHTS: ObjectRef(sha256=manifest.weights_sha256, bytes=manifest.weights_bytes),
+    }
+    return Offer(manifest.release_id, manifest.version, files), content
+
+
+def _release_code(offer: Offer, content: bytes) -> str:
+    with pytest.raises(Refused) as caught:
+        _believing().take_release(offer, content, _NOW)
+    return caught.value.code
+
+
+def test_an_offered_release_is_believed() -> None:
+    assert _believing().take_release(*_offered(), _NOW) == _RELEASE
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"plan_id": "q"}, "unknown_plan"),
+        ({"plan_sha256": _ZERO}, "wrong_plan"),
+        ({"consortium": "d"}, "wrong_consortium"),
+        ({"expires": _PAST}, "expired"),
+        ({"expires": "2026-13-45T00:00:00Z"}, "malformed"),
+        ({"version": 0}, "malformed"),
+    ],
+)
+def test_a_release_that_does_not_fit_is_refused(changes: dict[str, object], code: str) -> None:
+    assert _release_code(*_offered(**changes)) == code
+
+
+def test_another_manifest_than_was_offered_is_refused() -> None:
+    offer, content = _offered()
+    assert _release_code(offer, content + b" ") == "wrong_manifest"
+    assert _release_code(offer, content.replace(b"rel-2", b"rel-3")) == "wrong_manifest"
+
+
+def test_the_manifest_of_another_release_is_refused() -> None:
+    offer, content = _offered()
+    assert _release_code(replace(offer, release_id="rel-3"), content) == "wrong_manifest"
+    assert _release_code(replace(offer, version=3), content) == "wrong_manifest"
+
+
+def test_a_manifest_that_names_other_weights_than_were_offered_is_refused() -> None:
+    offer, content = _offered()
+    other = ObjectRef(sha256="11" * 32, bytes=1)
+    files = {**offer.files, WEIGHTS: other}
+    assert _release_code(replace(offer, files=files), content) == "wrong_target"
+    files.pop(WEIGHTS)
+    assert _release_code(replace(offer, files=files), content) == "wrong_target"
+
+
+def test_a_root_that_names_no_repository_lets_no_release_in() -> None:
+    with pytest.raises(Refused, match="no_repository"):
+        _root().take_repository(b"{}", "stable", _NOW, lambda _: 0)
+
+
+def test_the_root_names_the_repository() -> None:
+    releases = Releases(_NOW)
+    letter = releases.state().to_bytes()
+    root = _ROOT.model_copy(update={"release_root_sha256": releases.root_sha256})
+    assert _root(root).take_repository(letter, "stable", _NOW, lambda _: 0).offers == ()
+    other = _ROOT.model_copy(update={"release_root_sha256": _ZERO})
+    with pytest.raises(Refused, match="wrong_root"):
+        _root(other).take_repository(letter, "stable", _NOW, lambda _: 0)
 
 
 def test_a_round_before_its_plan_begins_is_refused() -> None:
@@ -288,10 +359,10 @@ def test_an_expired_root_is_refused() -> None:
 
 
 def test_a_role_without_keys_is_refused() -> None:
-    roles = {role: keys for role, keys in _ROOT.roles.items() if role != "release"}
+    roles = {role: keys for role, keys in _ROOT.roles.items() if role != "roster"}
     trusted = _root(_ROOT.model_copy(update={"roles": roles}))
     with pytest.raises(Refused, match="unknown_role"):
-        trusted.take_release(_signed("release", _RELEASE, "release"), _NOW)
+        trusted.take_roster(_signed("roster", _ROSTER, "roster"), _NOW)
 
 
 def test_a_threshold_counts() -> None:
