@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from agent.records import Json
 from agent.wire.documents import Plan, RoundManifest
 from consortium.membership import warnings
+from consortium.repository import alarms
 from consortium.rounds import MOST_SPOILT
 from consortium.store import roster, standing
 from consortium.tables import AnswerRow, EnvelopeRow, PlanRow, ReleaseRow, RoundRow
@@ -32,7 +33,7 @@ def read_status(session: Session, consortium: str, now: datetime) -> dict[str, J
         "consortium": consortium,
         "members": list[Json](sorted(standing(session))),
         "roster": {"version": current.version, "expires": current.expires},
-        "warnings": list[Json](warnings(current, now)),
+        "warnings": list[Json]([*warnings(current, now), *alarms(session, now)]),
         "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),

@@ -56,6 +56,11 @@ def take_repository(
         ledger.add("letter", newest.files[MANIFEST].sha256[:32], "refused", now, detail)
 
 
+def fresh_until(ledger: Ledger) -> str:
+    """Returns when the state that is believed must have been followed by another, or nothing."""
+    return (ledger.document("repository", "fresh until") or b"").decode()
+
+
 def release_objects(item: Item) -> list[str]:
     """Returns the hashes of what a release consists of beside its manifest."""
     objects = item.detail.get("objects")

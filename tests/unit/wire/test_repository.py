@@ -343,9 +343,7 @@ def test_another_type_of_document_is_refused(releases: Releases, silo: Silo) -> 
     assert silo.code(swapped) == "too_few_signatures"
 
 
-def test_a_file_of_another_role_by_the_right_key_is_refused(
-    releases: Releases, silo: Silo
-) -> None:
+def test_a_file_of_another_role_by_the_right_key_is_refused(releases: Releases, silo: Silo) -> None:
     files = releases.state()
     made = metadata.snapshot(releases.edition("snapshot"), {})
     swapped = metadata.sign(made, releases.signers("timestamp")).decode()
