@@ -16,7 +16,14 @@ from agent.keeper.timekeeping import latest_time
 from agent.ledger.book import Detail, Item, Ledger
 from agent.releases.arrival import believe_manifest
 from agent.wire.documents import ReleaseManifest
-from agent.wire.repository import MANIFEST, Channel, Offer, Repository
+from agent.wire.repository import (
+    MANIFEST,
+    Channel,
+    Offer,
+    Repository,
+    RepositoryFiles,
+    newest_files,
+)
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
@@ -59,6 +66,14 @@ def take_repository(
 def fresh_until(ledger: Ledger) -> str:
     """Returns when the state that is believed must have been followed by another, or nothing."""
     return (ledger.document("repository", "fresh until") or b"").decode()
+
+
+def newest_objects(ledger: Ledger) -> frozenset[str]:
+    """Returns the hashes of what the newest releases consist of, as the believed state has it."""
+    content = ledger.document("repository", "current")
+    if content is None:
+        return frozenset()
+    return frozenset(one.sha256 for one in newest_files(RepositoryFiles.parse(content), "canary"))
 
 
 def release_objects(item: Item) -> list[str]:
