@@ -85,8 +85,8 @@ def release_objects(item: Item) -> list[str]:
 
 
 def _announce(offer: Offer, ledger: Ledger, trusted: Trusted, inbox: Inbox, now: datetime) -> None:
-    floor = ledger.floor(_RELEASE)
-    manifest, content = believe_manifest(offer, trusted, inbox.object_path, now, floor)
+    judged, floor = latest_time(ledger, now), ledger.floor(_RELEASE)
+    manifest, content = believe_manifest(offer, trusted, inbox.object_path, judged, floor)
     ledger.put_document(_RELEASE, manifest.release_id, content, now)
     ledger.raise_floor(_RELEASE, manifest.version)
     detail: Detail = {
