@@ -219,14 +219,7 @@ def _catalogue(path: Path) -> Catalogue:
         raise Stop(f"Cannot read {path}; name a catalogue in JSON.") from error
 
 
-for _command in (
-    release_group,
-    tuf_group,
-    roster_group,
-    root_group,
-    sign,
-    publish,
-    show,
-    officer_key,
-):
+for _group in (release_group, tuf_group, roster_group, root_group):
+    main.add_command(_group)
+for _command in (sign, publish, show, officer_key):
     main.add_command(_command)

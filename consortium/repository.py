@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tuf.api.metadata import DelegatedRole, Delegations, Role, Root, T, TargetFile, Targets
 
+from agent.clock import to_text
 from agent.errors import Refused, Stop
 from agent.files import sha256_bytes
 from agent.keys import Purpose, SigningIdentity, load_signing
@@ -44,6 +45,11 @@ _RENEW_BEFORE = {
     "canary": timedelta(days=60),
     "snapshot": timedelta(days=10),
     "timestamp": timedelta(days=6),
+}
+_ALARM_BEFORE = {
+    "root": timedelta(days=90),
+    "targets": timedelta(days=90),
+    **{role: before / 2 for role, before in _RENEW_BEFORE.items()},
 }
 
 
@@ -213,6 +219,21 @@ def open_repository(folder: Folder) -> ReleaseRepository:
         Stop: The folder is no aggregator's.
     """
     return ReleaseRepository(folder.keys, load_settings(folder).channel)
+
+
+def alarms(session: Session, now: datetime) -> list[str]:
+    """Says in sentences what of the repository expires soon, and what to do."""
+    said = []
+    for role, before in _ALARM_BEFORE.items():
+        expires = metadata.read(current(session, role)).expires
+        if expires - now < before:
+            what = (
+                f"sign it again with `onggi-aggregator tuf renew {role}`"
+                if role not in _RENEW_BEFORE
+                else "`onggi-aggregator serve` signs it; see that it runs and has its key"
+            )
+            said.append(f"The release repository's {role} holds until {to_text(expires)}: {what}.")
+    return said
 
 
 def current(session: Session, role: str) -> bytes:

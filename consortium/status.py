@@ -11,6 +11,7 @@ from agent.wire.documents import Plan, Roster, RoundManifest
 from consortium.certificate import certificate_end
 from consortium.folder import Folder
 from consortium.membership import certificate_warnings, root_warnings, warnings
+from consortium.repository import alarms
 from consortium.roots import root_in_force
 from consortium.rosters import applications, rotations
 from consortium.rounds import MOST_SPOILT
@@ -40,7 +41,9 @@ def read_status(
         "members": list[Json](sorted(standing(session))),
         "roster": {"version": current.version, "expires": current.expires},
         "pending": [row.silo for row in applications(session)],
-        "warnings": list[Json](_warnings(session, folder, current, now)),
+        "warnings": list[Json](
+            [*_warnings(session, folder, current, now), *alarms(session, now)]
+        ),
         "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),

@@ -67,6 +67,7 @@ def _print(report: dict[str, Any]) -> None:
     for name, stage in report["stages"].items():
         _print_lines(console, "wrong", name, stage["wrong"])
         _print_lines(console, "waits", name, stage["waits"])
+    _print_freshness(console, report["releases_fresh_until"])
     _print_tasks(console, report["tasks"])
     _print_services(console, report)
     for alarm in report["alarms"]:
@@ -94,6 +95,14 @@ def _print_lines(console: Console, state: str, stage: str, lines: list[dict[str,
         why = line["why"] or f"is {line['state']} since {line['since'][5:19].replace('T', ' ')}"
         text = f"{_SIGNS[state]} {stage}: [bold]{escape(_short(line['id']))}[/] {escape(why)}"
         console.print(text, soft_wrap=True, highlight=False)
+
+
+def _print_freshness(console: Console, until: str) -> None:
+    if until and from_text(until) <= now():
+        text = (
+            f"releases: nothing newer was heard than what held until {until[:16]}; is the way open?"
+        )
+        console.print(f"{_SIGNS['wrong']} {text}", soft_wrap=True, highlight=False)
 
 
 def _print_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:

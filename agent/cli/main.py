@@ -31,6 +31,7 @@ _COMMANDS = {
     "work": "agent.cli.services:work",
     "status": "agent.cli.look:status",
     "egress": "agent.cli.look:egress",
+    "accept-clock": "agent.cli.clock:accept_clock",
     "ingest": "agent.cli.ingest:ingest",
     "report": "agent.cli.report:report",
     "profile": "agent.cli.profile:profile",

@@ -18,6 +18,7 @@ from agent.wire.repository import CHANNELS, Channel, RepositoryFiles, newest_fil
 
 _NUMBERED = re.compile(r"([1-9][0-9]{0,9})\.([a-z]{1,20})\.json")
 _MAX_OBJECT_BYTES = 2 << 30
+_LAST = 999_999_999  # read after whatever the feed brought: a release needs its plan
 
 
 def bring_repository(folder: Path, inbox: Inbox, channel: Channel) -> int:
@@ -44,7 +45,7 @@ def bring_repository(folder: Path, inbox: Inbox, channel: Channel) -> int:
     for reference in wanted:
         _bring(folder / "targets", inbox, reference)
     try:
-        inbox.put_published(0, channel, files.to_bytes())
+        inbox.put_published(_LAST, channel, files.to_bytes())
     except OSError as error:
         raise _cannot_write(error) from error
     return len(wanted)

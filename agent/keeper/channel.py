@@ -16,7 +16,14 @@ from agent.keeper.timekeeping import latest_time
 from agent.ledger.book import Detail, Item, Ledger
 from agent.releases.arrival import believe_manifest
 from agent.wire.documents import ReleaseManifest
-from agent.wire.repository import MANIFEST, Channel, Offer, Repository
+from agent.wire.repository import (
+    MANIFEST,
+    Channel,
+    Offer,
+    Repository,
+    RepositoryFiles,
+    newest_files,
+)
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
@@ -56,6 +63,19 @@ def take_repository(
         ledger.add("letter", newest.files[MANIFEST].sha256[:32], "refused", now, detail)
 
 
+def fresh_until(ledger: Ledger) -> str:
+    """Returns when the state that is believed must have been followed by another, or nothing."""
+    return (ledger.document("repository", "fresh until") or b"").decode()
+
+
+def newest_objects(ledger: Ledger) -> frozenset[str]:
+    """Returns the hashes of what the newest releases consist of, as the believed state has it."""
+    content = ledger.document("repository", "current")
+    if content is None:
+        return frozenset()
+    return frozenset(one.sha256 for one in newest_files(RepositoryFiles.parse(content), "canary"))
+
+
 def release_objects(item: Item) -> list[str]:
     """Returns the hashes of what a release consists of beside its manifest."""
     objects = item.detail.get("objects")
@@ -65,8 +85,8 @@ def release_objects(item: Item) -> list[str]:
 
 
 def _announce(offer: Offer, ledger: Ledger, trusted: Trusted, inbox: Inbox, now: datetime) -> None:
-    floor = ledger.floor(_RELEASE)
-    manifest, content = believe_manifest(offer, trusted, inbox.object_path, now, floor)
+    judged, floor = latest_time(ledger, now), ledger.floor(_RELEASE)
+    manifest, content = believe_manifest(offer, trusted, inbox.object_path, judged, floor)
     ledger.put_document(_RELEASE, manifest.release_id, content, now)
     ledger.raise_floor(_RELEASE, manifest.version)
     detail: Detail = {

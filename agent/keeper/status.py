@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import Refused
+from agent.keeper.channel import fresh_until
 from agent.keeper.local import OWNER
 from agent.ledger import egress
 from agent.ledger.book import Item, Ledger
@@ -40,7 +41,7 @@ def report(ledger: Ledger, silo: str) -> Report:
     Returns:
         A JSON object: `silo`, `stages` (by name: `counts`, `last`, `waits`, `wrong`),
         `measurements`, `tasks` (how each stands in the newest snapshot), `models` (scores by
-        release and task), `egress`.
+        release and task), `releases_fresh_until`, `egress`.
     """
     stages: Report = {name: _stage(ledger, name) for name in _STAGES}
     return {
@@ -49,6 +50,7 @@ def report(ledger: Ledger, silo: str) -> Report:
         "measurements": measurements(ledger),
         "tasks": tasks(ledger),
         "models": _models(ledger),
+        "releases_fresh_until": fresh_until(ledger),
         "egress": {"lines": len(egress.lines(ledger)), "bytes": _bytes_out(ledger)},
     }
 

@@ -40,6 +40,22 @@ def latest_time(ledger: Ledger, now: datetime) -> datetime:
     return max(now, datetime.fromtimestamp(ledger.floor(_FLOOR) * 60, UTC))
 
 
+def accept_clock(ledger: Ledger, now: datetime) -> datetime:
+    """Takes the clock as it is for right: a person has compared it with another.
+
+    For a host whose clock once showed a time far ahead, so that every release seems expired.
+
+    Returns:
+        The latest time that had been seen.
+    """
+    highest = latest_time(ledger, now)
+    with ledger.transaction():
+        ledger.lower_clock(_FLOOR, int(now.timestamp()) // 60)
+        _book(ledger, now, None)
+    log.trouble(_log, "clock accepted", before=to_text(highest))
+    return highest
+
+
 def _book(ledger: Ledger, now: datetime, highest: datetime | None) -> None:
     if highest is not None:
         ledger.add("clock", "host", "doubted", now, {})

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from agent.boxes import Inbox
-from agent.keeper.channel import release_objects
+from agent.keeper.channel import newest_objects, release_objects
 from agent.ledger.book import Item, Ledger
 from agent.wire.documents import RoundManifest
 
@@ -17,7 +17,9 @@ def tidy(ledger: Ledger, inbox: Inbox, snapshots: Path, now: datetime) -> None:
     """Removes files that no row in the ledger can still ask for; harmless when repeated."""
     wanted = (*ledger.find("round", "announced"), *ledger.find("release", "announced", "fetched"))
     named = frozenset(sha256 for item in wanted for sha256 in _objects(item))
-    inbox.prune_objects(named, now - _GRACE)
+    # Each new state of the repository names the newest release again: without its files here, the
+    # courier would fetch them every day.
+    inbox.prune_objects(named | newest_objects(ledger), now - _GRACE)
     kept = {item.id for item in ledger.newest("snapshot", ("frozen", "scored"), _SNAPSHOTS_KEPT)}
     kept |= {item.id for item in ledger.find("snapshot", "wanted")}
     for folder in snapshots.iterdir():

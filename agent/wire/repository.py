@@ -25,7 +25,6 @@ from tuf.api.dsse import SimpleEnvelope
 from tuf.api.exceptions import LengthOrHashMismatchError, UnsignedMetadataError
 from tuf.api.metadata import (
     DelegatedRole,
-    Delegations,
     MetaFile,
     Root,
     Signed,
@@ -124,41 +123,22 @@ def verify_repository(
             file is not the one that the file before it names), `missing_channel`,
             `outside_delegation`, `malformed`, or a code of `signed.parse`.
     """
+    walk = _Walk(now, floor)
     root = _walk_roots(files.roots, pinned_sha256)
-    floors: dict[str, int] = {}
-
-    def rise(role: str, version: int, key_ids: list[str]) -> None:
-        # A new key begins a new floor: else whoever once stole an online key could sign the
-        # highest version of all, and no rotation would ever help (TUF 5.3.11, fast-forward).
-        name = "tuf root" if role == "root" else f"tuf {role} {_fingerprint(key_ids)}"
-        if version < floor(name):
-            reason = f"Version {version} of {role} is older than {floor(name)}, seen before."
-            raise Refused("rolled_back", reason)
-        floors[name] = version
-
-    rise("root", root.version, [])
-    _check_expiry("root", root, now)
-    timestamp = _read("timestamp", files.timestamp, Timestamp, root, None)
-    rise("timestamp", timestamp.version, root.roles["timestamp"].keyids)
-    _check_expiry("timestamp", timestamp, now)
-    snapshot = _read("snapshot", files.snapshot, Snapshot, root, timestamp.snapshot_meta)
-    rise("snapshot", snapshot.version, root.roles["snapshot"].keyids)
-    _check_expiry("snapshot", snapshot, now)
-    targets = _read("targets", files.targets, Targets, root, _named_file(snapshot, "targets"))
-    rise("targets", targets.version, root.roles["targets"].keyids)
-    _check_expiry("targets", targets, now)
+    walk.accept("root", root, [])
+    timestamp = walk.take("timestamp", files.timestamp, Timestamp, root, None)
+    snapshot = walk.take("snapshot", files.snapshot, Snapshot, root, timestamp.snapshot_meta)
+    targets = walk.take("targets", files.targets, Targets, root, _named_file(snapshot, "targets"))
     offers: dict[str, Offer] = {}
     for name in _SEEN[channel]:
-        role = _delegation(targets.delegations, name)
+        role = _delegation(targets, name)
         text = files.channels.get(name)
         if text is None:
             raise Refused("missing_channel", f"The repository's {name} channel did not come along.")
-        listed = _read(name, text, Targets, targets, _named_file(snapshot, name))
-        rise(name, listed.version, role.keyids)
-        _check_expiry(name, listed, now)
+        listed = walk.take(name, text, Targets, targets, _named_file(snapshot, name))
         offers.update(_offers(listed, role))  # where both list a release, stable has the last word
     ordered = tuple(sorted(offers.values(), key=lambda offer: offer.version))
-    return Repository(floors, ordered, timestamp.expires)
+    return Repository(walk.floors, ordered, timestamp.expires)
 
 
 def newest_files(files: RepositoryFiles, channel: Channel) -> tuple[ObjectRef, ...]:
@@ -179,6 +159,45 @@ def newest_files(files: RepositoryFiles, channel: Channel) -> tuple[ObjectRef, .
         if newest := max(offers, key=lambda offer: offer.version, default=None):
             wanted.extend(newest.files.values())
     return tuple(wanted)
+
+
+class _Walk:
+    """From one file to the next, each above its floor and not expired."""
+
+    def __init__(self, now: datetime, floor: Floor) -> None:
+        self.floors: dict[str, int] = {}
+        self._now = now
+        self._floor = floor
+
+    def take(
+        self,
+        role: str,
+        text: str,
+        kind: type[_File],
+        delegator: Root | Targets,
+        meta: MetaFile | None,
+    ) -> _File:
+        signed = _read(role, text, kind, delegator, meta)
+        if isinstance(delegator, Root):
+            self.accept(role, signed, delegator.roles[role].keyids)
+        else:
+            self.accept(role, signed, _delegation(delegator, role).keyids)
+        return signed
+
+    def accept(self, role: str, signed: Signed, key_ids: list[str]) -> None:
+        # A new key begins a new floor: else whoever once stole an online key could sign the
+        # highest version of all, and no rotation would ever help (TUF 5.3.11, fast-forward).
+        name = "tuf root" if role == "root" else f"tuf {role} {_fingerprint(key_ids)}"
+        if signed.version < self._floor(name):
+            reason = f"Version {signed.version} of {role} is older than {self._floor(name)}."
+            raise Refused("rolled_back", reason)
+        self.floors[name] = signed.version
+        if signed.is_expired(self._now):
+            raise Refused(
+                "expired",
+                f"The repository's {role} expired at {signed.expires.isoformat()}: somebody holds "
+                "back what came since, or the consortium has not signed it again.",
+            )
 
 
 def _walk_roots(roots: tuple[str, ...], pinned_sha256: str) -> Root:
@@ -220,23 +239,14 @@ def _named_file(snapshot: Snapshot, role: str) -> MetaFile:
     return meta
 
 
-def _check_expiry(role: str, signed: Signed, now: datetime) -> None:
-    if signed.is_expired(now):
-        raise Refused(
-            "expired",
-            f"The repository's {role} expired at {signed.expires.isoformat()}: somebody holds "
-            "back what came since, or the consortium has not signed it again.",
-        )
-
-
 def _mixed(role: str) -> Refused:
     return Refused(
         "mixed_metadata", f"The {role} is not the one that the metadata before it names."
     )
 
 
-def _delegation(delegations: Delegations | None, name: str) -> DelegatedRole:
-    roles = delegations.roles if delegations is not None else None
+def _delegation(targets: Targets, name: str) -> DelegatedRole:
+    roles = targets.delegations.roles if targets.delegations is not None else None
     if roles is None or name not in roles:
         raise Refused("missing_channel", f"The offline keys name no keys for the channel {name}.")
     return roles[name]

@@ -138,3 +138,11 @@ def test_file_names_are_no_markup(home: "Home") -> None:
         ledger.move(item, "refused", START, "Mend [/] it.")
     said = " ".join(home.said("status").split())
     assert "files/[/bold].csv Mend [/] it." in said
+
+
+def test_a_frozen_channel_shows(home: "Home") -> None:
+    home.enrol()
+    with Ledger(home.paths.ledger) as ledger:
+        assert "nothing newer was heard" not in home.said("status")
+        ledger.put_document("repository", "fresh until", b"2026-01-02T03:04:05Z", START)
+    assert "nothing newer was heard than what held until 2026-01-02T03:04" in home.said("status")

@@ -81,7 +81,7 @@ class House:
         self.folder = Folder(root)
         found(root, self.settings, self.now)
         self.signers: Signers = load_signers(self.folder)
-        self.officer_keys = sorted(self.folder.offline.iterdir())
+        self.officer_keys = sorted(self.folder.offline.glob("officer-*.key"))
         self.officers = load_officers(self.officer_keys)
         self.silos: dict[str, Silo] = {}
         self.start()

@@ -112,7 +112,7 @@ def test_an_empty_database_is_said(house: "House") -> None:
 
 
 def test_a_missing_key_is_said(house: "House", tmp_path: Path) -> None:
-    (house.folder.keys / "aggregator.key").unlink()
+    house.officer_keys[0].unlink()
     draft = tmp_path / "plan.json"
     draft.write_text('{"plan_id": "p"}')
     folder = ("--folder", house.folder.root)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     MakeSilo = Callable[[str], Silo]
 
 
+_KEPT_AWAY = ("officer", "tuf-root", "tuf-targets")
+
+
 def _run(*arguments: str | Path, answer: str = "") -> Result:
     return CliRunner().invoke(main, [str(one) for one in arguments], input=answer)
 
@@ -52,7 +55,8 @@ def test_init_says_that_the_keys_are_carried_away(tmp_path: Path) -> None:
     said = _run("init", root, *told).output
     assert "5 officers, of whom 3 sign. Carry" in said
     keys = sorted((root / "offline").iterdir())
-    assert [path.name for path in keys] == [f"officer-{n}.key" for n in range(1, 6)]
+    held = [path.name for path in keys]
+    assert held == [f"{who}-{n}.key" for who in _KEPT_AWAY for n in range(1, 6)]
     assert {path.stat().st_mode & 0o777 for path in keys} == {0o400}
     refused = _run("init", tmp_path / "x", "--consortium", "c", "--officers", "2", "--threshold", 3)
     assert refused.exit_code == EXIT_STOP
@@ -94,8 +98,8 @@ def test_the_wrong_key_signs_nothing(house: "House", tmp_path: Path) -> None:
     file, folder = tmp_path / "p.json", ("--folder", house.folder.root)
     _run("roster", "renew", "--out", file, *folder)
     before = file.read_bytes()
-    wrong = _run("sign", file, "--key", house.folder.keys / "release.key", "--yes")
-    assert (wrong.exit_code, "key to release" in wrong.output) == (EXIT_STOP, True)
+    wrong = _run("sign", file, "--key", house.folder.keys / "aggregator.key", "--yes")
+    assert (wrong.exit_code, "key to aggregator" in wrong.output) == (EXIT_STOP, True)
     stranger = tmp_path / "stranger.key"
     public = _run("officer-key", stranger).output.strip()
     assert load_signing(stranger, "officer").public_hex == public

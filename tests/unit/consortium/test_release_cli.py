@@ -103,6 +103,7 @@ def test_a_toy_has_one_key_and_a_channel_of_its_choice(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [*words, "--channel", "canary"])
     assert result.exit_code == 0, result.output
     assert {path.name for path in (root / "offline").iterdir()} == {
+        "officer-1.key",
         "tuf-root-1.key",
         "tuf-targets-1.key",
     }

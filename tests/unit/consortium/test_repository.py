@@ -26,6 +26,7 @@ from consortium.repository import (
     open_repository,
     put,
 )
+from consortium.status import read_status
 from consortium.tables import MetadataRow, PublishedRow
 
 if TYPE_CHECKING:
@@ -196,6 +197,23 @@ def test_it_looks_every_few_minutes_only(
     publisher.house.later(301)
     publisher.house.tick()
     assert len(looked) == 2
+
+
+def test_what_expires_soon_is_in_the_status(publisher: Publisher) -> None:
+    house = publisher.house
+
+    def warned() -> list[str]:
+        with house.store.reading() as session:
+            said = read_status(session, "demo", house.now)["warnings"]
+        assert isinstance(said, list)
+        return [str(one).split()[3] for one in said if "release repository" in str(one)]
+
+    assert warned() == []
+    house.later(4.5 * 86_400)  # and nobody serves
+    assert warned() == ["timestamp"]
+    house.later(2.8 * 365 * 86_400)
+    house.tick()
+    assert warned() == ["root", "targets"]
 
 
 def test_rounds_go_on_while_a_key_is_away(publisher: Publisher) -> None:

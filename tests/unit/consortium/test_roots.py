@@ -218,7 +218,7 @@ def test_a_root_with_another_role_is_said(house: "House") -> None:
     changed = known.model_copy(update={"version": 2, "roles": {**fewer, "targets": keys}})
     proposal = propose(first_root(house.folder), [sign("root", changed.to_bytes())])
     text = "\n".join(describe_proposal(proposal))
-    assert "release: 0 signatures instead of 1" in text
+    assert "aggregator: 0 signatures instead of 1" in text
     assert "targets: 1 signatures instead of 0" in text
 
 
@@ -233,7 +233,8 @@ def test_a_council_that_cannot_be_is_said(
 
 def test_a_toy_has_one_officer(house: "House", tmp_path: "Path") -> None:
     found(tmp_path / "toy", house.settings, house.now, Council(1, 1))
-    assert [path.name for path in (tmp_path / "toy" / "offline").iterdir()] == ["officer-1.key"]
+    held = sorted(path.name for path in (tmp_path / "toy" / "offline").iterdir())
+    assert held == ["officer-1.key", "tuf-root-1.key", "tuf-targets-1.key"]
 
 
 def test_a_missing_first_root_is_said(house: "House") -> None:
@@ -248,9 +249,10 @@ def test_serving_needs_no_officer(house: "House") -> None:
     for role in ("root", "roster", "plan"):
         assert set(payload.roles[role].keys) == officers
         assert payload.roles[role].threshold == 2
-    for path in house.officer_keys:
+    for path in house.folder.offline.iterdir():
         path.unlink()
     house.restart()
     assert not house.tick()
     held = {path.name for path in house.folder.keys.iterdir()}
-    assert held == {"release.key", "aggregator.key"}
+    online = ("snapshot", "timestamp", "stable", "canary")
+    assert held == {"aggregator.key", *(f"tuf-{role}.key" for role in online)}

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from agent.clock import from_text
 from agent.keys import SealingIdentity, SigningIdentity
 from agent.wire import signed
 from agent.wire.documents import Roster
 from agent.wire.envelope import open_blob, verify_header
+from agent.wire.repository import RepositoryFiles, verify_repository
 from agent.wire.request import request_message
 from agent.wire.token import decode_token, fingerprint
 from agent.wire.update import unpack
@@ -66,3 +68,26 @@ def test_envelope(vectors: dict[str, Any]) -> None:
     delta, weight = unpack(payload, shapes)
     assert {name: tensor.tolist() for name, tensor in delta.items()} == entry["delta"]
     assert weight == entry["weight"]
+
+
+def test_release_repository(vectors: dict[str, Any]) -> None:
+    entry = vectors["release_repository"]
+    files = RepositoryFiles.parse(entry["letter"].encode())
+    now = from_text(entry["now"])
+    found = verify_repository(files, entry["first_root_sha256"], "stable", now, lambda _: 0)
+    assert dict(found.floors) == entry["floors"]
+    offers = [
+        {
+            "release_id": offer.release_id,
+            "version": offer.version,
+            "files": {name: one.model_dump() for name, one in offer.files.items()},
+        }
+        for offer in found.offers
+    ]
+    assert offers == entry["offers"]
+    root = signed.parse(files.roots[0].encode())
+    named = json.loads(root.payload)["keys"]
+    for role in ("root", "targets", "snapshot", "timestamp"):
+        for seed in entry["seeds"][role]:
+            public = SigningIdentity("tuf-root", bytes.fromhex(seed)).public_hex
+            assert named[signed.key_id(public)]["keyval"]["public"] == public
