@@ -371,8 +371,13 @@ class RotationRequest(Document):
 
 
 class Enrolment(Document):
-    """What an enrolment agreed on; a silo keeps it beside the documents that it pinned."""
+    """What an enrolment agreed on; a silo keeps it beside the documents that it pinned.
 
+    Attributes:
+        format: Of the whole trust folder and the keys, for a program that comes later.
+    """
+
+    format: Annotated[int, Field(ge=1)] = 1
     silo: Name
     consortium: Name
     url: str
