@@ -41,9 +41,7 @@ def read_status(
         "members": list[Json](sorted(standing(session))),
         "roster": {"version": current.version, "expires": current.expires},
         "pending": [row.silo for row in applications(session)],
-        "warnings": list[Json](
-            [*_warnings(session, folder, current, now), *alarms(session, now)]
-        ),
+        "warnings": list[Json]([*_warnings(session, folder, current, now), *alarms(session, now)]),
         "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),

@@ -56,10 +56,10 @@ def read_enrolment(places: Places) -> Enrolment:
     """Reads the note of a complete enrolment.
 
     Raises:
-        Stop: There is none yet, or it is damaged.
+        Stop: There is none yet, it is damaged, or a newer program wrote it.
     """
     try:
-        return Enrolment.parse(places.enrolment.read_bytes())
+        note = Enrolment.parse(places.enrolment.read_bytes())
     except FileNotFoundError as error:
         raise Stop(
             f"This silo is not enrolled ({places.enrolment} is missing); "
@@ -70,6 +70,9 @@ def read_enrolment(places: Places) -> Enrolment:
             f"Cannot read {places.enrolment}; restore it from a backup, or move the trust folder "
             "away and enrol again with a new token."
         ) from error
+    if note.format != 1:
+        raise Stop(f"A newer Onggi wrote {places.trust}; install that version again.")
+    return note
 
 
 def read_number_by_name(path: Path) -> dict[str, float]:

@@ -65,12 +65,15 @@ def read_enrolment(paths: Paths) -> Enrolment:
     """Reads what enrolment agreed on.
 
     Raises:
-        Stop: There is none yet, or it is damaged.
+        Stop: There is none yet, it is damaged, or a newer program wrote it.
     """
     try:
-        return Enrolment.parse((paths.trust / "enrolment.json").read_bytes())
+        note = Enrolment.parse((paths.trust / "enrolment.json").read_bytes())
     except (OSError, Refused) as error:
         raise Stop("This silo is not enrolled; run `onggi enroll --token TOKEN` first.") from error
+    if note.format != 1:
+        raise Stop(f"A newer Onggi wrote {paths.trust}; install that version again.")
+    return note
 
 
 def source_folder(store: Store, paths: Paths) -> Path:

@@ -11,9 +11,11 @@ from pydantic import Field
 from agent.wire.document import Count as Count
 from agent.wire.document import Document as Document
 from agent.wire.document import Finite as Finite
+from agent.wire.document import KemKeyHex as KemKeyHex
 from agent.wire.document import KeyHex as KeyHex
 from agent.wire.document import Moment as Moment
 from agent.wire.document import Name as Name
+from agent.wire.document import PqKeyHex as PqKeyHex
 from agent.wire.document import Sha256 as Sha256
 from agent.wire.recipe import Recipe as Recipe
 
@@ -51,6 +53,7 @@ class Member(Document):
         retiring_sign_key: The signing key before the present one, as long as an envelope that it
             signed may still be under way; empty otherwise.
         retired: When it was replaced.
+        pq_sign_key: The silo's ML-DSA-65 key, for plans with the hybrid profile.
     """
 
     silo: Name
@@ -63,6 +66,7 @@ class Member(Document):
     revoked: bool = False
     retiring_sign_key: KeyHex | None = None
     retired: Moment | None = None
+    pq_sign_key: PqKeyHex | None = None
 
 
 class Roster(Document):
@@ -182,7 +186,12 @@ class Privacy(Document):
 
 
 class Plan(Document):
-    """A declarative training plan: what, with which network, by whom, until when."""
+    """A declarative training plan: what, with which network, by whom, until when.
+
+    Attributes:
+        seal_profile: Whether updates are sealed and signed with X25519 and Ed25519 alone, or with
+            ML-KEM-768 and ML-DSA-65 as well.
+    """
 
     kind: Literal["plan"] = "plan"
     consortium: Name
@@ -201,10 +210,15 @@ class Plan(Document):
     fold_key: Sha256
     not_before: Moment
     expires: Moment
+    seal_profile: Literal["classic", "hybrid"] = "classic"
 
 
 class RoundManifest(Document):
-    """One round of a plan: the weights to start from and the key to seal for."""
+    """One round of a plan: the weights to start from and the key to seal for.
+
+    Attributes:
+        kem_key: The ML-KEM-768 half of the key, under a plan with the hybrid profile only.
+    """
 
     kind: Literal["round"] = "round"
     consortium: Name
@@ -219,6 +233,7 @@ class RoundManifest(Document):
     participants: tuple[Name, ...]
     opens: Moment
     deadline: Moment
+    kem_key: KemKeyHex | None = None
 
 
 class ReleaseManifest(Document):
@@ -331,6 +346,7 @@ class EnrolmentRequest(Document):
     sign_key: KeyHex
     seal_key: KeyHex
     courier_key: KeyHex
+    pq_sign_key: PqKeyHex | None = None
     reference_sha256: Sha256
     agent_version: str
     created: Moment
@@ -379,8 +395,13 @@ class RotationRequest(Document):
 
 
 class Enrolment(Document):
-    """What an enrolment agreed on; a silo keeps it beside the documents that it pinned."""
+    """What an enrolment agreed on; a silo keeps it beside the documents that it pinned.
 
+    Attributes:
+        format: Of the whole trust folder and the keys, for a program that comes later.
+    """
+
+    format: Count = 1
     silo: Name
     consortium: Name
     url: str

@@ -168,7 +168,8 @@ class Trusted:
 
         Raises:
             Refused: `wrong_consortium`, `unknown_plan`, `wrong_plan`, `too_early` (before the
-                plan begins), `strange_participant`, `expired`, or a code of `signed.verify`.
+                plan begins), `strange_participant`, `wrong_profile` (its key is not of the kind
+                that the plan asks for), `expired`, or a code of `signed.verify`.
         """
         self._check_root(now)
         manifest = RoundManifest.parse(self._check_role("aggregator", content, kind="round"))
@@ -180,6 +181,9 @@ class Trusted:
         # The offline keys say who takes part; the online key may only leave somebody out.
         if strange := sorted(set(manifest.participants) - set(plan.participants)):
             raise Refused("strange_participant", f"The plan does not name silo {strange[0]}.")
+        # Else the online key could ask for less protection than the officers signed.
+        if (manifest.kem_key is not None) != (plan.seal_profile == "hybrid"):
+            raise Refused("wrong_profile", f"The plan seals by the {plan.seal_profile} profile.")
         _check_expiry("round", manifest.deadline, now)
         return manifest
 

@@ -265,13 +265,14 @@ def test_an_aggregator_that_is_away_is_said(aggregator: Aggregator, places: Plac
 
 def test_a_silo_waits_until_officers_admit_it(aggregator: Aggregator, places: Places) -> None:
     aggregator.waits = True
-    for _ in range(2):
-        waiting = enrol(aggregator.token(), places, _APPLICANT, clock=lambda: _NOW)
-        assert isinstance(waiting, Waiting)
-        assert waiting.silo == "silo-a"
-        assert not places.enrolment.exists()
+    first, second = (
+        enrol(aggregator.token(), places, _APPLICANT, clock=lambda: _NOW) for _ in range(2)
+    )
+    assert isinstance(first, Waiting)
+    assert (first, first.silo) == (second, "silo-a")
+    assert not places.enrolment.exists()
     aggregator.waits = False
-    assert _enrol(aggregator.token(), places) == waiting.fingerprint
+    assert _enrol(aggregator.token(), places) == first.fingerprint
     assert len({request.sign_key for request in aggregator.requests}) == 1, "keys are made once"
 
 
@@ -364,7 +365,8 @@ def test_by_file_over_plain_http_nothing_is_pinned(
     aggregator: Aggregator, places: Places, tmp_path: Path
 ) -> None:
     plain = {"url": "http://127.0.0.1:1", "tls_sha256": ""}
-    assert _take(places, tmp_path, _by_file(aggregator, places, tmp_path, **plain))
+    done = _take(places, tmp_path, _by_file(aggregator, places, tmp_path, **plain))
+    assert done.note.url == "http://127.0.0.1:1"
     assert not places.ca_file.exists()
 
 

@@ -33,7 +33,9 @@ from agent.keeper.pipeline import Pipeline
 from agent.keeper.training import Rounds
 from agent.keys import (
     Held,
+    HybridSealingIdentity,
     Identity,
+    PostQuantumIdentity,
     SealingIdentity,
     SigningIdentity,
     load_sealing,
@@ -66,13 +68,13 @@ _HOLD = {
     "Signers",
     "SigningIdentity",
     "Unsealer",
-    "_Secret",
+    "Secret",
     "load_sealing",
     "load_signers",
     "load_signing",
 }
 _NONE: Any = None  # what a constructor only stores
-_NOT_KEYS = {"Signer", "Unsealer", "_Secret"}  # protocols, and the base of the three kinds
+_NOT_KEYS = {"Signer", "Unsealer", "Secret"}  # protocols, and the base of the three kinds
 
 
 def _sign() -> SigningIdentity:
@@ -115,6 +117,8 @@ def _mail(folder: Path) -> Mail:
 HOLDERS: dict[str, Callable[[Path], object]] = {
     "SigningIdentity": lambda _: _sign(),
     "SealingIdentity": lambda _: _seal(),
+    "PostQuantumIdentity": lambda _: PostQuantumIdentity("pq-sign", _RAW),
+    "HybridSealingIdentity": lambda _: HybridSealingIdentity("round", _RAW * 3),
     "Held": lambda _: Held("sign", _RAW),
     "Identity": lambda _: Identity(_sign(), _seal(), _sign()),
     "CourierKey": _courier_key,
@@ -271,9 +275,13 @@ def test_a_key_that_cannot_be_saved_is_not_shown(folder: Path) -> None:
         assert _hides(_with_locals(caught.value))
 
 
-def test_what_a_key_refuses_to_open_is_refused_without_it() -> None:
+@pytest.mark.parametrize("key", [_seal(), HybridSealingIdentity("round", _RAW * 3)])
+@pytest.mark.parametrize("sealed", [b"", b"x" * 100, b"x" * 1200])
+def test_what_a_key_refuses_to_open_is_refused_without_it(
+    key: SealingIdentity | HybridSealingIdentity, sealed: bytes
+) -> None:
     with pytest.raises(Refused) as caught:
-        _seal().unseal(b"x" * 100)
+        key.unseal(sealed)
     assert _hides(_with_locals(caught.value))
 
 

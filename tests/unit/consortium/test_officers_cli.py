@@ -58,7 +58,9 @@ def test_init_says_that_the_keys_are_carried_away(tmp_path: Path) -> None:
     held = [path.name for path in keys]
     assert held == [f"{who}-{n}.key" for who in _KEPT_AWAY for n in range(1, 6)]
     assert {path.stat().st_mode & 0o777 for path in keys} == {0o400}
-    refused = _run("init", tmp_path / "x", "--consortium", "c", "--officers", "2", "--threshold", 3)
+    refused = _run(
+        "init", tmp_path / "x", "--consortium", "c", "--officers", "2", "--threshold", "3"
+    )
     assert refused.exit_code == EXIT_STOP
 
 

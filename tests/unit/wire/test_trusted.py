@@ -411,7 +411,7 @@ def test_a_chain_of_roots_is_walked() -> None:
     assert trusted.root_sha256 == sha256_bytes(third.to_bytes())
     with pytest.raises(Refused, match="unknown_signer"):
         trusted.take_roster(_signed("roster", _ROSTER, "roster"), _NOW)
-    assert trusted.take_roster(sign("roster", _ROSTER.to_bytes(), _NEW), _NOW)
+    assert trusted.take_roster(sign("roster", _ROSTER.to_bytes(), _NEW), _NOW) == _ROSTER
 
 
 @pytest.mark.parametrize(
