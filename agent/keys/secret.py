@@ -10,7 +10,21 @@ from agent.errors import Stop
 from agent.files import fsync_folder
 
 Purpose = Literal[
-    "sign", "seal", "courier", "pq-sign", "officer", "root", "release", "aggregator", "round"
+    "sign",
+    "seal",
+    "courier",
+    "pq-sign",
+    "officer",
+    "root",
+    "aggregator",
+    "round",
+    # Of the release repository: its four top roles, and the two channels.
+    "tuf-root",
+    "tuf-targets",
+    "tuf-snapshot",
+    "tuf-timestamp",
+    "tuf-stable",
+    "tuf-canary",
 ]
 
 _MARK = "onggi-key-v"
@@ -85,6 +99,16 @@ class Held(Secret):
 
 
 def load_held(path: Path, purpose: Purpose, length: int = _KEY_BYTES) -> Held:
+    """Reads a key's file.
+
+    Args:
+        path: The file.
+        purpose: What the key must be for.
+        length: How long its secret is, in bytes.
+
+    Raises:
+        Stop: It is missing, open to others, damaged, or a key to something else.
+    """
     try:
         mode = path.stat().st_mode
         found = _read(path, purpose, length)

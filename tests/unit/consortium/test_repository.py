@@ -204,7 +204,7 @@ def test_what_expires_soon_is_in_the_status(publisher: Publisher) -> None:
 
     def warned() -> list[str]:
         with house.store.reading() as session:
-            said = read_status(session, "demo", house.now)["warnings"]
+            said = read_status(session, house.folder, "demo", house.now)["warnings"]
         assert isinstance(said, list)
         return [str(one).split()[3] for one in said if "release repository" in str(one)]
 
