@@ -15,7 +15,7 @@ from nacl.signing import SigningKey
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
 
-Purpose = Literal["sign", "seal", "courier", "root", "release", "aggregator", "round"]
+Purpose = Literal["sign", "seal", "courier", "root", "release", "aggregator", "round", "officer"]
 _MARK = "onggi-key-v1"
 
 

@@ -16,6 +16,7 @@ from agent import clock, log
 from agent.errors import EXIT_FAILED, OnggiError, Refused
 from agent.wire import strict_json
 from agent.wire.signed import Signer
+from agent.wire.statements import Proof
 from agent.wire.token import encode_token, fingerprint
 from consortium.certificate import public_key_sha256
 from consortium.enrol import issue_token, make_token
@@ -24,6 +25,7 @@ from consortium.founding import found, root_sha256
 from consortium.membership import renew, revoke
 from consortium.plans import read_draft, sign_plan
 from consortium.serve import serve as run_server
+from consortium.statements import check_proof
 from consortium.status import describe, read_status
 from consortium.store import Store, roster
 from consortium.tables import MemberRow
@@ -198,6 +200,21 @@ def show_fingerprint(silo: str, root: Path) -> None:
         raise Refused("unknown_silo", f"No silo {silo!r} is enrolled here.")
     keys = (member.sign_key, member.seal_key, member.courier_key)
     click.echo(fingerprint(root_sha256(Folder(root)), *keys))
+
+
+@main.command("verify-egress")
+@click.argument("file", type=click.Path(path_type=Path))
+@_folder
+@_as_json
+def verify_egress(file: Path, root: Path, *, as_json: bool) -> None:
+    """Checks a proof that `onggi egress prove` wrote: what a silo let out, or did not."""
+    proof = Proof.parse(file.read_bytes())
+    with _opened(root) as store, store.reading() as session:
+        found = check_proof(session, proof)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo("\n".join(f"{name:14} {value}" for name, value in found.items()))
 
 
 def _authority(root: Path) -> tuple[Settings, Signer]:

@@ -10,6 +10,7 @@ from agent.records import Json
 from agent.wire.documents import Plan, RoundManifest
 from consortium.membership import warnings
 from consortium.rounds import MOST_SPOILT
+from consortium.statements import declined, egress_roots
 from consortium.store import roster, standing
 from consortium.tables import AnswerRow, EnvelopeRow, PlanRow, ReleaseRow, RoundRow
 
@@ -36,6 +37,8 @@ def read_status(session: Session, consortium: str, now: datetime) -> dict[str, J
         "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),
+        "declined": declined(session),
+        "egress_roots": egress_roots(session),
         "releases": [_release(row) for row in releases],
     }
 
@@ -48,10 +51,15 @@ def describe(status: Mapping[str, Json]) -> str:
     for one in _list(status, "rounds"):
         counts = ", ".join(f"{len(_list(one, key))} {key}" for key in ("counted", "refused"))
         lines.append(f"round {_text(one, 'round_id', 'state')}, {one['held']} held, {counts}")
+    for one in _list(status, "declined"):
+        codes = ", ".join(str(code[""]) for code in _list(one, "codes")) or "without a reason"
+        lines.append(f"declined {one['round_id'] or one['plan_id']} by {one['silo']}: {codes}")
     lines += [f"refused {_text(one, 'envelope_id', 'code')}" for one in _list(status, "refused")]
     lines += [
         f"release {_text(one, 'release_id', 'round_id')}" for one in _list(status, "releases")
     ]
+    for one in _list(status, "egress_roots"):
+        lines.append(f"egress of {one['silo']}: {one['size']} leaves, root {one['root']}")
     return "\n".join(lines)
 
 

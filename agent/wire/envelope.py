@@ -126,6 +126,15 @@ def verify_header(content: bytes, roster: Roster) -> Header:
     )
 
 
+def read_core(content: bytes) -> bytes:
+    """Returns what a signed header says in the open; its signature is not checked here.
+
+    Raises:
+        Refused: `bad_header`.
+    """
+    return _split(content)[1]
+
+
 def open_blob(header: Header, source: BinaryIO, recipient: Unsealer) -> bytes:
     """Opens the blob of a verified header.
 
