@@ -15,8 +15,7 @@ from agent.ledger.book import Detail, Item, Ledger
 from agent.policy.judge import (
     WEEK,
     Verdict,
-    asked_by,
-    judge,
+    judge_plan,
     judge_round,
     outside_hours,
     peers_of,
@@ -181,7 +180,7 @@ class Policing:
         plan, sha256 = self._trusted.plans.get(item.id, (None, ""))
         if plan is None or from_text(plan.expires) <= now:
             return
-        verdict = judge(asked_by(plan), policy, peers, self._silo)
+        verdict = judge_plan(plan, policy, peers, self._silo)
         if verdict.allowed:
             if item.state == "declined":
                 self._ledger.move(item, "accepted", now, "", {"codes": []})

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from agent.clock import from_text
+from agent.errors import Refused
 from agent.policy.rules import Policy
 from agent.wire.documents import Plan, Roster, RoundManifest
 from agent.wire.network import expected_shapes
@@ -22,6 +23,7 @@ Code = Literal[
     "epsilon_too_large",
     "outside_hours",
     "not_approved",
+    "not_judged",
 ]
 WEEK = timedelta(days=7)
 
@@ -71,11 +73,28 @@ class Verdict:
         return " ".join(f"{text} [{code}]" for code, text in self.objections.items())
 
 
+def judge_plan(plan: Plan, policy: Policy, peers: Mapping[str, str], silo: str) -> Verdict:
+    """Holds a plan against the policy; one that nobody can make sense of is objected to as well.
+
+    Args:
+        plan: The plan; its signature was checked.
+        policy: The site's.
+        peers: As for `judge`.
+        silo: This silo.
+    """
+    try:
+        ask = asked_by(plan)
+    except (Refused, ValueError):  # the 31st of February has the form of a date
+        return Verdict({"not_judged": "Its network or its dates make no sense."})
+    return judge(ask, policy, peers, silo)
+
+
 def asked_by(plan: Plan) -> Ask:
     """Reads from a plan what it asks.
 
     Raises:
         Refused: As `expected_shapes`: the plan's network cannot be built at all.
+        ValueError: It names a date that does not exist.
     """
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
     window = from_text(plan.expires) - from_text(plan.not_before)

@@ -13,6 +13,7 @@ from agent.policy.judge import (
     Code,
     asked_by,
     judge,
+    judge_plan,
     judge_round,
     outside_hours,
     peers_of,
@@ -152,6 +153,16 @@ def test_what_a_plan_asks() -> None:
     assert ask.rounds_per_week == pytest.approx(2 / (30 / 7))
     short = plan.model_copy(update={"expires": plan.not_before})
     assert asked_by(short).rounds_per_week == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"endpoints": ("logbb", "logbb")}, {"not_before": "2026-02-31T00:00:00Z"}],
+)
+def test_not_judged(changes: dict[str, object]) -> None:
+    plan = Consortium().plan_document(**changes)
+    assert judge_plan(plan, DEFAULT, KEYS, ME).codes == ("not_judged",)
+    assert judge_plan(Consortium().plan_document(), DEFAULT, KEYS, ME).allowed
 
 
 def test_revoked_silos_are_no_peers() -> None:
