@@ -5,7 +5,7 @@ never more of it than was booked.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +21,7 @@ _QUESTIONS = frozenset({"GET", "HEAD"})
 _ENROLMENT = ("POST", "/v1/enrol")
 _ENROLMENT_BYTES = 16 << 10
 _SHOWN = 20
+_NEVER = 1 << 62
 
 Code = Literal["strange_request", "unknown_envelope", "bytes_beyond", "bytes_missing"]
 
@@ -61,33 +62,51 @@ class Progress(Document):
 
 
 @dataclass(slots=True)
+class Seen:
+    """What the log tells of one envelope, each with the number of the first such request.
+
+    Attributes:
+        headers: By length.
+        parts: By [start, end) of the blob.
+    """
+
+    headers: dict[int, int] = field(default_factory=dict)
+    parts: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Comparison:
-    """Goes through a log once.
+    """Goes through a log once: first `read`, then `judge`.
 
     Attributes:
         progress: Where it starts, and then where it is.
-        differences: What it found, the first of each kind at most `_SHOWN` times.
+        differences: What it found; of each kind the first `_SHOWN`.
     """
 
     progress: Progress
     differences: list[Difference] = field(default_factory=list)
+    _seen: dict[str, Seen] = field(default_factory=dict)
 
-    def run(self, carried: Iterable[Carried], booked: Mapping[str, Booked]) -> None:
-        """Compares further lines.
+    def read(self, carried: Iterable[Carried]) -> None:
+        """Takes further lines in, from the mark of `progress` on."""
+        for trip in carried:
+            self._note(_look(trip, self._seen))
+            self.progress = self.progress.model_copy(update={"mark": trip.mark})
+
+    def judge(self, booked: Mapping[str, Booked]) -> None:
+        """Compares what was read with what was let out.
 
         Args:
-            carried: What the transport log says, from the mark of `progress` on.
-            booked: What was let out so far, by envelope.
+            booked: By envelope. Let it be read after the log, or else what leaves in between is
+                not known; but whether an envelope is delivered must be known from before.
         """
         sent = {name: list(parts) for name, parts in self.progress.sent.items()}
-        mark = self.progress.mark
-        for trip in carried:
-            self._note(_judge(trip, booked, sent))
-            mark = trip.mark
-        self.progress = Progress(
-            mark=mark, sent={name: tuple(_joined(parts)) for name, parts in sent.items()}
-        )
-        self._note(_missing(self.progress.sent, booked))
+        for envelope_id, seen in self._seen.items():
+            sent.setdefault(envelope_id, []).extend(seen.parts)
+            self._note(_against(envelope_id, seen, booked.get(envelope_id)))
+        joined = {name: tuple(_joined(parts)) for name, parts in sent.items()}
+        self.progress = self.progress.model_copy(update={"sent": joined})
+        self._note(_missing(joined, booked))
 
     def _note(self, found: Iterable[Difference]) -> None:
         for one in found:
@@ -95,21 +114,35 @@ class Comparison:
                 self.differences.append(one)
 
 
-def _judge(
-    trip: Carried, booked: Mapping[str, Booked], sent: dict[str, list[tuple[int, int]]]
-) -> Iterator[Difference]:
+def _look(trip: Carried, seen: dict[str, Seen]) -> Iterator[Difference]:
     number, up = trip.mark.requests, trip.bytes_up
     if header := _HEADER.fullmatch(trip.target) if trip.method == "PUT" else None:
-        sent.setdefault(header[1], [])
-        yield from _against(number, header[1], booked, lambda one: _header_fits(one, up))
+        seen.setdefault(header[1], Seen()).headers.setdefault(up, number)
     elif piece := _PIECE.fullmatch(trip.target) if trip.method == "PUT" else None:
         start = int(piece[2])
-        sent.setdefault(piece[1], []).append((start, start + up))
-        yield from _against(number, piece[1], booked, lambda one: start + up <= one.blob_bytes)
+        seen.setdefault(piece[1], Seen()).parts.setdefault((start, start + up), number)
     elif not _is_question(trip):
         yield Difference(
             "strange_request",
             f"Request {number} ({trip.method}, {up} bytes up) is none of the protocol's.",
+        )
+
+
+def _against(envelope_id: str, seen: Seen, one: Booked | None) -> Iterator[Difference]:
+    name = envelope_id[:12]
+    if one is None:
+        number = min(*seen.headers.values(), *seen.parts.values(), _NEVER)
+        yield Difference(
+            "unknown_envelope",
+            f"Request {number} carried envelope {name}, which was never let out.",
+        )
+        return
+    wrong = [number for up, number in seen.headers.items() if one.header_bytes not in (None, up)]
+    wrong += [number for (_, end), number in seen.parts.items() if end > one.blob_bytes]
+    for number in sorted(wrong):
+        yield Difference(
+            "bytes_beyond",
+            f"Request {number} carried more or other bytes of envelope {name} than were booked.",
         )
 
 
@@ -118,27 +151,6 @@ def _is_question(trip: Carried) -> bool:
         return trip.bytes_up <= _ENROLMENT_BYTES
     known = trip.method in _QUESTIONS and _QUESTION.fullmatch(trip.target) is not None
     return known and trip.bytes_up == 0
-
-
-def _header_fits(one: Booked, up: int) -> bool:
-    return one.header_bytes is None or up == one.header_bytes
-
-
-def _against(
-    number: int, envelope_id: str, booked: Mapping[str, Booked], fits: Callable[[Booked], bool]
-) -> Iterator[Difference]:
-    one = booked.get(envelope_id)
-    if one is None:
-        yield Difference(
-            "unknown_envelope",
-            f"Request {number} carried envelope {envelope_id[:12]}, which was never let out.",
-        )
-    elif not fits(one):
-        yield Difference(
-            "bytes_beyond",
-            f"Request {number} carried more or other bytes of envelope {envelope_id[:12]} than "
-            "were booked.",
-        )
 
 
 def _missing(

@@ -94,14 +94,16 @@ def _print_lines(console: Console, state: str, stage: str, lines: list[dict[str,
 
 
 def _print_policy(console: Console, policy: dict[str, Any]) -> None:
-    if policy["state"] == "default":
-        text = "Policy: none is signed off; the default one allows what a plan asks."
-    else:
+    if policy["sha256"]:
         who = policy["signer"] or policy["officer"][:12]
         text = (
-            f"Policy: version {policy['version']} ({policy['sha256'][:12]}), signed off by "
-            f"{escape(who)} at {policy['signed'][:19]}."
+            f"Policy: {policy['state']}. Version {policy['version']} ({policy['sha256'][:12]}) was "
+            f"signed off by {escape(who)} at {policy['signed'][:19]}."
         )
+    elif policy["state"] == "default":
+        text = "Policy: none is signed off; the default one allows what a plan asks."
+    else:
+        text = f"Policy: {policy['state']}, and none was signed off before."
     console.print(text, soft_wrap=True, highlight=False)
 
 

@@ -51,26 +51,24 @@ def account(ledger: Ledger, transport: Path, progress: Progress) -> Account:
     faults = list(_own_faults(ledger))
     comparison = Comparison(progress)
     after: Progress | None = None
+    delivered = _delivered(ledger)  # before the log is read: what arrives meanwhile is not in it
     try:
-        booked = _booked(ledger)
         if transport.exists():
-            comparison.run(read(transport, progress.mark), booked)
+            comparison.read(read(transport, progress.mark))
         elif progress.mark.requests:
             raise Refused("cut_log", "The courier's transport log is gone.")  # noqa: TRY301
+        booked = _booked(ledger, delivered)
+        comparison.judge(booked)
         after = comparison.progress
-        mentioned = comparison.progress.sent
-        delivered = {name for name, one in booked.items() if one.delivered}
     except Refused as error:
         faults.append(str(error))
-        mentioned, delivered = progress.sent, set(progress.sent)
     except OSError as error:
         faults.append(f"The courier's transport log cannot be read: {error.strerror}. [unreadable]")
-        mentioned, delivered = progress.sent, set(progress.sent)
     faults += [f"{one.sentence} [{one.code}]" for one in comparison.differences]
     return Account(
         totals=comparison.progress.mark.totals,
-        envelopes=len(mentioned),
-        otherwise=len(delivered - set(mentioned)),
+        envelopes=len(comparison.progress.sent),
+        otherwise=len(delivered - set(comparison.progress.sent)) if after is not None else 0,
         faults=tuple(faults),
         progress=after,
     )
@@ -131,20 +129,14 @@ class Auditing:
         }
         state, why = ("differing", _alarm(faults)) if faults else ("matched", "")
         if last is None:
-            self._ledger.add("reconciliation", COURIER, state, now, detail)
-            self._explain(why)
-        else:
-            self._ledger.move(last, state, now, why, detail)
+            self._ledger.add("reconciliation", COURIER, "matched", now, {})
+        for item in self._ledger.find("reconciliation"):
+            self._ledger.move(item, state, now, why, detail)
         if found.progress is not None:
             content = found.progress.to_bytes()
             self._ledger.put_document(_PROGRESS, COURIER, content, now)
         if faults:
             log.trouble(_log, "egress differs", faults=len(faults))
-
-    def _explain(self, why: str) -> None:
-        item = self._ledger.get("reconciliation", COURIER)
-        if item is not None:
-            self._ledger.explain(item, why)
 
 
 def _alarm(faults: list[str]) -> str:
@@ -164,9 +156,13 @@ def _own_faults(ledger: Ledger) -> tuple[str, ...]:
     return ()
 
 
-def _booked(ledger: Ledger) -> Mapping[str, Booked]:
+def _delivered(ledger: Ledger) -> frozenset[str]:
     delivered = {item.id for item in ledger.find("statement", "acknowledged")}
     delivered |= {str(item.detail["envelope_id"]) for item in ledger.find("update", "acknowledged")}
+    return frozenset(delivered)
+
+
+def _booked(ledger: Ledger, delivered: frozenset[str]) -> Mapping[str, Booked]:
     booked = {}
     for envelope_id, leaf in egress.left(ledger).items():
         header = len(base64.b64decode(leaf.header)) if leaf.header else None

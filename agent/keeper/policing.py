@@ -66,8 +66,7 @@ class PolicyFile:
         if found == self._seen:
             return self._standing
         self._ledger.add("policy", SITE, "default", now, {})
-        item = self._ledger.get("policy", SITE)
-        if item is not None:
+        for item in self._ledger.find("policy"):
             self._standing = self._judge(item, found, now)
         self._seen = found
         return self._standing

@@ -43,7 +43,8 @@ def _compare(
         for method, target, up in trips:
             log.record(Trip(method, target, 200, up, 1), NOW)
     comparison = Comparison(progress or Progress())
-    comparison.run(read(path, comparison.progress.mark), booked)
+    comparison.read(read(path, comparison.progress.mark))
+    comparison.judge(booked)
     return comparison
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Refused
-from agent.keeper import requests
 from agent.keeper.requests import Request, ask, new_request, take_all
 from tests.kit.consortium import START
 
@@ -48,6 +47,6 @@ def test_an_account_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def unknown(_: int) -> None:
         raise KeyError
 
-    monkeypatch.setattr(requests.pwd, "getpwuid", unknown)
+    monkeypatch.setattr("agent.keeper.requests.pwd.getpwuid", unknown)
     ask(tmp_path, new_request("root", "", "", START))
     assert _taken(tmp_path)[0][1] == f"uid {os.getuid()}"

@@ -160,7 +160,7 @@ def test_what_a_plan_asks() -> None:
     [{"endpoints": ("logbb", "logbb")}, {"not_before": "2026-02-31T00:00:00Z"}],
 )
 def test_not_judged(changes: dict[str, object]) -> None:
-    plan = Consortium().plan_document(**changes)
+    plan = Consortium().plan_document().model_copy(update=changes)
     assert judge_plan(plan, DEFAULT, KEYS, ME).codes == ("not_judged",)
     assert judge_plan(Consortium().plan_document(), DEFAULT, KEYS, ME).allowed
 
