@@ -109,7 +109,7 @@ def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo], *, ke
 def _show_egress(console: Console, sent: dict[str, int]) -> None:
     each = ", ".join(f"{silo} {count / 1e6:.1f} MB" for silo, count in sent.items())
     console.print(
-        f"\nLeft the silos, sealed, by their egress logs, which agree with the couriers': {each}.",
+        f"\nLeft the silos, sealed, by their verified egress ledgers: {each}.",
         highlight=False,
     )
 

@@ -82,5 +82,5 @@ class Leaving:
                     self._policing.not_approved(update.id, self._standing.policy, now)
             case "root":
                 self._statements.say_root(now, at_once=True)
-            case "settle":
+            case _:  # settle
                 self._auditing.settle(by, now)

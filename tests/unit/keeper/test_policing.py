@@ -123,7 +123,12 @@ def test_an_unsigned_file_on_a_new_site(house: "House") -> None:
     house.policy.write_text("")
     assert _enforce(house).shut
     house.policy.write_text("# another\n")
-    assert _enforce(house).shut
+    assert "no signature" in _enforce(house).shut
+    signed = sign_off(b"", 1, house.officer, "Kim", "2026-03-02T12:00:00Z")
+    signature_path(house.policy).write_bytes(signed)
+    assert "was changed" in _enforce(house).shut
+    assert "[policy_altered]" in house.item("policy", "site").why
+    signature_path(house.policy).unlink()
     house.policy.unlink()
     assert _enforce(house) == Standing(DEFAULT)
     assert house.state("policy", "site") == "default"
