@@ -25,7 +25,7 @@ from consortium.founding import found, root_sha256
 from consortium.membership import renew, revoke
 from consortium.plans import read_draft, sign_plan
 from consortium.serve import serve as run_server
-from consortium.statements import check_proof
+from consortium.statements import check_proof, restart_egress
 from consortium.status import describe, read_status
 from consortium.store import Store, roster
 from consortium.tables import MemberRow
@@ -215,6 +215,16 @@ def verify_egress(file: Path, root: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     click.echo("\n".join(f"{name:14} {value}" for name, value in found.items()))
+
+
+@main.command("restart-egress")
+@click.argument("silo")
+@_folder
+def restart_egress_log(silo: str, root: Path) -> None:
+    """Lets a silo that was restored from an old copy go on with its egress log."""
+    with _opened(root) as store, store.writing() as session:
+        restart_egress(session, silo, clock.now())
+    click.echo(f"The next root of {silo} may go on from any other; what came before is kept.")
 
 
 def _authority(root: Path) -> tuple[Settings, Signer]:

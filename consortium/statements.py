@@ -57,6 +57,29 @@ def judge_statement(
     return row
 
 
+def restart_egress(session: Session, silo: str, now: datetime) -> None:
+    """Lets a silo's next root go on from any other; what came before stays on record.
+
+    For a silo that was restored from an old copy of its ledger, once its operator has said so.
+
+    Raises:
+        Refused: `unknown_silo`: it has no root here.
+    """
+    if silo not in {row.silo for row in _rows(session, "egress_root")}:
+        raise Refused("unknown_silo", f"No root of silo {silo!r} was countersigned here.")
+    index = _next_index(session)
+    session.add(
+        StatementRow(
+            statement_id=f"restart-{index}",
+            log_index=index,
+            silo=silo,
+            kind="egress_restart",
+            document=b"",
+            received=to_text(now),
+        )
+    )
+
+
 def declined(session: Session) -> list[Json]:
     """Lists what was declined, in the order of coming."""
     return [
@@ -121,10 +144,12 @@ def _check_plan(session: Session, statement: Declined) -> None:
 
 
 def _check_root(session: Session, statement: EgressRoot) -> None:
-    before = [row for row in _rows(session, "egress_root") if row.silo == statement.silo]
+    rows = _rows(session, "egress_root", "egress_restart")
+    before = [row for row in rows if row.silo == statement.silo]
     size, root = (before[-1].size, before[-1].root) if before else (0, EMPTY_ROOT.hex())
     # A silo that was restored from an old copy, or that shows another log to another, is found.
-    if (statement.after_size, statement.after_root) != (size, root):
+    restarted = bool(before) and before[-1].kind == "egress_restart"
+    if not restarted and (statement.after_size, statement.after_root) != (size, root):
         raise Refused(
             "root_gap",
             f"The last root that was countersigned here has {size} leaves, and this one goes on "
@@ -139,10 +164,9 @@ def _check_root(session: Session, statement: EgressRoot) -> None:
 
 
 def _row(session: Session, content: bytes, statement: Statement, now: datetime) -> StatementRow:
-    index = (session.scalar(select(func.max(StatementRow.log_index))) or 0) + 1
     return StatementRow(
         statement_id=sha256_bytes(content),
-        log_index=index,
+        log_index=_next_index(session),
         silo=statement.silo,
         kind=statement.kind,
         document=content,
@@ -150,7 +174,11 @@ def _row(session: Session, content: bytes, statement: Statement, now: datetime) 
     )
 
 
-def _rows(session: Session, kind: str) -> Sequence[StatementRow]:
+def _next_index(session: Session) -> int:
+    return (session.scalar(select(func.max(StatementRow.log_index))) or 0) + 1
+
+
+def _rows(session: Session, *kinds: str) -> Sequence[StatementRow]:
     return session.scalars(
-        select(StatementRow).where(StatementRow.kind == kind).order_by(StatementRow.log_index)
+        select(StatementRow).where(StatementRow.kind.in_(kinds)).order_by(StatementRow.log_index)
     ).all()

@@ -140,6 +140,8 @@ class AnswerRow(Base):
 class StatementRow(Base):
     """A statement of a silo: that it declines, or a root of its egress log.
 
+    A row of kind `egress_restart` is the operator's: the next root may go on from any other.
+
     `document` is the signed container. `round_id` is empty where a whole plan is declined; `codes`
     is a JSON list. `size` and `root` are those of an egress log, and None for the others.
     """

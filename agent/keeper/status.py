@@ -130,9 +130,8 @@ def _line(item: Item) -> Json:
 
 
 def _egress(ledger: Ledger) -> Json:
-    left = egress.left(ledger)
-    sent = sum(leaf.bytes for leaf in left.values())
-    return {"lines": egress.size(ledger), "envelopes": len(left), "bytes": sent}
+    envelopes, sent = egress.totals(ledger)
+    return {"lines": egress.size(ledger), "envelopes": envelopes, "bytes": sent}
 
 
 def policy(ledger: Ledger) -> Report:

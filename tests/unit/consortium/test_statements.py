@@ -186,6 +186,27 @@ def test_a_root_of_a_log_that_was_wound_back_is_refused(running: "House") -> Non
     assert _bring(running, log.root()).code == "root_gap"
 
 
+def test_a_silo_that_was_restored_goes_on_when_the_operator_says_so(running: "House") -> None:
+    command = ["restart-egress", "a", "--folder", str(running.folder.root)]
+    assert "unknown_silo" in CliRunner().invoke(main, command).output
+    log = Log(running)
+    log.grow(4)
+    log.after = log.root()
+    _bring(running, log.after)
+    restored = Log(running)
+    restored.grow(2)
+    assert _bring(running, restored.root()).code == "root_gap"
+    assert "kept" in CliRunner().invoke(main, command).output
+    restored.grow(1)
+    restored.after = restored.root()
+    assert _bring(running, restored.after).kind == "receipt"
+    restored.contents[0] = b"altered"
+    restored.grow(1)
+    assert _bring(running, restored.root()).code == "inconsistent_log"
+    (shown,) = _status(running, "egress_roots")
+    assert shown["size"] == 3
+
+
 def _proof(house: "House") -> Proof:
     log = Log(house)
     log.grow(3)

@@ -29,6 +29,7 @@ def test_nothing_has_left_yet(tmp_path: Path) -> None:
         assert egress.size(empty) == 0
         assert egress.verify(empty) == 0
         assert egress.lines(empty) == []
+        assert egress.totals(empty) == (0, 0)
         with pytest.raises(Refused, match="broken_tree"):
             egress.first(empty)
 
@@ -52,6 +53,7 @@ def test_a_further_decision_is_a_further_leaf(ledger: Ledger) -> None:
     assert (first.leaf.decision, second.leaf.decision) == ("held", "approved")
     assert (second.leaf.by, second.leaf.bytes, second.leaf.header) == ("Kim", 77, held.header)
     assert egress.left(ledger)[held.envelope_id] == second.leaf
+    assert egress.totals(ledger) == (4, sum(one.bytes for one in egress.left(ledger).values()))
     with pytest.raises(Refused, match="unknown_envelope"):
         egress.decide(ledger, "e" * 64, "approved", "Kim", NOW, 1)
 
@@ -72,6 +74,7 @@ def test_a_leaf_that_cannot_be_read_is_said_to_be_broken(ledger: Ledger) -> None
     with pytest.raises(Refused, match="Leaf 2") as refused:
         egress.lines(ledger)
     assert refused.value.code == "broken_tree"
+    assert egress.totals(ledger)[0] == 2, "the status goes on"
 
 
 def test_a_removed_leaf_is_found(ledger: Ledger) -> None:
