@@ -192,6 +192,9 @@ class Mail:
             raise Refused("unknown_envelope", "This answers an envelope that was never sent.")
         if item.state in {"sealed", "delivered"} and item.state != state:
             self._ledger.move(item, state, now, why)
+        elif item.state in {"held", "withdrawn"} and state != "delivered":
+            log.trouble(_log, "held update answered", envelope=envelope_id, state=state)
+            self._ledger.move(item, state, now, f"It was on its way when it was held back. {why}")
 
 
 def update_of(ledger: Ledger, envelope_id: str) -> Item | None:

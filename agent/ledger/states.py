@@ -68,12 +68,13 @@ _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
     "update": {
         "drafted": frozenset({"sealed", "held", "expired"}),
         # Held: until a person approves it, or withdraws it.
-        "held": frozenset({"sealed", "withdrawn", "expired"}),
+        # An upload that has begun goes on to its end: an answer may come to a held one, too.
+        "held": frozenset({"sealed", "withdrawn", "acknowledged", "refused", "expired"}),
         "sealed": frozenset({"held", "delivered", "acknowledged", "refused", "expired"}),
         "delivered": frozenset({"acknowledged", "refused", "expired"}),
         "acknowledged": frozenset(),
         "refused": frozenset(),
-        "withdrawn": frozenset(),
+        "withdrawn": frozenset({"acknowledged", "refused"}),
         "expired": frozenset(),
     },
     # A small signed document of this silo's own; kept: the policy does not let it leave.

@@ -119,3 +119,24 @@ def test_the_door_shuts_and_opens_again(house: "House") -> None:
     assert house.state("update", ROUND) == "sealed"
     house.dispatch.settle(house.now)
     assert _shown(house) == [envelope_id]
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_an_update_that_was_on_its_way_when_it_was_held(house: "House", withdrawn: bool) -> None:
+    envelope_id = _seal(house, approval=False)
+    house.dispatch.hold(envelope_id, "Kim", house.now)
+    if withdrawn:
+        house.dispatch.refuse(envelope_id, "Kim", house.now)
+    before = house.state("update", ROUND)
+    for kind, content in (
+        ("delivered", b""),
+        ("receipt", house.consortium.receipt(envelope_id)),
+    ):
+        assert house.state("update", ROUND) == before
+        house.inbox.put_answer(envelope_id, kind, content)
+        house.mail.take_all(house.now)
+    item = house.item("update", ROUND)
+    assert (item.state, "on its way" in item.why) == ("acknowledged", True)
+    assert envelope_id in egress.left(house.ledger), "it was let out before"
+    house.dispatch.settle(house.now)
+    assert _shown(house) == []
