@@ -40,7 +40,7 @@ def parse_toml(
     """
     try:
         raw = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, 5,000 open brackets
         raise Stop(f"{path} is not valid TOML: {error}.") from error
     faults = also(raw)
     try:

@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import Stop
 from agent.policy.rules import DEFAULT, Policy, parse_policy, read_policy
@@ -74,6 +76,31 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, text: str, where: str) 
 def test_all_faults_at_once(tmp_path: Path) -> None:
     with pytest.raises(Stop, match=r"2 fault\(s\)"):
         read_policy(_policy(tmp_path, "version = 0\nother = 1"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"version = " + b"9" * 5000, b"a = " + b"[" * 5000, b"\xff", b"version = 99999999999"],
+)
+def test_bytes_that_trip_a_parser(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(Stop):
+        parse_policy(content, tmp_path)
+
+
+WORDS = ["[ask]", "[peers]", "[leave]", "version", "count", "tell", "=", '"*"', "[", "]", "1", "\n"]
+
+
+@given(
+    st.binary(max_size=60) | st.lists(st.sampled_from(WORDS)).map(lambda w: " ".join(w).encode())
+)
+def test_no_bytes_do_more_than_stop(content: bytes) -> None:
+    try:
+        parse_policy(content, Path("policy.toml"))
+    except Stop as stop:
+        said = str(stop)
+    else:
+        said = "policy.toml is right"
+    assert said.startswith("policy.toml ")
 
 
 def test_no_file(tmp_path: Path) -> None:
