@@ -45,7 +45,7 @@ class Parcel:
 
 
 class Outbox:
-    """Sealed envelopes that wait for a receipt."""
+    """Sealed envelopes that wait for a receipt; a statement is one with an empty blob."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -75,11 +75,24 @@ class Outbox:
         size = sum(path.stat().st_size for path in folder.iterdir())
         return size, sha256_file(folder / "blob")
 
+    def staged_header(self, envelope_id: str) -> bytes:
+        """Returns the signed header of a staged envelope."""
+        return (self._folder / f"{_STAGED}{envelope_id}" / "header").read_bytes()
+
     def post(self, envelope_id: str) -> None:
         """Shows a staged envelope to the courier; harmless when it is there already."""
         staged = self._folder / f"{_STAGED}{envelope_id}"
         if staged.exists():
             publish_folder(staged, self._folder / envelope_id)
+
+    def withhold(self, envelope_id: str) -> None:
+        """Hides an envelope from the courier; harmless when it is hidden already.
+
+        An upload that has begun goes on to its end: the courier has the file open.
+        """
+        shown = self._folder / envelope_id
+        if shown.exists():
+            publish_folder(shown, self._folder / f"{_STAGED}{envelope_id}")
 
     def discard_staged(self, keep: frozenset[str]) -> None:
         """Removes staged envelopes that no transaction has booked, and what a kill left behind."""

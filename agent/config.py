@@ -4,22 +4,16 @@ The silo's name, the aggregator's address and its keys are not here: enrolment p
 """
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from agent.errors import Stop
+from agent.toml import Section as Section
+from agent.toml import parse_toml
 
 DEFAULT_CONFIG = Path("/etc/onggi/onggi.toml")
 
@@ -50,16 +44,11 @@ _NEEDED: dict[object, tuple[str, ...]] = {
     "database": ("url", "query", "watermark", "key", "profile"),
 }
 
+HoursOfDay = Annotated[str, AfterValidator(_hours)]
 AbsolutePath = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 StoreName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 EndpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration that forbids unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Site(Section):
@@ -150,7 +139,7 @@ class TrainingSection(Section):
     quorum_uncensored: Annotated[int, Field(ge=0)] = 25
     quorum_each_class: Annotated[int, Field(ge=0)] = 25
     members: Annotated[int, Field(ge=1, le=16)] = 2
-    hours: Annotated[str, AfterValidator(_hours)] = ""
+    hours: HoursOfDay = ""
     min_new_rows: Annotated[int, Field(ge=1)] = 1
 
 
@@ -165,6 +154,18 @@ class GateSection(Section):
 
     max_worsening: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.25
     min_labels: Annotated[int, Field(ge=1)] = 20
+
+
+class PolicySection(Section):
+    """Where the site's policy is, and who signs it off.
+
+    Attributes:
+        officer: The officer's public signing key in hexadecimal; empty pins the key of the first
+            sign-off that the keeper sees.
+    """
+
+    file: AbsolutePath = Path("/etc/onggi/policy.toml")
+    officer: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
 class ServeSection(Section):
@@ -184,6 +185,7 @@ class Config(Section):
     training: TrainingSection = TrainingSection()
     releases: ReleasesSection = ReleasesSection()
     gate: GateSection = GateSection()
+    policy: PolicySection = PolicySection()
     serve: ServeSection = ServeSection()
     store: tuple[Store, ...] = ()
     private: tuple[PrivateEndpoint, ...] = ()
@@ -256,6 +258,11 @@ class Paths:
         return self.state / "status"
 
     @property
+    def requests(self) -> Path:
+        """What people ask of the keeper by commands; it takes and removes them."""
+        return self.state / "requests"
+
+    @property
     def courier(self) -> Path:
         """The courier's own state and key."""
         return self.state / "courier"
@@ -279,7 +286,8 @@ class Paths:
         yield self.state
         yield from (self.keys, self.trust, self.outbox, self.inbox, self.inbox / "objects")
         yield from (self.parts, self.spool, self.snapshots, self.models, self.jobs)
-        yield from (self.releases, self.status, self.courier, self.predict)
+        yield from (self.releases, self.status, self.requests)
+        yield from (self.courier, self.predict)
 
 
 def make_folder(folder: Path) -> None:
@@ -304,24 +312,16 @@ def load(path: Path) -> Config:
         Stop: The file cannot be read, or it has faults: all of them, each with its path.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise Stop(
             f"Cannot read {path}: {error.strerror}. Name another file with --config."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Stop(f"{path} is not valid TOML: {error}.") from error
-    # Cross-checks look at the raw tables, so that a fault elsewhere does not hide them.
-    faults = [*_store_faults(raw.get("store")), *_doubled_names(raw)]
-    try:
-        # TOML has arrays, strict models have tuples.
-        config = Config.model_validate(_tupled(raw))
-    except ValidationError as error:
-        faults = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()] + faults
-    else:
-        if not faults:
-            return config
-    raise Stop(f"{path} has {len(faults)} fault(s):\n" + "\n".join(faults))
+    return parse_toml(Config, content, path, "config_templates/onggi.toml", _cross_checks)
+
+
+def _cross_checks(raw: dict[str, object]) -> list[str]:
+    return [*_store_faults(raw.get("store")), *_doubled_names(raw)]
 
 
 def _store_faults(stores: object) -> Iterator[str]:
@@ -343,19 +343,3 @@ def _doubled_names(raw: dict[str, object]) -> Iterator[str]:
         names = [str(row[key]) for row in rows if isinstance(row, dict) and key in row]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield f"  {table}: two entries are named {name!r}"
-
-
-def _tupled(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _tupled(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(_tupled(item) for item in value)
-    return value
-
-
-def _sentence(location: tuple[int | str, ...], message: str) -> str:
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    text = message.removeprefix("Value error, ").replace(
-        "Extra inputs are not permitted", "unknown key; see config_templates/onggi.toml"
-    )
-    return f"  {where.lstrip('.') or '(top)'}: {text}"

@@ -17,6 +17,7 @@ from agent.errors import Refused, Stop, TryLater
 from agent.files import write_atomic
 from agent.wire import strict_json
 from agent.wire.documents import Catalogue, EnrolmentPending
+from agent.wire.statements import Proof
 from agent.wire.token import encode_token, fingerprint
 from consortium.certificate import public_key_sha256
 from consortium.enrol import Enrolment, issue_token, make_token
@@ -39,6 +40,7 @@ from consortium.release_cli import release_group, tuf_group
 from consortium.rosters import Changes
 from consortium.rotation import Rotations
 from consortium.serve import serve as run_server
+from consortium.statements import check_proof, restart_egress
 from consortium.status import describe, read_status
 from consortium.store import Store
 from consortium.tables import ApplicationRow, MemberRow
@@ -203,6 +205,31 @@ def show_fingerprint(silo: str, root: Path) -> None:
         raise Refused("unknown_silo", f"No silo {silo!r} is enrolled here, or waits to be.")
     keys = (member.sign_key, member.seal_key, member.courier_key)
     click.echo(fingerprint(sha256, *keys))
+
+
+@main.command("verify-egress")
+@click.argument("file", type=click.Path(path_type=Path))
+@folder_option
+@as_json
+def verify_egress(file: Path, root: Path, *, as_json: bool) -> None:
+    """Checks a proof that `onggi egress prove` wrote: what a silo let out, or did not."""
+    proof = Proof.parse(file.read_bytes())
+    with opened(root) as store, store.reading() as session:
+        found = check_proof(session, proof)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo("\n".join(f"{name:14} {value}" for name, value in found.items()))
+
+
+@main.command("restart-egress")
+@click.argument("silo")
+@folder_option
+def restart_egress_log(silo: str, root: Path) -> None:
+    """Lets a silo that was restored from an old copy go on with its egress log."""
+    with opened(root) as store, store.writing() as session:
+        restart_egress(session, silo, clock.now())
+    click.echo(f"The next root of {silo} may go on from any other; what came before is kept.")
 
 
 def _file(path: Path) -> bytes:

@@ -7,7 +7,7 @@ refused headers past the bound that `answers` sets a silo).
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from agent.errors import Refused, TryLater
 from agent.files import fsync_folder, sha256_bytes, sha256_file
 from agent.wire.documents import Plan, RoundManifest
 from agent.wire.envelope import Header, verify_header
+from agent.wire.statements import is_statement
 from consortium.admission import admit, check_address
 from consortium.answers import Answer, Registrar, Subject, first_answer
+from consortium.statements import judge_statement
 from consortium.store import Store, roster
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
 
@@ -80,11 +82,25 @@ class Desk:
             row = session.get(EnvelopeRow, envelope_id)
             if row is not None and row.silo == silo and row.state == "arriving":
                 return Known(row.held_bytes)
+            if is_statement(content):
+                return self._take_statement(session, Subject(envelope_id, silo, None), content, now)
             round_id, refusal = self._judge(session, content, silo, now)
             if refusal is None:
                 return Known(0)
             subject = Subject(envelope_id, silo, round_id, content)
             return self._registrar.refuse(session, subject, refusal, now)
+
+    def _take_statement(
+        self, session: Session, subject: Subject, content: bytes, now: datetime
+    ) -> Answer:
+        try:
+            row = judge_statement(session, content, subject.silo, self._consortium, now)
+        except Refused as refusal:
+            evidence = replace(subject, header=content)
+            return self._registrar.refuse(session, evidence, refusal, now)
+        answer = self._registrar.receive(session, subject, "", now)
+        session.add(row)
+        return answer
 
     def offset(self, envelope_id: str, silo: str) -> int | None:
         """Returns how many bytes of the silo's blob are here, or None when it is unknown."""

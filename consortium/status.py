@@ -15,6 +15,7 @@ from consortium.repository import alarms
 from consortium.roots import root_in_force
 from consortium.rosters import applications, rotations
 from consortium.rounds import MOST_SPOILT
+from consortium.statements import declined, egress_roots
 from consortium.store import roster, standing
 from consortium.tables import AnswerRow, EnvelopeRow, PlanRow, ReleaseRow, RoundRow
 
@@ -45,6 +46,8 @@ def read_status(
         "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),
+        "declined": declined(session),
+        "egress_roots": egress_roots(session),
         "releases": [_release(row) for row in releases],
     }
 
@@ -74,10 +77,15 @@ def describe(status: Mapping[str, Json]) -> str:
     for one in _list(status, "rounds"):
         counts = ", ".join(f"{len(_list(one, key))} {key}" for key in ("counted", "refused"))
         lines.append(f"round {_text(one, 'round_id', 'state')}, {one['held']} held, {counts}")
+    for one in _list(status, "declined"):
+        codes = ", ".join(str(code[""]) for code in _list(one, "codes")) or "without a reason"
+        lines.append(f"declined {one['round_id'] or one['plan_id']} by {one['silo']}: {codes}")
     lines += [f"refused {_text(one, 'envelope_id', 'code')}" for one in _list(status, "refused")]
     lines += [
         f"release {_text(one, 'release_id', 'round_id')}" for one in _list(status, "releases")
     ]
+    for one in _list(status, "egress_roots"):
+        lines.append(f"egress of {one['silo']}: {one['size']} leaves, root {one['root']}")
     return "\n".join(lines)
 
 

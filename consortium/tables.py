@@ -167,6 +167,29 @@ class AnswerRow(Base):
     answered: Mapped[str]
 
 
+class StatementRow(Base):
+    """A statement of a silo: that it declines, or a root of its egress log.
+
+    A row of kind `egress_restart` is the operator's: the next root may go on from any other.
+
+    `document` is the signed container. `round_id` is empty where a whole plan is declined; `codes`
+    is a JSON list. `size` and `root` are those of an egress log, and None for the others.
+    """
+
+    __tablename__ = "statements"
+    statement_id: Mapped[str] = mapped_column(primary_key=True)
+    log_index: Mapped[int] = mapped_column(unique=True)
+    silo: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    plan_id: Mapped[str | None]
+    round_id: Mapped[str | None]
+    codes: Mapped[str | None]
+    size: Mapped[int | None]
+    root: Mapped[str | None]
+    received: Mapped[str]
+
+
 class ReleaseRow(Base):
     """A published release."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from agent.clock import monotonic_s, rest
+from agent.clock import monotonic_s, now, rest, to_text
 from agent.demo import outcome
 from agent.demo.data import SILOS, shares
 from agent.demo.display import Display
@@ -73,7 +73,7 @@ def _lay_out(root: Path, display: Display) -> tuple[list[Silo], Aggregator]:
     display.say("Reading the measured data and giving each compound to one silo.")
     data = shares()
     ports = free_ports(len(SILOS) + 1)
-    silos = lay_out(root, data, ports[1:])
+    silos = lay_out(root, data, ports[1:], to_text(now()))
     for name, facts in data.items():
         display.say(f"{name} measured {len(facts)} values.")
     return silos, Aggregator(root / "aggregator", ports[0])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,17 +13,22 @@ from agent.config import Config, Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
 from agent.files import exclusive
 from agent.keeper import status
+from agent.keeper.auditing import Auditing
+from agent.keeper.dispatch import Dispatch
 from agent.keeper.hours import Hours
 from agent.keeper.identity import OwnKeys
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
+from agent.keeper.leaving import Leaving
 from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile
 from agent.keeper.mail import Mail
 from agent.keeper.orders import QuorumRule, Settings
 from agent.keeper.pipeline import Pipeline
+from agent.keeper.policing import Policing, PolicyFile, last_known
 from agent.keeper.rollout import Rollout
 from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
+from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
 from agent.keeper.trust import open_trust
 from agent.keeper.upkeep import tidy
@@ -31,6 +37,8 @@ from agent.records import Json
 from agent.releases.attempts import Attempts
 from agent.releases.gate import GateRules
 from agent.wire.documents import Endpoint, Enrolment
+from agent.wire.signed import Signer
+from agent.wire.trusted import Trusted
 
 
 @contextmanager
@@ -123,7 +131,9 @@ def _stages(
     except (Refused, OSError) as error:
         raise Stop(f"What enrolment pinned is no longer valid: {error} Enrol again.") from error
     inbox, outbox = Inbox(paths.inbox), Outbox(paths.outbox)
-    rules = GateRules(config.gate.max_worsening, config.gate.min_labels)
+    # The policy that was signed off when the keeper started: a stricter gate is part of it.
+    gate = last_known(ledger).gate or config.gate
+    rules = GateRules(gate.max_worsening, gate.min_labels)
     intake = Intake(
         [_source(store, paths) for store in config.store],
         ledger,
@@ -160,8 +170,38 @@ def _stages(
             ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules, site
         ),
         site,
+        _leaving(config, paths, enrolment, ledger, trusted, Outgoing(outbox, own)),
     )
     return pipeline, intake
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Where what leaves waits, and who signs it."""
+
+    outbox: Outbox
+    signer: Signer
+
+
+def _leaving(
+    config: Config,
+    paths: Paths,
+    enrolment: Enrolment,
+    ledger: Ledger,
+    trusted: Trusted,
+    out: Outgoing,
+) -> Leaving:
+    silo = enrolment.silo
+    statements = Statements(ledger, out.outbox, out.signer, silo, enrolment.consortium)
+    file = PolicyFile(ledger, config.policy.file, config.policy.officer)
+    return Leaving(
+        ledger,
+        paths.requests,
+        Policing(ledger, trusted, statements, silo, file),
+        Dispatch(ledger, out.outbox),
+        statements,
+        Auditing(ledger, paths.courier / "transport.ndjson"),
+    )
 
 
 def _status_builder(ledger: Ledger, workers: Workers, silo: str) -> Callable[[], Json]:

@@ -131,7 +131,7 @@ class Mail:
         self._ledger.put_document("plan", plan.plan_id, letter.content, now)
         if not self._ledger.add("plan", plan.plan_id, "accepted", now, {"version": plan.version}):
             return  # an old plan that a carrier brings again must not replace the present one
-        for older in self._ledger.find("plan", "accepted"):
+        for older in self._ledger.find("plan", "accepted", "declined"):
             if older.id != plan.plan_id:
                 self._ledger.move(older, "replaced", now, f"plan {plan.plan_id} came")
 
@@ -159,6 +159,8 @@ class Mail:
         if letter.kind == "receipt":
             receipt = self._trusted.receipt(letter.content)
             self._answered(receipt.envelope_id, "acknowledged", now, "")
+            # The aggregator's countersignature of whatever the envelope says, such as a root.
+            self._ledger.put_document("receipt", receipt.envelope_id, letter.content, now)
         elif letter.kind == "refusal":
             refusal = self._trusted.refusal(letter.content)
             self._answered(refusal.envelope_id, "refused", now, refusal.reason)
@@ -166,11 +168,19 @@ class Mail:
             self._answered(letter.name.split("-")[1], "delivered", now, "")
 
     def _answered(self, envelope_id: str, state: str, now: datetime, why: str) -> None:
+        statement = self._ledger.get("statement", envelope_id)
+        if statement is not None:
+            if statement.state == "signed" and state != "delivered":
+                self._ledger.move(statement, state, now, why)
+            return
         item = update_of(self._ledger, envelope_id)
         if item is None:
             raise Refused("unknown_envelope", "This answers an envelope that was never sent.")
         if item.state in {"sealed", "delivered"} and item.state != state:
             self._ledger.move(item, state, now, why)
+        elif item.state in {"held", "withdrawn"} and state != "delivered":
+            log.trouble(_log, "held update answered", envelope=envelope_id, state=state)
+            self._ledger.move(item, state, now, f"It was on its way when it was held back. {why}")
 
 
 def update_of(ledger: Ledger, envelope_id: str) -> Item | None:

@@ -266,7 +266,7 @@ class UpdateCore(Document):
             (silo, round_id, type, attempt) and by hash.
         recipient: SHA-256 of the round's sealing key.
         commitment: Keyed BLAKE2b-256 of the plaintext; the key is the blob key.
-        egress_head: Head of the silo's egress chain before this envelope.
+        egress_head: Root of the silo's egress log before this envelope (`wire.merkle`).
         crit: Names of extensions that a reader must understand; unknown ones are refused.
     """
 
@@ -295,13 +295,17 @@ class UpdateCore(Document):
 
 
 class Receipt(Document):
-    """The aggregator's word that it holds the envelope, and at which place in its log."""
+    """The aggregator's word that it holds the envelope, and at which place in its log.
+
+    Attributes:
+        round_id: Empty for a statement, which belongs to no round.
+    """
 
     kind: Literal["receipt"] = "receipt"
     consortium: Name
     silo: Name
     envelope_id: Sha256
-    round_id: Name
+    round_id: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9._-]{0,62})?$")]
     log_index: Count
     received: Moment
 

@@ -34,6 +34,7 @@ from agent.wire.hybrid import (
     check_pq_signature,
     wrap,
 )
+from agent.wire.roster import signing_keys
 from agent.wire.signed import Signer, check_signature, key_id, pre_authentication
 
 _KEY_BYTES = 32
@@ -150,7 +151,7 @@ def verify_header(content: bytes, roster: Roster) -> Header:
     if member is None:
         raise Refused("unknown_signer", "No silo in the roster has the key that signed this.")
     # A key that was rotated signs what was under way for as long as the roster says so.
-    keys = {key_id(key): key for key in _signing_keys(member)}
+    keys = {key_id(key): key for key in signing_keys(member)}
     check_signature(keys[signer_id], message, signature)
     for post_quantum in more:
         if member.pq_sign_key is None:
@@ -173,6 +174,15 @@ def verify_header(content: bytes, roster: Roster) -> Header:
         blob_bytes=blob_bytes,
         profile=form.profile,
     )
+
+
+def read_core(content: bytes) -> bytes:
+    """Returns what a signed header says in the open; its signature is not checked here.
+
+    Raises:
+        Refused: `bad_header`.
+    """
+    return _split(content)[1]
 
 
 def open_blob(header: Header, source: BinaryIO, recipient: Unsealer) -> bytes:
@@ -206,12 +216,7 @@ def _split(content: bytes) -> tuple[_Form, bytes, bytes, tuple[bytes, ...]]:
 
 
 def _members_by_key(roster: Roster) -> Mapping[str, Member]:
-    return {key_id(key): member for member in roster.members for key in _signing_keys(member)}
-
-
-def _signing_keys(member: Member) -> tuple[str, ...]:
-    retiring = member.retiring_sign_key
-    return (member.sign_key,) if retiring is None else (member.sign_key, retiring)
+    return {key_id(key): member for member in roster.members for key in signing_keys(member)}
 
 
 def _commitment(payload: bytes, key: bytes) -> str:

@@ -25,6 +25,12 @@ def key_of(member: Member, purpose: str) -> str:
     ]
 
 
+def signing_keys(member: Member) -> tuple[str, ...]:
+    """Returns the keys that sign for a silo: the present one, and one that it retires."""
+    retiring = member.retiring_sign_key
+    return (member.sign_key,) if retiring is None else (member.sign_key, retiring)
+
+
 def sign_rotation(request: RotationRequest, signer: Signer, new: Signer | None) -> bytes:
     """Signs a request for a new key.
 

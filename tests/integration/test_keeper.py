@@ -230,7 +230,7 @@ def test_kills_at_any_moment_lose_nothing_and_repeat_nothing(silo: Silo, seed: i
         (line,) = egress.lines(ledger)
         assert egress.verify(ledger) == 1
         snapshots = ledger.find("snapshot", "frozen", "scored")
-        assert line.departure.envelope_id == silo.parcels()[0]
+        assert line.leaf.envelope_id == silo.parcels()[0]
     assert snapshots[-1].detail["compounds"] == len(measurements.RINGS) * len(CHAINS)
 
 

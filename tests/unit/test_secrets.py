@@ -140,7 +140,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Rounds": lambda _: _rounds(),
     "Mail": _mail,
     "Pipeline": lambda folder: Pipeline(
-        _NONE, _NONE, _NONE, _mail(folder), _NONE, _NONE, _rounds(), _NONE, _NONE
+        _NONE, _NONE, _NONE, _mail(folder), _NONE, _NONE, _rounds(), _NONE, _NONE, _NONE
     ),
 }
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.audit.transport import Totals
 from agent.errors import Refused, Stop, TryLater
-from agent.exchange.transport_log import Totals, TransportLog, Trip, verify
+from agent.exchange.transport_log import TransportLog, Trip, verify
 
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

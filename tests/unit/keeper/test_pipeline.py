@@ -218,6 +218,6 @@ def test_a_kill_while_a_result_is_booked(
     assert house.state("file", "files/a.csv") == "ingested"
     assert len(house.ledger.find("snapshot")) == 1
     (line,) = egress.lines(house.ledger)
-    assert [p.envelope_id for p in house.outbox.parcels()] == [line.departure.envelope_id]
+    assert [p.envelope_id for p in house.outbox.parcels()] == [line.leaf.envelope_id]
     open_jobs = {item.id for item in house.ledger.find("job", "queued", "started")}
     assert {folder.name for folder in house.paths.jobs.iterdir()} <= open_jobs

@@ -33,7 +33,7 @@ def _seal(house: "House", order: "RoundOrder") -> str:
 def _answer(house: "House", envelope_id: str, kind: str, content: bytes) -> None:
     house.inbox.put_answer(envelope_id, kind, content)
     house.mail.take_all(house.now)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
 
 
 def _parcels(house: "House") -> list[str]:
@@ -47,25 +47,25 @@ def test_an_update_is_sealed_booked_and_posted(house: "House") -> None:
     assert house.state("round", "p1.r1.a1") == "trained"
     update = house.item("update", "p1.r1.a1")
     assert (update.state, update.detail["envelope_id"]) == ("sealed", envelope_id)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     (parcel,) = house.outbox.parcels()
     (line,) = egress.lines(house.ledger)
     size = parcel.header_path.stat().st_size + parcel.blob_path.stat().st_size
-    assert (line.departure.envelope_id, line.departure.bytes) == (envelope_id, size)
+    assert (line.leaf.envelope_id, line.leaf.bytes) == (envelope_id, size)
     assert update.detail["bytes"] == size
 
 
 def test_what_was_sealed_can_be_opened_by_the_round_alone(house: "House") -> None:
     order = house.round_order()
     _seal(house, order)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     (parcel,) = house.outbox.parcels()
     assert house.trusted.roster is not None
     house.bring("roster", house.consortium.roster(2))  # now with this silo in it
     header = verify_header(parcel.header_path.read_bytes(), house.trusted.roster)
     core = header.core
     assert (core.silo, core.round_id, core.sequence) == (SILO, "p1.r1.a1", 1)
-    assert core.egress_head == egress.GENESIS
+    assert core.egress_head == egress.EMPTY
     assert core.base_sha256 == order.manifest.base_sha256
     blob = parcel.blob_path.read_bytes()
     assert open_blob(header, io.BytesIO(blob), house.consortium.round_key) == PAYLOAD
@@ -81,7 +81,7 @@ def test_features_of_another_kind_are_not_sent(house: "House") -> None:
         house.rounds.seal(order, other, PAYLOAD, house.now)
     assert refused.value.code == "wrong_reference"
     house.rounds.give_up(order, refused.value.reason, house.now)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert house.state("round", "p1.r1.a1") == "skipped"
     assert _parcels(house) == []
     assert egress.lines(house.ledger) == []
@@ -108,7 +108,7 @@ def test_a_round_is_sealed_once(house: "House") -> None:
 
 def test_a_receipt_empties_the_outbox(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     _answer(house, envelope_id, "delivered", b"")
     assert house.state("update", "p1.r1.a1") == "delivered"
     assert _parcels(house) == [envelope_id]
@@ -124,7 +124,7 @@ def test_a_receipt_empties_the_outbox(house: "House") -> None:
 
 def test_a_refusal_empties_the_outbox_and_says_why(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     _answer(house, envelope_id, "refusal", house.consortium.refusal(envelope_id))
     item = house.item("update", "p1.r1.a1")
     assert (item.state, item.why) == ("refused", "The round is closed.")
@@ -133,7 +133,7 @@ def test_a_refusal_empties_the_outbox_and_says_why(house: "House") -> None:
 
 def test_a_strangers_receipt_leaves_the_envelope(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     forged = house.consortium.receipt(envelope_id, signer=house.consortium.offline)
     _answer(house, envelope_id, "receipt", forged)
     assert house.refusals() == ["unknown_signer"]
@@ -143,13 +143,13 @@ def test_a_strangers_receipt_leaves_the_envelope(house: "House") -> None:
 def test_an_envelope_without_an_answer_expires(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
     house.now += timedelta(days=6)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert _parcels(house) == [envelope_id]
     house.now += timedelta(days=1)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert _parcels(house) == [envelope_id]  # the clock may be wrong
     house.now += timedelta(days=1)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert house.state("update", "p1.r1.a1") == "expired"
     assert _parcels(house) == []
     assert egress.verify(house.ledger) == 1  # it was on its way, and stays in the account
@@ -225,10 +225,10 @@ def test_a_kill_at_any_moment_leaves_exactly_one_envelope(
         raise Killed
 
     def live() -> None:
-        house.rounds.recover()
+        house.dispatch.recover()
         if not house.ledger.find("update"):
             _seal(house, order)
-        house.rounds.settle(house.now)
+        house.dispatch.settle(house.now)
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, deadly)
@@ -239,21 +239,21 @@ def test_a_kill_at_any_moment_leaves_exactly_one_envelope(
     house.reopen()
     live()
     (line,) = egress.lines(house.ledger)
-    assert _parcels(house) == [line.departure.envelope_id]
-    assert house.item("update", "p1.r1.a1").detail["envelope_id"] == line.departure.envelope_id
-    assert [p.name for p in house.paths.outbox.iterdir()] == [line.departure.envelope_id]
+    assert _parcels(house) == [line.leaf.envelope_id]
+    assert house.item("update", "p1.r1.a1").detail["envelope_id"] == line.leaf.envelope_id
+    assert [p.name for p in house.paths.outbox.iterdir()] == [line.leaf.envelope_id]
     assert egress.verify(house.ledger) == 1
 
 
 def test_an_outbox_that_was_emptied_by_hand_stays_booked(house: "House") -> None:
     _seal(house, house.round_order())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     folder: Path = house.paths.outbox
     shutil.rmtree(folder)
     folder.mkdir()
     house.reopen()
-    house.rounds.recover()
-    house.rounds.settle(house.now)
+    house.dispatch.recover()
+    house.dispatch.settle(house.now)
     assert _parcels(house) == []
     assert egress.verify(house.ledger) == 1
 
@@ -262,11 +262,11 @@ def test_a_clock_that_jumps_ahead_for_a_while_costs_no_update(house: "House") ->
     envelope_id = _seal(house, house.round_order())
     for _ in range(3):
         house.now += timedelta(days=3650)
-        house.rounds.settle(house.now)
+        house.dispatch.settle(house.now)
         house.now += timedelta(hours=23)
-        house.rounds.settle(house.now)
+        house.dispatch.settle(house.now)
         house.now -= timedelta(days=3650)
-        house.rounds.settle(house.now)
+        house.dispatch.settle(house.now)
         assert _parcels(house) == [envelope_id]
 
 
@@ -283,10 +283,10 @@ def test_an_envelope_that_was_not_booked_goes_at_once(
         with pytest.raises(OSError, match="No space"):
             _seal(house, order)
     assert list(house.paths.outbox.iterdir())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert not list(house.paths.outbox.iterdir())
     _seal(house, order)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert len(_parcels(house)) == 1
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from agent.clock import from_text
 from agent.keys import SealingIdentity, SigningIdentity
-from agent.wire import signed
+from agent.wire import merkle, signed
 from agent.wire.documents import Roster
 from agent.wire.envelope import open_blob, verify_header
 from agent.wire.repository import RepositoryFiles, verify_repository
 from agent.wire.request import request_message
+from agent.wire.statements import EgressRoot, Proof, prove, verify_proof, verify_statement
 from agent.wire.token import decode_token, fingerprint
 from agent.wire.update import unpack
 
@@ -91,3 +92,19 @@ def test_release_repository(vectors: dict[str, Any]) -> None:
         for seed in entry["seeds"][role]:
             public = SigningIdentity("tuf-root", bytes.fromhex(seed)).public_hex
             assert named[signed.key_id(public)]["keyval"]["public"] == public
+
+
+def test_egress_log(vectors: dict[str, Any]) -> None:
+    entry = vectors["egress"]
+    leaves = [content.encode() for content in entry["leaves"]]
+    hashes = [merkle.leaf_hash(content) for content in leaves]
+    assert [one.hex() for one in hashes] == entry["leaf_hashes"]
+    assert [merkle.root(hashes[:size]).hex() for size in range(4)] == entry["roots"]
+    signed_root = entry["signed_root"].encode()
+    root = verify_statement(signed_root, entry["silo_key"])
+    assert isinstance(root, EgressRoot)
+    assert root.follows()
+    proof = Proof.parse(json.dumps(entry["proof"]).encode())
+    assert prove(leaves, 1, signed_root) == proof
+    leaf, _ = verify_proof(proof, entry["silo_key"])
+    assert leaf.to_bytes() == leaves[1]
