@@ -1,0 +1,60 @@
+"""One thread beside the caller's, so that hashing and writing do not wait for the cipher.
+
+Both hashlib and libsodium release the interpreter's lock: on two cores a blob is hashed and
+written while its next chunk is encrypted. On one core nothing is gained and nothing lost.
+"""
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self
+
+_MOST_WAITING = 4  # pieces in memory at once
+
+
+class Lane:
+    """Does one thing with each piece, in order, on a thread of its own.
+
+    An executor would do, but for its futures: their locks cost more than the hashing gains.
+
+    Args:
+        work: What to do with what one `put` brings. After an error nothing more is worked on.
+    """
+
+    def __init__(self, work: Callable[..., object]) -> None:
+        self._work = work
+        self._queue: SimpleQueue[tuple[bytes, ...] | None] = SimpleQueue()
+        self._room = threading.Semaphore(_MOST_WAITING)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="lane")
+
+    def put(self, *pieces: bytes) -> None:
+        """Hands pieces over, waiting while too many are in memory."""
+        self._room.acquire()
+        self._queue.put(pieces)
+
+    def _run(self) -> None:
+        while (pieces := self._queue.get()) is not None:
+            try:
+                if self._error is None:
+                    self._work(*pieces)
+            except BaseException as error:  # noqa: BLE001 - a thread's outermost frame: see __exit__
+                self._error = error
+            self._room.release()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Waits for what is in work, and raises what went wrong there."""
+        self._queue.put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
