@@ -128,6 +128,22 @@ class CourierSection(Section):
     retry_max_s: Seconds = 60.0
 
 
+class ExchangeSection(Section):
+    """By what the silo and the consortium exchange files.
+
+    Attributes:
+        carrier: `https`, or `folder`: then this silo opens no connection of its own.
+        folder: What the courier watches with carrier `folder`. Without one no courier runs, and a
+            person carries with `onggi carry`.
+        ca_file: Certificates (PEM) to trust beside the pinned one: a company's own authority,
+            whose proxy opens TLS.
+    """
+
+    carrier: Literal["https", "folder"] = "https"
+    folder: AbsolutePath | None = None
+    ca_file: AbsolutePath | None = None
+
+
 class TrainingSection(Section):
     """What a training job may use of this host. `threads = 0` means every core.
 
@@ -175,6 +191,7 @@ class Config(Section):
     site: Site = Site()
     keeper: KeeperSection = KeeperSection()
     courier: CourierSection = CourierSection()
+    exchange: ExchangeSection = ExchangeSection()
     training: TrainingSection = TrainingSection()
     gate: GateSection = GateSection()
     serve: ServeSection = ServeSection()

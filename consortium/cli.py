@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 75 try later, 78 a person must cha
 import json
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -17,12 +18,16 @@ from agent.errors import EXIT_FAILED, OnggiError, Refused
 from agent.wire import strict_json
 from agent.wire.signed import Signer
 from agent.wire.token import encode_token, fingerprint
+from consortium.carrying import FolderDesk
+from consortium.carrying import describe as describe_carried
 from consortium.certificate import public_key_sha256
 from consortium.enrol import issue_token, make_token
+from consortium.evidence import findings, show
 from consortium.folder import Folder, Settings, load_settings, load_signers
 from consortium.founding import found, root_sha256
 from consortium.membership import renew, revoke
 from consortium.plans import read_draft, sign_plan
+from consortium.serve import build
 from consortium.serve import serve as run_server
 from consortium.status import describe, read_status
 from consortium.store import Store, roster
@@ -134,6 +139,23 @@ def serve(root: Path) -> None:
 
 
 @main.command()
+@click.option("--in", "source", type=click.Path(path_type=Path), required=True, help="The stick.")
+@click.option(
+    "--out", "target", type=click.Path(path_type=Path), help="Where answers go; may be the same."
+)
+@_as_json
+@_folder
+def carry(source: Path, target: Path | None, root: Path, *, as_json: bool) -> None:
+    """Takes envelopes from a carried folder and writes answers and the feed for each silo."""
+    folder = Folder(root)
+    service = build(folder)
+    with closing(service.store):
+        desk = FolderDesk(service.store, folder, service.desk, service.settings.consortium)
+        done = desk.carry(source, target, clock.now())
+    click.echo(json.dumps(asdict(done), indent=2) if as_json else describe_carried(done))
+
+
+@main.command()
 @_as_json
 @_folder
 def status(root: Path, *, as_json: bool) -> None:
@@ -143,6 +165,38 @@ def status(root: Path, *, as_json: bool) -> None:
     with closing(Store(folder.database)) as store, store.reading() as session:
         found = read_status(session, settings.consortium, clock.now())
     click.echo(json.dumps(found, indent=2) if as_json else describe(found))
+
+
+@main.group("evidence")
+def evidence_group() -> None:
+    """Shows what proves that a silo signed two updates for one round."""
+
+
+@evidence_group.command("list")
+@_as_json
+@_folder
+def evidence_list(root: Path, *, as_json: bool) -> None:
+    """Lists each proof by its number in the log of answers."""
+    with _opened(root) as store, store.reading() as session:
+        found = findings(session)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    for one in found:
+        ids = f"{one.kept_id[:16]} and {one.refused_id[:16]}"
+        click.echo(f"{one.number}\t{one.silo}\t{one.round_id}\t{ids}\t{one.answered}")
+    if not found:
+        click.echo("No silo signed two updates for one round.")
+
+
+@evidence_group.command("show")
+@click.argument("number", type=int)
+@_folder
+def evidence_show(number: int, root: Path) -> None:
+    """Prints both signed headers of proof NUMBER as JSON, for whoever wants to check them."""
+    with _opened(root) as store, store.reading() as session:
+        found = show(session, number, roster(session))
+    click.echo(json.dumps(asdict(found), indent=2))
 
 
 @main.group("roster")

@@ -31,6 +31,7 @@ class Service:
 
     settings: Settings
     store: Store
+    desk: Desk
     app: FastAPI
     engine: Engine
 
@@ -50,6 +51,7 @@ def build(folder: Folder, time: Clock = clock.now) -> Service:
     return Service(
         settings=settings,
         store=store,
+        desk=desk,
         app=create_app(store, folder, desk, enrolment, time),
         engine=Engine(store, folder, signers, registrar),
     )

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from agent import log
 from agent.boxes import Inbox, Outbox
 from agent.clock import Clock, monotonic_s
 from agent.errors import OnggiError, Stop
 from agent.exchange.backoff import BackOff
-from agent.exchange.downlink import POLL_S, Downlink
-from agent.exchange.places import Places, read_enrolment
+from agent.exchange.carrier import Traffic
+from agent.exchange.downlink import Downlink
+from agent.exchange.https import POLL_S, Https
+from agent.exchange.places import Places, read_enrolment, trusted_certificates
 from agent.exchange.session import Link, Peer, Timeouts
 from agent.exchange.status import StatusFile, Way
 from agent.exchange.transport_log import TransportLog
@@ -53,14 +56,14 @@ class Lane:
     Attributes:
         way: `up` or `down`.
         step: Does what there is to do at the given time; returns how much that was.
-        link: Its own connection.
+        traffic: Its own carrier, for the status.
         waiting: Counts what waits for this lane, where that is known.
         pause_s: How long to wait after a step that had nothing to do.
     """
 
     way: Way
     step: Callable[[datetime], int]
-    link: Link
+    traffic: Traffic
     waiting: Callable[[], int | None]
     pause_s: float
 
@@ -141,7 +144,7 @@ class Courier:
 
     def _note(self, lane: Lane, error: str) -> None:
         now = self._clock()
-        self._status.note(lane.way, error, lane.waiting(), lane.link, now)
+        self._status.note(lane.way, error, lane.waiting(), lane.traffic, now)
 
 
 def carry(
@@ -151,6 +154,7 @@ def carry(
     clock: Clock,
     pace: Pace | None = None,
     timeouts: Timeouts | None = None,
+    ca_file: Path | None = None,
 ) -> None:
     """Runs the courier of an enrolled silo until `stop` is set.
 
@@ -160,6 +164,7 @@ def carry(
         clock: The time.
         pace: How often to do what.
         timeouts: How long to wait for the aggregator.
+        ca_file: Certificates to trust beside the pinned one; see `places.trusted_certificates`.
 
     Raises:
         Stop: The silo is not enrolled, or a key or certificate is missing.
@@ -167,7 +172,7 @@ def carry(
     """
     pace = pace or Pace()
     enrolment = read_enrolment(places)
-    peer = Peer(enrolment.url, places.ca_file if places.ca_file.exists() else None)
+    peer = Peer(enrolment.url, trusted_certificates(places, ca_file))
     signer = load_signing(places.courier_key, "courier")
     with (
         exclusive(places.courier / "courier.lock"),
@@ -192,8 +197,9 @@ def carry(
 
 def _lanes(places: Places, up: Link, down: Link, pace: Pace) -> tuple[Lane, Lane]:
     inbox = Inbox(places.inbox)
-    uplink = Uplink(up, Outbox(places.outbox), inbox, places.courier / "answered.json")
-    downlink = Downlink(down, inbox, places.courier / "feed.json", poll_s=pace.poll_s)
+    uplink = Uplink(Https(up), Outbox(places.outbox), inbox, places.courier / "answered.json")
+    carrier = Https(down, poll_s=pace.poll_s)
+    downlink = Downlink(carrier, inbox, places.courier / "feed.json")
     return (
         Lane("up", uplink.step, up, uplink.left, pace.outbox_s),
         Lane("down", downlink.step, down, lambda: None, pace.idle_s),

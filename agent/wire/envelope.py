@@ -179,7 +179,7 @@ def _encrypt(payload: bytes, key: bytes, bound: bytes, sink: BinaryIO) -> tuple[
     state = bindings.crypto_secretstream_xchacha20poly1305_state()
     digest = hashlib.sha256()
 
-    def finish(piece: bytes) -> None:
+    def finish(piece: bytes, _: bytes) -> None:
         digest.update(piece)
         sink.write(piece)
 
@@ -188,9 +188,7 @@ def _encrypt(payload: bytes, key: bytes, bound: bytes, sink: BinaryIO) -> tuple[
         for offset in range(0, max(len(payload), 1), CHUNK_BYTES):
             tag = _FINAL if offset + CHUNK_BYTES >= len(payload) else _MESSAGE
             piece = payload[offset : offset + CHUNK_BYTES]
-            lane.put(
-                bindings.crypto_secretstream_xchacha20poly1305_push(state, piece, bound, tag)
-            )
+            lane.put(bindings.crypto_secretstream_xchacha20poly1305_push(state, piece, bound, tag))
     return digest.digest(), blob_length(len(payload))
 
 
@@ -218,7 +216,7 @@ def _decrypt(source: BinaryIO, key: bytes, header: Header) -> bytes:
 def _pull(source: BinaryIO, key: bytes, bound: bytes, lane: Lane) -> None:
     state = bindings.crypto_secretstream_xchacha20poly1305_state()
     start = source.read(_STREAM_HEADER)
-    lane.put(start, b"")
+    lane.put(start)
     bindings.crypto_secretstream_xchacha20poly1305_init_pull(state, start, key)
     tag = _MESSAGE
     while tag != _FINAL:

@@ -22,17 +22,17 @@ class Lane:
         work: What to do with what one `put` brings. After an error nothing more is worked on.
     """
 
-    def __init__(self, work: Callable[..., object]) -> None:
+    def __init__(self, work: Callable[[bytes, bytes], object]) -> None:
         self._work = work
-        self._queue: SimpleQueue[tuple[bytes, ...] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[bytes, bytes] | None] = SimpleQueue()
         self._room = threading.Semaphore(_MOST_WAITING)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="lane")
 
-    def put(self, *pieces: bytes) -> None:
-        """Hands pieces over, waiting while too many are in memory."""
+    def put(self, piece: bytes, beside: bytes = b"") -> None:
+        """Hands two pieces over, waiting while too many are in memory."""
         self._room.acquire()
-        self._queue.put(pieces)
+        self._queue.put((piece, beside))
 
     def _run(self) -> None:
         while (pieces := self._queue.get()) is not None:

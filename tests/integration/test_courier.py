@@ -20,6 +20,7 @@ from agent.boxes import Inbox, Outbox
 from agent.errors import OnggiError, Refused, Stop, TryLater
 from agent.exchange.courier import Pace, carry
 from agent.exchange.downlink import Downlink
+from agent.exchange.https import Https
 from agent.exchange.places import Places
 from agent.exchange.session import Link, Peer, Timeouts
 from agent.exchange.status import read_status
@@ -269,11 +270,12 @@ class Bench:
         return Inbox(self.places.inbox)
 
     def uplink(self) -> Uplink:
-        return Uplink(self.link, self.outbox, self.inbox, self.places.courier / "answered.json")
+        memory = self.places.courier / "answered.json"
+        return Uplink(Https(self.link), self.outbox, self.inbox, memory)
 
     def downlink(self, **more: int) -> Downlink:
         memory = self.places.courier / "feed.json"
-        return Downlink(self.link, self.inbox, memory, poll_s=0, **more)
+        return Downlink(Https(self.link, poll_s=0), self.inbox, memory, **more)
 
     def post(self, header: bytes = _HEADER, blob: bytes = _BLOB) -> str:
         def write(sink: object) -> bytes:
