@@ -71,8 +71,6 @@ def keeper(config_path: Path, supervised: bool) -> None:
 @click.pass_obj
 def courier(config_path: Path, supervised: bool) -> None:
     """Carry sealed envelopes out and signed files in; reads no data and holds no signing key."""
-    from agent.exchange.carry import watch
-    from agent.exchange.courier import Pace, carry
     from agent.exchange.places import Places
 
     config = load(config_path)
@@ -84,8 +82,13 @@ def courier(config_path: Path, supervised: bool) -> None:
     stop = stop_event(supervised=supervised)
     places = Places.under(config.site.state)
     if config.exchange.carrier == "folder" and config.exchange.folder is not None:
+        from agent.exchange.carry import watch
+
         watch(places, config.exchange.folder, stop, clock=clock.now)
         return
+    from agent.exchange.courier import carry  # loads an HTTP library, which tries sockets at once
+    from agent.exchange.lanes import Pace
+
     pace = Pace(poll_s=int(config.courier.poll_s), retry_cap_s=config.courier.retry_max_s)
     carry(places, stop, clock=clock.now, pace=pace, ca_file=config.exchange.ca_file)
 

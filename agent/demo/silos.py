@@ -28,6 +28,10 @@ threads = 1
 port = {port}
 threads = 1
 """
+_BY_FOLDER = """
+[exchange]
+carrier = "folder"
+"""
 _HYDRATION = """
 [[private]]
 id = "hydration_free_energy"
@@ -79,8 +83,17 @@ class Silo:
                 hidden.rename(final)
 
 
-def lay_out(folder: Path, shares: dict[str, list[Fact]], ports: Sequence[int]) -> list[Silo]:
-    """Writes each silo's data and configuration."""
+def lay_out(
+    folder: Path, shares: dict[str, list[Fact]], ports: Sequence[int], by_folder: str | None = None
+) -> list[Silo]:
+    """Writes each silo's data and configuration.
+
+    Args:
+        folder: Of all parties.
+        shares: What each silo measured.
+        ports: Where the silos' endpoints listen.
+        by_folder: The silo that has no connection, or None.
+    """
     makers = (_silo_a, _silo_b, _silo_c)
     entities = ("Alpha Pharma", "Beta Bio", "Gamma Therapeutics")
     silos = []
@@ -90,6 +103,7 @@ def lay_out(folder: Path, shares: dict[str, list[Fact]], ports: Sequence[int]) -
         silo = Silo(name, entity, folder / name, port)
         (silo.folder / "measured").mkdir(parents=True)
         text = _CONFIG.format(state=silo.state, entity=entity, port=port)
+        text += _BY_FOLDER if name == by_folder else ""
         silo.config.write_text(text + make(silo, facts), encoding="utf-8")
         silos.append(silo)
     return silos

@@ -12,9 +12,9 @@ from agent import log
 from agent.boxes import Inbox, Outbox
 from agent.clock import Clock
 from agent.errors import Refused
-from agent.exchange.courier import Courier, Lane, Pace
 from agent.exchange.downlink import TRIES, Downlink
 from agent.exchange.folder import Bearer, Folder
+from agent.exchange.lanes import Courier, Lane, Pace
 from agent.exchange.places import Places, read_enrolment, read_number_by_name
 from agent.exchange.status import StatusFile
 from agent.exchange.transport_log import TransportLog
@@ -101,6 +101,8 @@ def carry_once(places: Places, out: Path | None, back: Path | None, clock: Clock
         trip = _Trip(places, Folder(bearer, transport_log, clock, out=to, back=come))
         brought = trip.bring(clock()) if come is not None else 0
         answered = trip.out(clock())
+        status = StatusFile(places.courier / "status.json", by_hand=True)
+        status.note("up", "", trip.uplink.left(), trip.folder, clock())
         asides = tuple(aside for stick in sticks.values() for aside in stick.asides)
         log.event(_logger, "carried", brought=brought, answered=answered, asides=len(asides))
         return Carried(brought, answered, trip.uplink.left(), asides)

@@ -33,6 +33,7 @@ class CourierStatus(Document):
         requests: Requests in the transport log.
         bytes_up: Bytes of bodies sent, over the log's life.
         bytes_down: Bytes of bodies received.
+        by_hand: Whether a person carries, with `onggi carry`: then `updated` is the last trip.
     """
 
     updated: str = ""
@@ -45,6 +46,7 @@ class CourierStatus(Document):
     requests: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    by_hand: bool = False
 
 
 def read_status(path: Path) -> CourierStatus:
@@ -60,12 +62,13 @@ class StatusFile:
 
     Args:
         path: The status file; what it said before a restart is kept.
+        by_hand: Whether a person carries.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, by_hand: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._status = read_status(path)
+        self._status = read_status(path).model_copy(update={"by_hand": by_hand})
         self._written: datetime | None = None
 
     def note(

@@ -18,9 +18,10 @@ import pytest
 from agent import clock
 from agent.boxes import Inbox, Outbox
 from agent.errors import OnggiError, Refused, Stop, TryLater
-from agent.exchange.courier import Pace, carry
+from agent.exchange.courier import carry
 from agent.exchange.downlink import Downlink
 from agent.exchange.https import Https
+from agent.exchange.lanes import Pace
 from agent.exchange.places import Places
 from agent.exchange.session import Link, Peer, Timeouts
 from agent.exchange.status import read_status
@@ -661,7 +662,7 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from agent import clock
-from agent.exchange.courier import Pace, carry, stop_on_signals
+from agent.exchange.courier import carry, stop_on_signals
 from agent.exchange.places import Places
 pace = Pace(outbox_s=0.02, poll_s=0, idle_s=0.02, retry_first_s=0.05, retry_cap_s=0.1)
 stop = stop_on_signals()
