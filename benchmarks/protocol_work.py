@@ -1,0 +1,228 @@
+"""The work of the protocol's benchmark that needs no other party, and its child processes.
+
+`python -m benchmarks.protocol_work seal|open BYTES` prints by how many MB the memory of a process
+rose that already holds the payload (for `open`: nothing).
+"""
+
+import hashlib
+import io
+import json
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from nacl import bindings
+
+from agent.clock import to_text
+from agent.files import sha256_bytes, sha256_file
+from agent.keys import new_sealing, new_signing
+from agent.wire.documents import (
+    Member,
+    Privacy,
+    ReleaseManifest,
+    Roster,
+    UpdateCore,
+)
+from agent.wire.envelope import CHUNK_BYTES, open_blob, seal, verify_header
+from agent.wire.signed import key_id, sign, verify
+from benchmarks.protocol_parties import forget_peak, peak_mb, resident_mb
+
+_NOW = datetime(2026, 6, 1, tzinfo=UTC)
+_OVERHEAD = bindings.crypto_secretstream_xchacha20poly1305_ABYTES
+_FINAL = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+
+
+class _Nowhere(io.BytesIO):
+    """Takes bytes and keeps none."""
+
+    def write(self, piece: object, /) -> int:
+        del piece
+        return 0
+
+
+class Bench:
+    """A silo, a round's key, and a payload on disk, sealed in two ways.
+
+    Args:
+        root: Where the files are.
+        size: The payload's length, in bytes.
+    """
+
+    def __init__(self, root: Path, size: int) -> None:
+        self.root = root
+        self.payload = np.random.default_rng(1).bytes(size)
+        self.signer, self.recipient = new_signing("sign"), new_sealing("round")
+        self.key = bytes(range(32))
+        self.header = self.seal()
+        self.bare_push()
+        self.blob = (root / "blob").read_bytes()
+        self.bare = (root / "bare").read_bytes()
+
+    def seal(self) -> bytes:
+        """Seals the payload into a file and signs the header, as a silo does."""
+        with (self.root / "blob").open("wb") as sink:
+            self.header = seal(
+                self.payload, self._core(), self.recipient.public_hex, self.signer, sink
+            )
+        return self.header
+
+    def seal_to_nowhere(self) -> None:
+        """Does the same without a file: what sealing costs beside its cipher."""
+        key = self.recipient.public_hex
+        seal(self.payload, self._core(), key, self.signer, _Nowhere())
+
+    def open_from_memory(self) -> bytes:
+        """Opens the blob from memory."""
+        header = verify_header(self.header, self._roster())
+        return open_blob(header, io.BytesIO(self.blob), self.recipient)
+
+    def only_push(self) -> None:
+        """Encrypts the payload with the library alone and forgets it piece by piece."""
+        state = bindings.crypto_secretstream_xchacha20poly1305_state()
+        bindings.crypto_secretstream_xchacha20poly1305_init_push(state, self.key)
+        for at in range(0, len(self.payload), CHUNK_BYTES):
+            piece = self.payload[at : at + CHUNK_BYTES]
+            bindings.crypto_secretstream_xchacha20poly1305_push(state, piece)
+
+    def only_pull(self) -> bytes:
+        """Decrypts with the library alone, from memory."""
+        return self._pull(io.BytesIO(self.bare))
+
+    def open(self) -> bytes:
+        """Verifies the header and opens the blob, as the aggregator does."""
+        header = verify_header(self.header, self._roster())
+        with (self.root / "blob").open("rb") as source:
+            return open_blob(header, source, self.recipient)
+
+    def bare_push(self) -> None:
+        """Encrypts the payload into a file with the library alone."""
+        state = bindings.crypto_secretstream_xchacha20poly1305_state()
+        with (self.root / "bare").open("wb") as sink:
+            sink.write(bindings.crypto_secretstream_xchacha20poly1305_init_push(state, self.key))
+            for at in range(0, len(self.payload), CHUNK_BYTES):
+                tag = _FINAL if at + CHUNK_BYTES >= len(self.payload) else 0
+                piece = self.payload[at : at + CHUNK_BYTES]
+                sink.write(
+                    bindings.crypto_secretstream_xchacha20poly1305_push(state, piece, None, tag)
+                )
+
+    def bare_pull(self) -> bytes:
+        """Decrypts the file with the library alone."""
+        with (self.root / "bare").open("rb") as source:
+            return self._pull(source)
+
+    def _pull(self, source: BinaryIO) -> bytes:
+        state = bindings.crypto_secretstream_xchacha20poly1305_state()
+        parts, tag = [], 0
+        start = source.read(bindings.crypto_secretstream_xchacha20poly1305_HEADERBYTES)
+        bindings.crypto_secretstream_xchacha20poly1305_init_pull(state, start, self.key)
+        while tag != _FINAL:
+            chunk = source.read(CHUNK_BYTES + _OVERHEAD)
+            piece, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(state, chunk)
+            parts.append(piece)
+        return b"".join(parts)
+
+    def _core(self) -> UpdateCore:
+        return UpdateCore(
+            consortium="bench",
+            silo="silo-a",
+            sequence=1,
+            roster_version=1,
+            roster_sha256="00" * 32,
+            plan_id="p",
+            round_id="r",
+            attempt=1,
+            base_sha256="00" * 32,
+            feature_sha256="00" * 32,
+            reference_sha256="00" * 32,
+            agent_version="0",
+            created=to_text(_NOW),
+            expires=to_text(_NOW + timedelta(days=1)),
+            recipient=key_id(self.recipient.public_hex),
+            commitment="00" * 32,
+            privacy=Privacy(),
+            egress_head="00" * 32,
+        )
+
+    def _roster(self) -> Roster:
+        member = Member(
+            silo="silo-a",
+            legal_entity="",
+            sign_key=self.signer.public_hex,
+            seal_key="00" * 32,
+            courier_key="00" * 32,
+            not_before=to_text(_NOW),
+            expires=to_text(_NOW + timedelta(days=1)),
+        )
+        return Roster(
+            consortium="bench",
+            version=1,
+            issued=to_text(_NOW),
+            expires=to_text(_NOW + timedelta(days=1)),
+            members=(member,),
+        )
+
+
+class Release:
+    """A release as files: its signed manifest, and its weights as an object of the inbox."""
+
+    def __init__(self, root: Path, size: int) -> None:
+        root.mkdir()
+        content = np.random.default_rng(1).bytes(size)
+        self._signer = new_signing("release")
+        self._sha256, self._size = sha256_bytes(content), size
+        self._weights = root / self._sha256
+        self._weights.write_bytes(content)
+        manifest = ReleaseManifest(
+            consortium="bench",
+            release_id="r1",
+            version=1,
+            plan_id="p",
+            plan_sha256="00" * 32,
+            round_id="r",
+            weights_sha256=self._sha256,
+            weights_bytes=size,
+            heads=("logd",),
+            contributors=20,
+            created=to_text(_NOW),
+            expires=to_text(_NOW + timedelta(days=1)),
+        )
+        self._manifest = root / "manifest"
+        self._manifest.write_bytes(sign("release", manifest.to_bytes(), self._signer))
+
+    def verify(self) -> None:
+        """Verifies the release from its files: the manifest, and the weights by its hash."""
+        public = self._signer.public_hex
+        payload = verify(self._manifest.read_bytes(), "release", {key_id(public): public})
+        manifest = ReleaseManifest.parse(payload)
+        size = self._weights.stat().st_size
+        if (sha256_file(self._weights), size) != (manifest.weights_sha256, manifest.weights_bytes):
+            raise ValueError("The weights are not the manifest's.")
+
+    def hash(self) -> bytes:
+        """Only hashes the weights."""
+        with self._weights.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").digest()
+
+
+def _rise(what: str, size: int) -> float:
+    """Returns by how many MB one operation raised this process's memory at its peak."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), size)
+        if what == "open":
+            bench.payload = b""
+        bench.blob = bench.bare = b""
+        step = bench.seal if what == "seal" else bench.open
+        forget_peak()
+        before = resident_mb()
+        held = step()
+        rise = peak_mb() - before
+        del held
+    return rise
+
+
+if __name__ == "__main__":
+    print(json.dumps(_rise(sys.argv[1], int(sys.argv[2]))))
