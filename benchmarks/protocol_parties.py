@@ -75,14 +75,14 @@ class Consortium:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    def publish(self, hidden: int, quorum: int) -> None:
-        """Publishes a plan of one round over a network with one hidden layer."""
+    def publish(self, hidden: tuple[int, ...], quorum: int) -> None:
+        """Publishes a plan of one round over a network with these hidden layers."""
         draft = {
             "plan_id": "p1",
             "endpoints": list(ENDPOINTS),
             "features": default_spec().model_dump(mode="json"),
             "reference_sha256": REFERENCE,
-            "network": {"hidden": [hidden], "dropout": 0.0, "seed": 1},
+            "network": {"hidden": list(hidden), "dropout": 0.0, "seed": 1},
             "recipe": {
                 "rounds": 1,
                 "local_epochs": 1,

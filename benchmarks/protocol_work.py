@@ -1,7 +1,8 @@
 """The work of the protocol's benchmark that needs no other party, and its child processes.
 
-`python -m benchmarks.protocol_work seal|open BYTES` prints by how many MB the memory of a process
-rose that already holds the payload (for `open`: nothing).
+`python -m benchmarks.protocol_work seal|open|aggregate BYTES` prints MB: by how much the memory of
+a process rose that already holds the payload (for `open`: nothing); or what the aggregation of 20
+updates of that size allocated at its peak.
 """
 
 import hashlib
@@ -9,6 +10,10 @@ import io
 import json
 import sys
 import tempfile
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -19,17 +24,33 @@ from nacl import bindings
 from agent.clock import to_text
 from agent.files import sha256_bytes, sha256_file
 from agent.keys import new_sealing, new_signing
+from agent.wire.averaging import step
 from agent.wire.documents import (
     Member,
     Privacy,
+    Recipe,
     ReleaseManifest,
     Roster,
     UpdateCore,
 )
-from agent.wire.envelope import CHUNK_BYTES, open_blob, seal, verify_header
+from agent.wire.envelope import CHUNK_BYTES, Header, open_blob, seal, verify_header
 from agent.wire.signed import key_id, sign, verify
+from agent.wire.update import encode, pack
 from benchmarks.protocol_parties import forget_peak, peak_mb, resident_mb
+from consortium.aggregate import aggregate
+from consortium.objects import put_object
 
+_RECIPE = {
+    "rounds": 1,
+    "local_epochs": 1,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "weight_decay": 0.0,
+    "weighting": "uniform",
+    "server_momentum": 0.0,
+    "release_every": 1,
+    "finetune_epochs": 0,
+}
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
 _OVERHEAD = bindings.crypto_secretstream_xchacha20poly1305_ABYTES
 _FINAL = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
@@ -76,7 +97,7 @@ class Bench:
 
     def open_from_memory(self) -> bytes:
         """Opens the blob from memory."""
-        header = verify_header(self.header, self._roster())
+        header = verify_header(self.header, self.roster())
         return open_blob(header, io.BytesIO(self.blob), self.recipient)
 
     def only_push(self) -> None:
@@ -93,7 +114,7 @@ class Bench:
 
     def open(self) -> bytes:
         """Verifies the header and opens the blob, as the aggregator does."""
-        header = verify_header(self.header, self._roster())
+        header = verify_header(self.header, self.roster())
         with (self.root / "blob").open("rb") as source:
             return open_blob(header, source, self.recipient)
 
@@ -147,7 +168,8 @@ class Bench:
             egress_head="00" * 32,
         )
 
-    def _roster(self) -> Roster:
+    def roster(self) -> Roster:
+        """Returns a roster of this one silo."""
         member = Member(
             silo="silo-a",
             legal_entity="",
@@ -208,6 +230,39 @@ class Release:
             return hashlib.file_digest(handle, "sha256").digest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A sealed update on disk."""
+
+    envelope_id: str
+    header: Header
+    path: Path
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        with self.path.open("rb") as handle:
+            yield handle
+
+
+def _aggregation(size: int, silos: int = 20) -> float:
+    """Returns what averaging and writing a round's result allocated at its peak, in MB."""
+    shapes = {"trunk.counts.weight": (size // 4 // 500, 500)}
+    delta = {name: np.full(shape, 1e-3, dtype=np.float32) for name, shape in shapes.items()}
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name), 1)
+        bench.payload = pack(delta, {"trunk": 1.0})
+        header = verify_header(bench.seal(), bench.roster())
+        kept = [_Kept(str(number), header, Path(name) / "blob") for number in range(silos)]
+        del bench.payload
+        tracemalloc.start()
+        found = aggregate(kept, bench.recipient, shapes, Recipe.model_validate(_RECIPE))
+        weights, state = step(delta, found.delta, {}, 0.0)
+        del state
+        found.delta.clear()  # as `consortium.closing.move` does
+        put_object(Path(name), encode(weights))
+        return tracemalloc.get_traced_memory()[1] / 1_000_000
+
+
 def _rise(what: str, size: int) -> float:
     """Returns by how many MB one operation raised this process's memory at its peak."""
     with tempfile.TemporaryDirectory() as folder:
@@ -225,4 +280,9 @@ def _rise(what: str, size: int) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_rise(sys.argv[1], int(sys.argv[2]))))
+    length = int(sys.argv[2])
+    print(
+        json.dumps(
+            _aggregation(length) if sys.argv[1] == "aggregate" else _rise(sys.argv[1], length)
+        )
+    )

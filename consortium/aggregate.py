@@ -65,7 +65,8 @@ def aggregate(
 ) -> Aggregate:
     """Opens envelopes one at a time and averages them; a bad one is left out.
 
-    In memory at once: the sums and one update, about four updates' size at the peak.
+    In memory at once: the sums, two updates' size, and one update with a few chunks of its blob:
+    under four updates' size at the peak (`benchmarks.protocol`).
 
     Args:
         envelopes: In the silos' order.
@@ -83,6 +84,7 @@ def aggregate(
             refused[envelope.envelope_id] = refusal.reason
             continue
         sums.add(products, weight)
+        del products  # views of the payload, which must be gone before the next one comes
         counted.append(envelope.envelope_id)
     return Aggregate(sums.mean(), tuple(counted), refused)
 
@@ -91,7 +93,6 @@ def _open(
     envelope: Sealed, recipient: Unsealer, shapes: Shapes, recipe: Recipe
 ) -> tuple[Weights, dict[str, float]]:
     with envelope.open() as blob:
-        # Not kept in a name: the payload must be gone before the next tensors come.
         products, weight = unpack(
             open_blob(envelope.header, blob, recipient), shapes, recipe.weight_cap
         )

@@ -41,6 +41,7 @@ _SIGNATURE = struct.Struct(">32s64s")
 _MAX_CORE_BYTES = 64 << 10
 _COMMITTED = b"ONGGI-E1 blob key"
 CHUNK_BYTES = 1 << 20
+_SMALL = 8 * CHUNK_BYTES
 _CHUNK_OVERHEAD = bindings.crypto_secretstream_xchacha20poly1305_ABYTES
 _STREAM_HEADER = bindings.crypto_secretstream_xchacha20poly1305_HEADERBYTES
 _FINAL = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
@@ -183,7 +184,7 @@ def _encrypt(payload: bytes, key: bytes, bound: bytes, sink: BinaryIO) -> tuple[
         digest.update(piece)
         sink.write(piece)
 
-    with Lane(finish) as lane:
+    with Lane(finish, beside=len(payload) > _SMALL) as lane:
         lane.put(bindings.crypto_secretstream_xchacha20poly1305_init_push(state, key))
         for offset in range(0, max(len(payload), 1), CHUNK_BYTES):
             tag = _FINAL if offset + CHUNK_BYTES >= len(payload) else _MESSAGE
@@ -201,7 +202,7 @@ def _decrypt(source: BinaryIO, key: bytes, header: Header) -> bytes:
         payload.write(piece)
 
     try:
-        with Lane(finish) as lane:
+        with Lane(finish, beside=header.blob_bytes > _SMALL) as lane:
             _pull(source, key, header.core_sha256, lane)
     except (CryptoError, ValueError, TypeError) as error:
         # PyNaCl raises ValueError or its own TypeError subclass on wrong lengths.

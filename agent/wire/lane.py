@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
-_MOST_WAITING = 4  # pieces in memory at once
+_MOST_WAITING = 2  # what one side may be ahead of the other
 
 
 class Lane:
@@ -20,17 +20,22 @@ class Lane:
 
     Args:
         work: What to do with what one `put` brings. After an error nothing more is worked on.
+        beside: Whether to; what is small is done on the caller's thread, in less memory.
     """
 
-    def __init__(self, work: Callable[[bytes, bytes], object]) -> None:
+    def __init__(self, work: Callable[[bytes, bytes], object], *, beside: bool) -> None:
         self._work = work
+        self._beside = beside
         self._queue: SimpleQueue[tuple[bytes, bytes] | None] = SimpleQueue()
         self._room = threading.Semaphore(_MOST_WAITING)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="lane")
+        self._thread: threading.Thread | None = None
 
     def put(self, piece: bytes, beside: bytes = b"") -> None:
         """Hands two pieces over, waiting while too many are in memory."""
+        if self._thread is None:
+            self._work(piece, beside)
+            return
         self._room.acquire()
         self._queue.put((piece, beside))
 
@@ -44,7 +49,9 @@ class Lane:
             self._room.release()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        if self._beside:
+            self._thread = threading.Thread(target=self._run, name="lane")
+            self._thread.start()
         return self
 
     def __exit__(
@@ -54,7 +61,10 @@ class Lane:
         _traceback: TracebackType | None,
     ) -> None:
         """Waits for what is in work, and raises what went wrong there."""
+        if self._thread is None:
+            return
         self._queue.put(None)
         self._thread.join()
+        self._thread = None
         if kind is None and self._error is not None:
             raise self._error
