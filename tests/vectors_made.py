@@ -16,9 +16,8 @@ _AT, _LATER = "2026-06-01T00:00:00.000000Z", "2026-06-08T00:00:00.000000Z"
 
 def made(vectors: dict[str, Any]) -> dict[str, Any]:
     """Returns the vectors with a fresh envelope, headers to refuse, and a carried folder."""
-    silo, *_, courier = (
-        SigningIdentity("sign", bytes.fromhex(one["seed"])) for one in _keys(vectors)
-    )
+    seeds = [bytes.fromhex(one["seed"]) for one in vectors["signing_keys"]]
+    silo, courier = SigningIdentity("sign", seeds[0]), SigningIdentity("courier", seeds[1])
     old = vectors["envelope"]
     recipient = SealingIdentity("round", bytes.fromhex(old["recipient_private"]))
     blob = io.BytesIO()
