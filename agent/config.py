@@ -34,6 +34,14 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _folder_or_none(value: object) -> object:
+    return None if value == "" else _folder(value)
+
+
+def _absolute_or_none(path: Path | None) -> Path | None:
+    return None if path is None else _absolute(path)
+
+
 def _hours(text: str) -> str:
     if text and not _HOURS.fullmatch(text):
         raise ValueError('must be two hours of the day such as "18-07", or empty for always')
@@ -51,6 +59,9 @@ _NEEDED: dict[object, tuple[str, ...]] = {
 }
 
 AbsolutePath = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
+PathOrNone = Annotated[
+    Path | None, BeforeValidator(_folder_or_none), AfterValidator(_absolute_or_none)
+]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 StoreName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 EndpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -140,8 +151,8 @@ class ExchangeSection(Section):
     """
 
     carrier: Literal["https", "folder"] = "https"
-    folder: AbsolutePath | None = None
-    ca_file: AbsolutePath | None = None
+    folder: PathOrNone = None
+    ca_file: PathOrNone = None
 
 
 class TrainingSection(Section):
