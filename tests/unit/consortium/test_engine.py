@@ -477,6 +477,9 @@ def test_nothing_opens_an_update_once_its_round_is_over(running: "House") -> Non
                 open_blob(header, io.BytesIO(sealed.blob), key)
 
 
+_MASKED: dict[str, Any] = {"mode": "masked"}
+
+
 def _raw(key: SealingIdentity) -> str:
     raw: bytes = key._raw
     return raw.hex()
@@ -487,6 +490,6 @@ def test_an_update_protected_otherwise_than_the_plan_asks_is_refused(running: "H
     with running.store.reading() as session:
         plan = Plan.parse(session.get_one(PlanRow, "p1").payload)
         header = verify_header(running.seal("a").header, roster(session))
-    asked = plan.model_copy(update={"privacy": Privacy.model_construct(mode="masked")})
+    asked = plan.model_copy(update={"privacy": Privacy.model_construct(**_MASKED)})
     with pytest.raises(Refused, match="wrong_privacy"):
         admit(header, "a", "demo", asked, manifest, running.now)
