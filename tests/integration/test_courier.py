@@ -663,6 +663,7 @@ import sys
 from pathlib import Path
 from agent import clock
 from agent.exchange.courier import carry, stop_on_signals
+from agent.exchange.lanes import Pace
 from agent.exchange.places import Places
 pace = Pace(outbox_s=0.02, poll_s=0, idle_s=0.02, retry_first_s=0.05, retry_cap_s=0.1)
 stop = stop_on_signals()

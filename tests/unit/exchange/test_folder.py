@@ -1,7 +1,9 @@
 """The folder carrier at the silo: what is written, what is taken, and what is not believed."""
 
 import base64
+import logging
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -11,10 +13,11 @@ import pytest
 from agent import clock
 from agent.boxes import Inbox, Outbox
 from agent.errors import OnggiError, Refused, Stop, TryLater
-from agent.exchange.carry import Carried, carry_once
+from agent.exchange.carry import Carried, carry_once, watch
 from agent.exchange.downlink import TRIES, Downlink
-from agent.exchange.folder import Bearer, Folder
+from agent.exchange.folder import Bearer, Folder, _copy_exactly
 from agent.exchange.places import Places
+from agent.exchange.status import read_status
 from agent.exchange.transport_log import TransportLog, verify
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive, sha256_bytes, write_atomic
@@ -328,3 +331,82 @@ def _carrier(bench: Bench, *, back: bool = True) -> Folder:
     log = TransportLog(bench.places.courier / "transport.ndjson")
     stick = Stick(bench.stick)
     return Folder(bearer, log, bench.clock, out=stick, back=stick if back else None)
+
+
+def test_watching_carries_both_ways_and_logs_what_it_set_aside(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    envelope_id = bench.post(b"a signed header")
+    bench.publish(0, 1)
+    bench.place("down/a/Holiday.JPG", b"x")
+    stop = threading.Event()
+    places = (bench.places, bench.stick, stop)
+    with caplog.at_level(logging.INFO):
+        watching = threading.Thread(target=lambda: watch(*places, clock=bench.clock))
+        watching.start()
+        while not (bench.letters() and "request" in bench.up()):
+            watching.join(0.05)
+            assert watching.is_alive()
+        stop.set()
+        watching.join()
+    assert f"{envelope_id}.header" in bench.up()
+    said = [record.message for record in caplog.records]
+    assert "set_aside" in said
+    assert said[-1] == "courier_stopped"
+    assert read_status(bench.places.courier / "status.json").waiting == 1
+
+
+def test_a_trip_by_hand_shows_in_the_status(bench: Bench) -> None:
+    bench.carry()
+    shown = read_status(bench.places.courier / "status.json")
+    assert shown.by_hand
+    assert shown.updated == clock.to_text(_NOW)
+
+
+def test_an_object_that_shrinks_while_it_is_copied_is_no_object() -> None:
+    with pytest.raises(Refused, match="shorter"):
+        _copy_exactly(BytesIO(b"half"), BytesIO(), 8)
+
+
+def test_an_envelope_that_is_taken_out_meanwhile_is_passed_over(bench: Bench) -> None:
+    envelope_id = bench.post(b"a signed header")
+    (bench.places.outbox / envelope_id / "header").unlink()
+    assert bench.carry().waiting == 0
+
+
+def test_a_blob_that_cannot_be_read_waits(bench: Bench) -> None:
+    envelope_id = bench.post(b"a signed header")
+    blob = bench.places.outbox / envelope_id / "blob"
+    blob.unlink()
+    blob.mkdir()
+    _fails(bench, TryLater, "Cannot read")
+
+
+def test_an_answer_that_cannot_be_written_down_is_taken_another_time(bench: Bench) -> None:
+    bench.receipt(bench.post(b"a signed header"))
+    bench.places.inbox.rename(bench.places.inbox.with_name("away"))
+    _fails(bench, TryLater, "Cannot write an answer down")
+
+
+def test_an_item_that_cannot_be_written_down_is_taken_another_time(bench: Bench) -> None:
+    bench.publish(0, 1)
+    bench.places.inbox.rename(bench.places.inbox.with_name("away"))
+    _fails(bench, TryLater, "Cannot write to the inbox")
+
+
+def test_an_object_that_is_here_already_is_not_copied_again(bench: Bench) -> None:
+    Inbox(bench.places.inbox).object_path(_OBJECT_ID).write_bytes(_OBJECT)
+    bench.publish(0, 1, objects=(ObjectRef(sha256=_OBJECT_ID, bytes=len(_OBJECT)),))
+    assert bench.carry().brought == 1
+
+
+def test_a_partial_object_of_an_odd_length_is_mended(bench: Bench) -> None:
+    inbox = Inbox(bench.places.inbox)
+    bench.place(f"objects/{_OBJECT_ID}", _OBJECT)
+    bench.publish(0, 1, objects=(ObjectRef(sha256=_OBJECT_ID, bytes=len(_OBJECT)),))
+    inbox.partial_path(_OBJECT_ID).write_bytes(_OBJECT + b"too long")
+    assert bench.carry().brought == 1
+    bench.publish(1, 2, objects=(ObjectRef(sha256=_OBJECT_ID, bytes=len(_OBJECT)),))
+    inbox.object_path(_OBJECT_ID).unlink()
+    inbox.partial_path(_OBJECT_ID).write_bytes(_OBJECT)  # whole, and a kill came before its name
+    assert bench.carry().brought == 1
