@@ -28,6 +28,14 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _folder_or_none(value: object) -> object:
+    return None if value == "" else _folder(value)
+
+
+def _absolute_or_none(path: Path | None) -> Path | None:
+    return None if path is None else _absolute(path)
+
+
 def _hours(text: str) -> str:
     if text and not _HOURS.fullmatch(text):
         raise ValueError('must be two hours of the day such as "18-07", or empty for always')
@@ -46,6 +54,9 @@ _NEEDED: dict[object, tuple[str, ...]] = {
 
 HoursOfDay = Annotated[str, AfterValidator(_hours)]
 AbsolutePath = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
+PathOrNone = Annotated[
+    Path | None, BeforeValidator(_folder_or_none), AfterValidator(_absolute_or_none)
+]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 StoreName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 EndpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -117,6 +128,22 @@ class CourierSection(Section):
     retry_max_s: Seconds = 60.0
 
 
+class ExchangeSection(Section):
+    """By what the silo and the consortium exchange files.
+
+    Attributes:
+        carrier: `https`, or `folder`: then this silo opens no connection of its own.
+        folder: What the courier watches with carrier `folder`. Without one no courier runs, and a
+            person carries with `onggi carry`.
+        ca_file: Certificates (PEM) to trust beside the pinned one: a company's own authority,
+            whose proxy opens TLS.
+    """
+
+    carrier: Literal["https", "folder"] = "https"
+    folder: PathOrNone = None
+    ca_file: PathOrNone = None
+
+
 class TrainingSection(Section):
     """What a training job may use of this host. `threads = 0` means every core.
 
@@ -182,6 +209,7 @@ class Config(Section):
     site: Site = Site()
     keeper: KeeperSection = KeeperSection()
     courier: CourierSection = CourierSection()
+    exchange: ExchangeSection = ExchangeSection()
     training: TrainingSection = TrainingSection()
     releases: ReleasesSection = ReleasesSection()
     gate: GateSection = GateSection()

@@ -81,7 +81,7 @@ def move(
         folder: Where weights and momenta are.
         plan: The plan.
         manifest: The round.
-        delta: The mean delta.
+        delta: The mean delta; it is used up.
         momentum: Hash of the state of the plan's server optimizer so far, or None.
 
     Raises:
@@ -97,6 +97,9 @@ def move(
         weights, state = adam_step(base, delta, before, plan.recipe)
     else:
         weights, state = step(base, delta, before, plan.recipe.server_momentum)
+    # A model's size each, and writing the new one takes two more.
+    del base, before
+    delta.clear()
     reference = put_object(folder.objects, encode(weights))
     if not adaptive and plan.recipe.server_momentum == 0:
         return NewWeights(reference, None)

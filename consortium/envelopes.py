@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from agent.errors import Refused, TryLater
-from agent.files import fsync_folder, sha256_bytes, sha256_file
+from agent.files import exclusive, fsync_folder, sha256_bytes, sha256_file
 from agent.wire.documents import Plan, RoundManifest
 from agent.wire.envelope import Header, verify_header
 from agent.wire.statements import is_statement
@@ -55,8 +55,10 @@ class Desk:
         self._blobs = blobs
         self._consortium = consortium
         self._registrar = registrar
-        # One writer a file: two requests for one envelope must not interleave.
+        # One writer a file: two requests for one envelope must not interleave, nor one with a
+        # stick that another process reads.
         self._writing_blob = threading.Lock()
+        self._lock_file = blobs.with_name("blobs.lock")
 
     def put_header(
         self, envelope_id: str, silo: str, content: bytes, now: datetime
@@ -117,7 +119,7 @@ class Desk:
             Refused: `unknown_envelope`: its header comes first.
             TryLater: The database is busy or the disk is full.
         """
-        with self._writing_blob:
+        with self._writing_blob, exclusive(self._lock_file, wait=True):
             with self._store.reading() as session:
                 earlier = first_answer(session, envelope_id, silo)
                 row = session.get(EnvelopeRow, envelope_id)

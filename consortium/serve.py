@@ -32,6 +32,7 @@ class Service:
 
     settings: Settings
     store: Store
+    desk: Desk
     app: FastAPI
     engine: Engine
 
@@ -52,6 +53,7 @@ def build(folder: Folder, time: Clock = clock.now) -> Service:
     return Service(
         settings=settings,
         store=store,
+        desk=desk,
         app=create_app(store, folder, desk, enrolment, time),
         engine=Engine(store, folder, signers, registrar),
     )

@@ -19,9 +19,15 @@ from rich.console import Console
     help="Keep all parties' files here (a temporary folder otherwise).",
 )
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C.")
-def demo(json_path: Path | None, folder: Path | None, keep: bool) -> None:
+@click.option(
+    "--by-folder",
+    metavar="SILO",
+    type=click.Choice(["silo-a", "silo-b", "silo-c"]),
+    help="Let this silo have no connection: its files go by a folder.",
+)
+def demo(json_path: Path | None, folder: Path | None, keep: bool, by_folder: str | None) -> None:
     """Three silos and an aggregator learn together on measured data; about five minutes."""
     from agent.cli.services import stop_event
     from agent.demo.run import run
 
-    run(folder, json_path, Console(), stop_event(supervised=False), keep=keep)
+    run(folder, json_path, Console(), stop_event(supervised=False), keep=keep, by_folder=by_folder)

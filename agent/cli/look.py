@@ -151,13 +151,25 @@ def _services(report: dict[str, Any], at: datetime) -> dict[str, dict[str, Any]]
     address = f"http://{predict['host']}:{predict['port']}" if predict else ""
     return {
         "keeper": _service((keeper or {}).get("at"), f"works on {job}" if job else "waits", at),
-        "courier": _service(
+        "courier": _by_hand(courier, at)
+        or _service(
             (courier or {}).get("updated"),
             next((fault for fault in faults if fault), "reaches the aggregator"),
             at,
         ),
         "predict": _service((predict or {}).get("time"), f"{address} serves {served}", at),
     }
+
+
+def _by_hand(courier: dict[str, Any] | None, at: datetime) -> dict[str, Any] | None:
+    """Says when a person carried last; None where a courier does."""
+    if not courier or not courier.get("by_hand"):
+        return None
+    try:
+        age_s = (at - from_text(courier["updated"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return None
+    return {"alive": True, "says": f"is a person: carried {_age(age_s)} ago"}
 
 
 def _service(written: str | None, says: str, at: datetime) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "run": "agent.cli.services:run",
     "keeper": "agent.cli.services:keeper",
     "courier": "agent.cli.services:courier",
+    "carry": "agent.cli.carry:carry",
     "serve": "agent.cli.services:serve",
     "reader": "agent.cli.services:reader",
     "work": "agent.cli.services:work",

@@ -35,9 +35,15 @@ def run(config_path: Path, supervised: bool) -> None:
     config = load(config_path)
     readers = [store.name for store in config.store if store.kind == "database"]
     start = ["--config", str(config_path)]
-    services = {name: [*start, name, "--supervised"] for name in ("keeper", "courier", "serve")}
+    names = ("keeper", "courier", "serve") if _has_courier(config) else ("keeper", "serve")
+    services = {name: [*start, name, "--supervised"] for name in names}
     services |= {f"reader@{name}": [*start, "reader", name, "--supervised"] for name in readers}
     supervise(services, stop_event(supervised=supervised))
+
+
+def _has_courier(config: Config) -> bool:
+    """Tells whether this silo runs a courier, or a person carries for it."""
+    return config.exchange.carrier == "https" or config.exchange.folder is not None
 
 
 @click.command()
@@ -65,14 +71,36 @@ def keeper(config_path: Path, supervised: bool) -> None:
 @click.pass_obj
 def courier(config_path: Path, supervised: bool) -> None:
     """Carry sealed envelopes out and signed files in; reads no data and holds no signing key."""
-    from agent.exchange.courier import Pace, carry
     from agent.exchange.places import Places
 
     config = load(config_path)
-    pace = Pace(poll_s=int(config.courier.poll_s), retry_cap_s=config.courier.retry_max_s)
+    if not _has_courier(config):
+        raise Stop(
+            "No courier runs here: exchange.carrier is a folder, and exchange.folder names none "
+            "to watch. Carry with `onggi carry`, or name one."
+        )
     stop = stop_event(supervised=supervised)
-    canary = config.releases.channel == "canary"
-    carry(Places.under(config.site.state), stop, clock=clock.now, pace=pace, canary=canary)
+    places = Places.under(config.site.state)
+    if config.exchange.carrier == "folder" and config.exchange.folder is not None:
+        from agent.exchange.carry import watch
+
+        canary = config.releases.channel == "canary"
+        watch(places, config.exchange.folder, stop, clock=clock.now, canary=canary)
+        return
+    from agent.exchange.courier import (  # loads an HTTP library, which tries sockets at once
+        Terms,
+        carry,
+    )
+    from agent.exchange.lanes import Pace
+
+    pace = Pace(poll_s=int(config.courier.poll_s), retry_cap_s=config.courier.retry_max_s)
+    carry(
+        places,
+        stop,
+        clock=clock.now,
+        pace=pace,
+        terms=Terms(config.releases.channel == "canary", config.exchange.ca_file),
+    )
 
 
 @click.command()

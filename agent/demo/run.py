@@ -17,6 +17,7 @@ from agent.demo.display import Display
 from agent.demo.parties import Aggregator, Party, enrol, free_ports
 from agent.demo.plan import ROUNDS, draft
 from agent.demo.silos import Silo, lay_out
+from agent.demo.travelling import travelling
 from agent.demo.watching import finished, glance
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
@@ -26,7 +27,13 @@ _LONGEST_S = 1800.0
 
 
 def run(
-    folder: Path | None, json_path: Path | None, console: Console, stop: Event, *, keep: bool
+    folder: Path | None,
+    json_path: Path | None,
+    console: Console,
+    stop: Event,
+    *,
+    keep: bool,
+    by_folder: str | None = None,
 ) -> None:
     """Runs the demo.
 
@@ -36,6 +43,7 @@ def run(
         console: Where to show progress and figures.
         stop: Set it to end early.
         keep: Leave everything running until `stop` is set.
+        by_folder: A silo that exchanges everything by a folder, or None.
 
     Raises:
         OnggiError: A party failed, or the demo took over half an hour.
@@ -43,8 +51,11 @@ def run(
     start_s = monotonic_s()
     with _place(folder) as root, Display(console, ROUNDS) as display:
         display.say(f"Everything is under {root}.")
-        silos, aggregator = _lay_out(root, display)
-        with _running(silos, aggregator, display) as parties:
+        silos, aggregator = _lay_out(root, display, by_folder)
+        with (
+            _running(silos, aggregator, display) as parties,
+            travelling(aggregator, [silo for silo in silos if silo.name == by_folder]),
+        ):
             _loop(silos, aggregator, parties, display, stop)
             display.close()
             figures = outcome.collect(silos, aggregator.status() or {}, monotonic_s() - start_s)
@@ -69,11 +80,11 @@ def _place(folder: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _lay_out(root: Path, display: Display) -> tuple[list[Silo], Aggregator]:
+def _lay_out(root: Path, display: Display, by_folder: str | None) -> tuple[list[Silo], Aggregator]:
     display.say("Reading the measured data and giving each compound to one silo.")
     data = shares()
     ports = free_ports(len(SILOS) + 1)
-    silos = lay_out(root, data, ports[1:], to_text(now()))
+    silos = lay_out(root, data, ports[1:], to_text(now()), by_folder)
     for name, facts in data.items():
         display.say(f"{name} measured {len(facts)} values.")
     return silos, Aggregator(root / "aggregator", ports[0])

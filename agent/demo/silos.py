@@ -34,6 +34,10 @@ officer = "{officer}"
 port = {port}
 threads = 1
 """
+_BY_FOLDER = """
+[exchange]
+carrier = "folder"
+"""
 _POLICY = """\
 # Made by `onggi demo`, and signed off with officer.key beside it.
 version = 1
@@ -103,9 +107,21 @@ class Silo:
 
 
 def lay_out(
-    folder: Path, shares: dict[str, list[Fact]], ports: Sequence[int], at: str
+    folder: Path,
+    shares: dict[str, list[Fact]],
+    ports: Sequence[int],
+    at: str,
+    by_folder: str | None = None,
 ) -> list[Silo]:
-    """Writes each silo's data, its configuration, and its policy, signed off at the time given."""
+    """Writes each silo's data, its configuration, and its policy, signed off.
+
+    Args:
+        folder: Of all parties.
+        shares: What each silo measured.
+        ports: Where the silos' endpoints listen.
+        at: When the policies are signed off.
+        by_folder: The silo that has no connection, or None.
+    """
     makers = (_silo_a, _silo_b, _silo_c)
     entities = ("Alpha Pharma", "Beta Bio", "Gamma Therapeutics")
     silos = []
@@ -121,6 +137,7 @@ def lay_out(
             policy=silo.policy,
             officer=_sign_off(silo, at),
         )
+        text += _BY_FOLDER if name == by_folder else ""
         silo.config.write_text(text + make(silo, facts), encoding="utf-8")
         silos.append(silo)
     return silos

@@ -265,7 +265,7 @@ class UpdateCore(Document):
         sequence: Counts this silo's envelopes, for people; replay is refused by
             (silo, round_id, type, attempt) and by hash.
         recipient: SHA-256 of the round's sealing key.
-        commitment: Keyed BLAKE2b-256 of the plaintext; the key is the blob key.
+        commitment: To the blob key; with the blob's hash it commits to the plaintext.
         egress_head: Root of the silo's egress log before this envelope (`wire.merkle`).
         crit: Names of extensions that a reader must understand; unknown ones are refused.
     """

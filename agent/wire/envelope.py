@@ -10,10 +10,15 @@ either. Envelope id = SHA-256 of the signed header. All integers are big-endian.
 
 "ONGGI-E2" is the hybrid profile: the wrapped key is longer, and an ML-DSA-65 signature of the same
 bytes follows the first one. The mark is signed, so neither form can be made to pass for the other.
+The core commits to the blob key, and the header names the blob's hash. Opening is a function of
+the two, so they commit to the plaintext as well: no sender can show two plaintexts for one
+envelope, although XChaCha20-Poly1305 alone does not commit to its key (Len, Grubbs and Ristenpart
+2021, "Partitioning Oracle Attacks").
 """
 
 import hashlib
 import hmac
+import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +39,7 @@ from agent.wire.hybrid import (
     check_pq_signature,
     wrap,
 )
+from agent.wire.lane import Lane
 from agent.wire.roster import signing_keys
 from agent.wire.signed import Signer, check_signature, key_id, pre_authentication
 
@@ -56,7 +62,9 @@ class _Form:
 _CLASSIC = _Form("classic", b"ONGGI-E1", 48, "64s")
 _HYBRID = _Form("hybrid", b"ONGGI-E2", OVERHEAD_BYTES, f"64s{SIGNATURE_BYTES}s")
 _MAGIC_BYTES = 8
+_COMMITTED = b"ONGGI-E1 blob key"
 CHUNK_BYTES = 1 << 20
+_SMALL = 8 * CHUNK_BYTES
 _CHUNK_OVERHEAD = bindings.crypto_secretstream_xchacha20poly1305_ABYTES
 _STREAM_HEADER = bindings.crypto_secretstream_xchacha20poly1305_HEADERBYTES
 _FINAL = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
@@ -116,7 +124,7 @@ def seal(
         Refused: `bad_key`: the round's ML-KEM key is none.
     """
     key = random_bytes(_KEY_BYTES)
-    core_bytes = core.model_copy(update={"commitment": _commitment(payload, key)}).to_bytes()
+    core_bytes = core.model_copy(update={"commitment": commitment(key)}).to_bytes()
     core_sha256 = hashlib.sha256(core_bytes).digest()
     blob_sha256, blob_bytes = _encrypt(payload, key, core_sha256, sink)
     form = _CLASSIC if hybrid is None else _HYBRID
@@ -196,10 +204,18 @@ def open_blob(header: Header, source: BinaryIO, recipient: Unsealer) -> bytes:
     key, bound = opened[:_KEY_BYTES], opened[_KEY_BYTES:]
     if not hmac.compare_digest(bound, header.core_sha256):
         raise Refused("moved_key", "The key in this envelope was wrapped for another header.")
-    payload = _decrypt(source, key, header.core_sha256)
-    if not hmac.compare_digest(_commitment(payload, key), header.core.commitment):
-        raise Refused("bad_commitment", "The payload is not the one that the header commits to.")
-    return payload
+    if not hmac.compare_digest(commitment(key), header.core.commitment):
+        raise Refused("bad_commitment", "The key is not the one that the header commits to.")
+    return _decrypt(source, key, header)
+
+
+def commitment(key: bytes) -> str:
+    """Returns what a core says of its blob key: keyed BLAKE2b-256 of a constant, in hexadecimal.
+
+    Args:
+        key: The blob key, 32 bytes.
+    """
+    return hashlib.blake2b(_COMMITTED, key=key, digest_size=32).hexdigest()
 
 
 def _split(content: bytes) -> tuple[_Form, bytes, bytes, tuple[bytes, ...]]:
@@ -219,46 +235,51 @@ def _members_by_key(roster: Roster) -> Mapping[str, Member]:
     return {key_id(key): member for member in roster.members for key in signing_keys(member)}
 
 
-def _commitment(payload: bytes, key: bytes) -> str:
-    return hashlib.blake2b(payload, key=key, digest_size=32).hexdigest()
-
-
 def _encrypt(payload: bytes, key: bytes, bound: bytes, sink: BinaryIO) -> tuple[bytes, int]:
     state = bindings.crypto_secretstream_xchacha20poly1305_state()
     digest = hashlib.sha256()
-    written = 0
-    start = bindings.crypto_secretstream_xchacha20poly1305_init_push(state, key)
-    pieces = range(0, max(len(payload), 1), CHUNK_BYTES)
-    for offset in (-1, *pieces):
-        if offset < 0:
-            piece = start
-        else:
-            last = offset + CHUNK_BYTES >= len(payload)
-            piece = bindings.crypto_secretstream_xchacha20poly1305_push(
-                state, payload[offset : offset + CHUNK_BYTES], bound, _FINAL if last else _MESSAGE
-            )
-        sink.write(piece)
+
+    def finish(piece: bytes, _: bytes) -> None:
         digest.update(piece)
-        written += len(piece)
-    return digest.digest(), written
+        sink.write(piece)
+
+    with Lane(finish, beside=len(payload) > _SMALL) as lane:
+        lane.put(bindings.crypto_secretstream_xchacha20poly1305_init_push(state, key))
+        for offset in range(0, max(len(payload), 1), CHUNK_BYTES):
+            tag = _FINAL if offset + CHUNK_BYTES >= len(payload) else _MESSAGE
+            piece = payload[offset : offset + CHUNK_BYTES]
+            lane.put(bindings.crypto_secretstream_xchacha20poly1305_push(state, piece, bound, tag))
+    return digest.digest(), blob_length(len(payload))
 
 
-def _decrypt(source: BinaryIO, key: bytes, bound: bytes) -> bytes:
-    state = bindings.crypto_secretstream_xchacha20poly1305_state()
-    parts: list[bytes] = []
+def _decrypt(source: BinaryIO, key: bytes, header: Header) -> bytes:
+    digest = hashlib.sha256()
+    payload = io.BytesIO()  # grows in place, and gives its bytes away without a copy
+
+    def finish(chunk: bytes, piece: bytes) -> None:
+        digest.update(chunk)
+        payload.write(piece)
+
     try:
-        bindings.crypto_secretstream_xchacha20poly1305_init_pull(
-            state, source.read(_STREAM_HEADER), key
-        )
-        tag = _MESSAGE
-        while tag != _FINAL:
-            piece, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(
-                state, source.read(CHUNK_BYTES + _CHUNK_OVERHEAD), bound
-            )
-            parts.append(piece)
+        with Lane(finish, beside=header.blob_bytes > _SMALL) as lane:
+            _pull(source, key, header.core_sha256, lane)
     except (CryptoError, ValueError, TypeError) as error:
         # PyNaCl raises ValueError or its own TypeError subclass on wrong lengths.
         raise Refused("bad_blob", "The blob was altered, cut short or put out of order.") from error
     if source.read(1):
         raise Refused("bad_blob", "Bytes follow the blob's final chunk.")
-    return b"".join(parts)
+    if not hmac.compare_digest(digest.hexdigest(), header.blob_sha256):
+        raise Refused("bad_blob", "The blob is not the one that the header names.")
+    return payload.getvalue()
+
+
+def _pull(source: BinaryIO, key: bytes, bound: bytes, lane: Lane) -> None:
+    state = bindings.crypto_secretstream_xchacha20poly1305_state()
+    start = source.read(_STREAM_HEADER)
+    lane.put(start)
+    bindings.crypto_secretstream_xchacha20poly1305_init_pull(state, start, key)
+    tag = _MESSAGE
+    while tag != _FINAL:
+        chunk = source.read(CHUNK_BYTES + _CHUNK_OVERHEAD)
+        piece, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(state, chunk, bound)
+        lane.put(chunk, piece)

@@ -11,7 +11,7 @@ and `head.TASK.bias` (1,).
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ LAYER_NORM_EPSILON = 1e-5  # torch's default; training and the exported graph mu
 # prediction: so they start small. 0.15, one over the root of the columns that a drug sets, was
 # 0.01 to 0.025 worse in relative error on two public sets; 0.015 was no better.
 _COUNTS_DEVIATION = 0.05
+_PIECE = 1 << 18  # numbers drawn at once
 
 
 def expected_shapes(
@@ -89,16 +90,24 @@ def _initial(seed: int, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.flo
     # Square roots and the four operations only: IEEE 754 rounds these alike on every machine.
     sparse = name == f"{TRUNK}counts.weight"
     deviation = _COUNTS_DEVIATION if sparse else 1.0 / math.sqrt(max(shape[-1], 1))
-    drawn = 2.0 * _uniform(seed, name, math.prod(shape)) - 1.0
-    return (math.sqrt(3.0) * deviation * drawn).astype(np.float32).reshape(shape)
+    weights = np.empty(math.prod(shape), dtype=np.float32)
+    filled = 0
+    for uniform in _uniform(seed, name, weights.size):
+        drawn = 2.0 * uniform - 1.0
+        weights[filled : filled + drawn.size] = math.sqrt(3.0) * deviation * drawn
+        filled += drawn.size
+    return weights.reshape(shape)
 
 
-def _uniform(seed: int, name: str, size: int) -> npt.NDArray[np.float64]:
+def _uniform(seed: int, name: str, size: int) -> Iterator[npt.NDArray[np.float64]]:
+    """Yields numbers in [0, 1) in pieces: a whole tensor of them would take many times its size."""
     digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
     # The raw stream of a bit generator is promised to stay as it is in every release of numpy;
     # what `Generator` makes of it is not (NEP 19). The upper 53 bits fill a float64 in [0, 1).
-    raw = np.random.PCG64(int.from_bytes(digest)).random_raw(size)
-    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    stream = np.random.PCG64(int.from_bytes(digest))
+    for start in range(0, size, _PIECE):
+        raw = stream.random_raw(min(_PIECE, size - start))
+        yield (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def check_weights(

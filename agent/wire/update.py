@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from agent.errors import Refused
+from agent.wire.tensors import views
 
 Array = npt.NDArray[np.float32]
 Weights = dict[str, Array]
@@ -110,7 +111,7 @@ def unpack(
     Raises:
         Refused: as `decode`, or `bad_weight`.
     """
-    tensors = decode_some(content)
+    tensors = views(content)
     given = {group_of(name) for name in shapes if _WEIGHT + group_of(name) in tensors}
     expected = {_DELTA + name: shape for name, shape in shapes.items() if group_of(name) in given}
     expected |= {_WEIGHT + group: (1,) for group in given}

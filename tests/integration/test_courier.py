@@ -20,8 +20,10 @@ import pytest
 from agent import clock
 from agent.boxes import Inbox, Outbox
 from agent.errors import OnggiError, Refused, Stop, TryLater
-from agent.exchange.courier import Pace, carry
+from agent.exchange.courier import carry
 from agent.exchange.downlink import Downlink
+from agent.exchange.https import Https
+from agent.exchange.lanes import Pace
 from agent.exchange.places import Places
 from agent.exchange.session import Link, Peer, Timeouts
 from agent.exchange.status import read_status
@@ -271,11 +273,12 @@ class Bench:
         return Inbox(self.places.inbox)
 
     def uplink(self) -> Uplink:
-        return Uplink(self.link, self.outbox, self.inbox, self.places.courier / "answered.json")
+        memory = self.places.courier / "answered.json"
+        return Uplink(Https(self.link), self.outbox, self.inbox, memory)
 
     def downlink(self, *, canary: bool = False, **more: int) -> Downlink:
         memory = self.places.courier / "feed.json"
-        return Downlink(self.link, self.inbox, memory, poll_s=0, canary=canary, **more)
+        return Downlink(Https(self.link, poll_s=0), self.inbox, memory, canary=canary, **more)
 
     def post(self, header: bytes = _HEADER, blob: bytes = _BLOB) -> str:
         def write(sink: object) -> bytes:
@@ -697,7 +700,8 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from agent import clock
-from agent.exchange.courier import Pace, carry, stop_on_signals
+from agent.exchange.courier import carry, stop_on_signals
+from agent.exchange.lanes import Pace
 from agent.exchange.places import Places
 pace = Pace(outbox_s=0.02, poll_s=0, idle_s=0.02, retry_first_s=0.05, retry_cap_s=0.1)
 stop = stop_on_signals()

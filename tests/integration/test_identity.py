@@ -21,8 +21,9 @@ from agent.boxes import Inbox
 from agent.clock import now, rest
 from agent.config import Paths
 from agent.errors import EXIT_TRY_LATER
-from agent.exchange.courier import Pace, carry
+from agent.exchange.courier import carry
 from agent.exchange.enrol import Applicant, Waiting, enrol, take_response, write_request
+from agent.exchange.lanes import Pace
 from agent.exchange.places import Places, read_enrolment
 from agent.keeper.identity import OwnKeys
 from agent.keeper.mail import Mail

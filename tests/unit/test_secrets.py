@@ -21,8 +21,10 @@ from typing import Any
 import pytest
 
 from agent.errors import Refused, Stop
-from agent.exchange.courier import Lane
 from agent.exchange.downlink import Downlink
+from agent.exchange.folder import Bearer
+from agent.exchange.https import Https
+from agent.exchange.lanes import Lane
 from agent.exchange.rotations import CourierKey, Requests
 from agent.exchange.session import Link, Peer, _Signed
 from agent.exchange.transport_log import TransportLog
@@ -133,9 +135,11 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Desk": lambda folder: Desk(_NONE, folder, "c", Registrar("c", _sign())),
     "_Signed": lambda _: _Signed("a", _sign(), lambda: _NOW),
     "Link": _link,
+    "Https": lambda folder: Https(_link(folder)),
+    "Bearer": lambda _: Bearer("a", "c", (_sign(),)),
     "Lane": lambda folder: Lane("up", lambda _: 0, _link(folder), lambda: 0, 1.0),
-    "Downlink": lambda folder: Downlink(_link(folder), _NONE, folder / "feed.json"),
-    "Uplink": lambda folder: Uplink(_link(folder), _NONE, _NONE, folder / "answered.json"),
+    "Downlink": lambda folder: Downlink(Https(_link(folder)), _NONE, folder / "feed.json"),
+    "Uplink": lambda folder: Uplink(Https(_link(folder)), _NONE, _NONE, folder / "answered.json"),
     "Requests": lambda folder: Requests(_link(folder), folder),
     "Rounds": lambda _: _rounds(),
     "Mail": _mail,

@@ -1,5 +1,6 @@
 """Rounds from opening to release, with a kill between any two steps."""
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 from sqlalchemy import select
 from tuf.api.metadata import Targets
 
+from agent.errors import Refused
 from agent.files import sha256_bytes
+from agent.keys import SealingIdentity, load_sealing
 from agent.records import Json
 from agent.wire.adaptive import TAU
-from agent.wire.documents import Plan, ReleaseManifest
+from agent.wire.documents import Plan, Privacy, ReleaseManifest
+from agent.wire.envelope import open_blob, verify_header
 from agent.wire.repository import MANIFEST
 from agent.wire.signed import parse
 from agent.wire.trusted import Trusted
@@ -18,6 +22,7 @@ from agent.wire.update import Weights, decode, pack
 from consortium import closing as closing_module
 from consortium import engine as engine_module
 from consortium import metadata
+from consortium.admission import admit
 from consortium.closing import NewWeights
 from consortium.feed import read_feed
 from consortium.founding import root_sha256
@@ -25,7 +30,8 @@ from consortium.objects import get_object
 from consortium.repository import current
 from consortium.rosters import Changes
 from consortium.status import describe, read_status
-from consortium.tables import AnswerRow, PublishedRow, RoundRow
+from consortium.store import roster
+from consortium.tables import AnswerRow, PlanRow, PublishedRow, RoundRow
 
 if TYPE_CHECKING:
     from tests.unit.consortium.conftest import House
@@ -457,3 +463,50 @@ def test_adam_keeps_both_of_its_moments(house: "House") -> None:
     np.testing.assert_allclose(end[name], start[name] + moved, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(end["head.solubility.bias"], start["head.solubility.bias"])
     assert len(list(house.folder.momenta.iterdir())) == 1
+
+
+def test_nothing_opens_an_update_once_its_round_is_over(running: "House") -> None:
+    """Forward secrecy: who takes the aggregator's whole folder later finds no key to old blobs."""
+    recorded = [running.seal(name) for name in ("a", "b", "c")]
+    manifest = running.round()
+    (key_file,) = running.folder.round_keys.iterdir()
+    old_key = load_sealing(key_file, "round")
+    for name, sealed in zip(("a", "b", "c"), recorded, strict=True):
+        running.deliver(name, sealed)
+    running.settle()
+    assert not key_file.exists()
+    assert list(running.folder.blobs.iterdir()) == []
+    secret = bytes.fromhex(_raw(old_key))
+    for path in running.folder.root.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert secret not in content, path
+            assert secret.hex().encode() not in content, path
+    with running.store.reading() as session:
+        known = roster(session)
+    keys = [load_sealing(path, "round") for path in running.folder.round_keys.iterdir()]
+    assert keys, "the next round has a key of its own"
+    for sealed in recorded:
+        header = verify_header(sealed.header, known)
+        assert header.core.round_id == manifest.round_id
+        for key in keys:
+            with pytest.raises(Refused, match="not_for_us"):
+                open_blob(header, io.BytesIO(sealed.blob), key)
+
+
+_MASKED: dict[str, Any] = {"mode": "masked"}
+
+
+def _raw(key: SealingIdentity) -> str:
+    raw: bytes = key._raw
+    return raw.hex()
+
+
+def test_an_update_protected_otherwise_than_the_plan_asks_is_refused(running: "House") -> None:
+    manifest = running.round()
+    with running.store.reading() as session:
+        plan = Plan.parse(session.get_one(PlanRow, "p1").payload)
+        header = verify_header(running.seal("a").header, roster(session))
+    asked = plan.model_copy(update={"privacy": Privacy.model_construct(**_MASKED)})
+    with pytest.raises(Refused, match="wrong_privacy"):
+        admit(header, "a", "demo", asked, manifest, running.now)

@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 
 from agent.clock import from_text
+from agent.errors import Refused
+from agent.files import sha256_bytes
 from agent.keys import SealingIdentity, SigningIdentity
 from agent.wire import merkle, signed
-from agent.wire.documents import Roster
+from agent.wire.carrying import FeedRequest, feed_name
+from agent.wire.documents import Feed, Roster
 from agent.wire.envelope import open_blob, verify_header
 from agent.wire.repository import RepositoryFiles, verify_repository
 from agent.wire.request import request_message
 from agent.wire.statements import EgressRoot, Proof, prove, verify_proof, verify_statement
 from agent.wire.token import decode_token, fingerprint
 from agent.wire.update import unpack
+from tests import vectors as without_the_product
 
 VECTORS = Path(__file__).parents[3] / "docs" / "protocol-vectors.json"
 
@@ -108,3 +112,33 @@ def test_egress_log(vectors: dict[str, Any]) -> None:
     assert prove(leaves, 1, signed_root) == proof
     leaf, _ = verify_proof(proof, entry["silo_key"])
     assert leaf.to_bytes() == leaves[1]
+
+
+def test_headers_that_must_be_refused(vectors: dict[str, Any]) -> None:
+    roster = Roster.parse(vectors["envelope"]["roster"].encode())
+    for entry in vectors["refused_headers"]:
+        with pytest.raises(Refused) as caught:
+            verify_header(bytes.fromhex(entry["signed_header"]), roster)
+        assert caught.value.code == entry["code"]
+
+
+def test_a_carried_folder(vectors: dict[str, Any]) -> None:
+    entry = vectors["folder"]
+    keys = {signed.key_id(entry["courier_key"]): entry["courier_key"]}
+    payload = signed.verify(entry["request"].encode(), "feed_request", keys)
+    request = FeedRequest.parse(payload)
+    content = entry["feed"].encode()
+    assert Feed.parse(content).last == 4
+    assert entry["feed_place"] == f"down/{request.silo}/" + feed_name(
+        request.after, sha256_bytes(content)
+    )
+
+
+def test_the_vectors_are_true_without_the_product(vectors: dict[str, Any]) -> None:
+    assert without_the_product.check(vectors) > 30
+
+
+def test_a_false_vector_is_found(vectors: dict[str, Any]) -> None:
+    key = {**vectors["signing_keys"][0], "key_id": "00" * 32}
+    with pytest.raises(AssertionError):
+        without_the_product.check({**vectors, "signing_keys": [key]})
