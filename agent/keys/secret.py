@@ -85,6 +85,16 @@ class Held(Secret):
 
 
 def load_held(path: Path, purpose: Purpose, length: int = _KEY_BYTES) -> Held:
+    """Reads the file of a key that was saved for this very purpose.
+
+    Args:
+        path: The file.
+        purpose: What the key must be for.
+        length: How many bytes the key has.
+
+    Raises:
+        Stop: The file is missing, open to others, damaged, or for another purpose.
+    """
     try:
         mode = path.stat().st_mode
         found = _read(path, purpose, length)

@@ -170,11 +170,30 @@ def test_the_same_roster_published_twice_is_the_same(house: "House") -> None:
             ),
             "unknown_key",
         ),
+        (
+            lambda one: one.model_copy(
+                update={
+                    "members": tuple(
+                        each.model_copy(update={"pq_sign_key": "ee" * 1952}) for each in one.members
+                    )
+                }
+            ),
+            "unknown_key",
+        ),
         (lambda one: one.model_copy(update={"version": 9}), "stale_roster"),
         (lambda one: one.model_copy(update={"consortium": "other"}), "wrong_consortium"),
         (lambda one: one.model_copy(update={"expires": "2020-01-01T00:00:00Z"}), "expired"),
     ],
-    ids=["lost", "un-revoked", "swapped-key", "puppet", "jump", "other", "expired"],
+    ids=[
+        "lost",
+        "un-revoked",
+        "swapped-key",
+        "puppet",
+        "swapped-pq-key",
+        "jump",
+        "other",
+        "expired",
+    ],
 )
 def test_what_even_officers_cannot_publish(
     house: "House", change: "Callable[[Roster], Roster]", code: str

@@ -6,6 +6,7 @@ import pytest
 
 from agent.boxes import Inbox, Outbox
 from agent.config import Paths
+from agent.keeper.identity import OwnKeys
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
 from agent.keeper.mail import Mail
@@ -17,7 +18,6 @@ from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
 from agent.keeper.training import Ready, Rounds
 from agent.keeper.trust import open_trust
-from agent.keys import load_signing
 from agent.ledger.book import Item, Ledger
 from agent.ledger.states import Kind
 from agent.releases.attempts import Attempts
@@ -57,7 +57,7 @@ class House:
         self.snapshots = Snapshots(
             self.ledger, self.workers, paths.parts, paths.snapshots, cache, self.site
         )
-        signer = load_signing(paths.keys / "sign.key", "sign")
+        signer = OwnKeys(paths.keys, paths.outbox, SILO)
         self.rounds = Rounds(
             self.ledger,
             self.workers,
