@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from agent.keys import SealingIdentity, SigningIdentity
+from agent.keys import (
+    HybridSealingIdentity,
+    PostQuantumIdentity,
+    SealingIdentity,
+    SigningIdentity,
+)
 from agent.wire import signed
-from agent.wire.documents import Roster
+from agent.wire.documents import Roster, RotationRequest
 from agent.wire.envelope import open_blob, verify_header
 from agent.wire.request import request_message
+from agent.wire.roster import sign_rotation
 from agent.wire.token import decode_token, fingerprint
 from agent.wire.update import unpack
 
@@ -66,3 +72,28 @@ def test_envelope(vectors: dict[str, Any]) -> None:
     delta, weight = unpack(payload, shapes)
     assert {name: tensor.tolist() for name, tensor in delta.items()} == entry["delta"]
     assert weight == entry["weight"]
+
+
+def test_hybrid_envelope(vectors: dict[str, Any]) -> None:
+    entry = vectors["hybrid_envelope"]
+    raw = bytes.fromhex(entry["recipient_x25519_private"] + entry["recipient_mlkem_seed"])
+    recipient = HybridSealingIdentity("round", raw)
+    assert recipient.public_hex == entry["recipient_x25519"]
+    assert recipient.kem_hex == entry["recipient_mlkem"]
+    signer = PostQuantumIdentity("pq-sign", bytes.fromhex(entry["mldsa_seed"]))
+    assert signer.public_hex == entry["mldsa_public"]
+    header = verify_header(
+        bytes.fromhex(entry["signed_header"]), Roster.parse(entry["roster"].encode())
+    )
+    assert (header.envelope_id, header.profile) == (entry["id"], "hybrid")
+    payload = open_blob(header, io.BytesIO(bytes.fromhex(entry["blob"])), recipient)
+    assert payload.hex() == entry["payload"]
+
+
+def test_rotation(vectors: dict[str, Any]) -> None:
+    entry = vectors["rotation"]
+    old, new = (
+        SigningIdentity("sign", bytes.fromhex(entry[seed])) for seed in ("old_seed", "new_seed")
+    )
+    request = RotationRequest.parse(entry["payload"].encode())
+    assert sign_rotation(request, old, new).decode() == entry["container"]
