@@ -314,7 +314,7 @@ def test_what_is_refused_changes_nothing(kind: str) -> None:
     assert (trusted.roster, trusted.catalogue, trusted.plans) == before
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(_ALL)), st.binary(max_size=200))
 def test_any_bytes_are_refused(kind: str, content: bytes) -> None:
     with pytest.raises(Refused):
