@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.errors import Refused
-from agent.keys import SealingIdentity
 from agent.wire.adaptive import adam_step, state_shapes
 from agent.wire.averaging import step
 from agent.wire.documents import ObjectRef, Plan, Roster, RoundManifest
-from agent.wire.envelope import Header, verify_header
+from agent.wire.envelope import Header, Unsealer, verify_header
 from agent.wire.network import expected_shapes
 from agent.wire.update import Weights, decode, encode
 from consortium.aggregate import Aggregate, aggregate
@@ -62,7 +61,7 @@ class NewWeights:
 
 
 def sum_up(
-    rows: Sequence[EnvelopeRow], trusted: Roster, blobs: Path, key: SealingIdentity, plan: Plan
+    rows: Sequence[EnvelopeRow], trusted: Roster, blobs: Path, key: Unsealer, plan: Plan
 ) -> Aggregate:
     """Opens and averages a round's envelopes, in the silos' order."""
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)

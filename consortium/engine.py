@@ -9,6 +9,7 @@ go only after the transaction in which its result stands.
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from agent import log
 from agent.clock import from_text, to_text
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
-from agent.keys import load_sealing
+from agent.keys import load_hybrid, load_sealing
 from agent.wire.documents import ObjectRef, RoundManifest
 from agent.wire.network import initial_weights
 from agent.wire.update import encode
@@ -39,6 +40,9 @@ from consortium.store import (
     standing,
 )
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
+
+if TYPE_CHECKING:
+    from agent.wire.envelope import Unsealer
 
 _logger = logging.getLogger(__name__)
 _REFRESH_EVERY = timedelta(minutes=5)
@@ -160,7 +164,9 @@ class Engine:
     def _finish(self, running: Running, manifest: RoundManifest, now: datetime) -> bool:
         plan = running.plan
         try:
-            key = load_sealing(key_path(self._folder.round_keys, manifest.round_id), "round")
+            path = key_path(self._folder.round_keys, manifest.round_id)
+            load = load_sealing if manifest.kem_key is None else load_hybrid
+            key: Unsealer = load(path, "round")
         except Stop:
             # Without it nobody can open these envelopes any more, so the round starts anew.
             log.trouble(_logger, "round_key_lost", round=manifest.round_id)

@@ -249,6 +249,7 @@ def _apply(session: Session, token: TokenRow, request: EnrolmentRequest, now: da
         sign_key=request.sign_key,
         seal_key=request.seal_key,
         courier_key=request.courier_key,
+        pq_sign_key=request.pq_sign_key,
         reference_sha256=request.reference_sha256,
         asked=to_text(now),
     )

@@ -132,7 +132,7 @@ def _publish(
         case "catalogue":
             append(session, "catalogue", content)
             return "Catalogue"
-        case "plan":
+        case _:
             return _publish_plan(session, content)
 
 

@@ -140,7 +140,7 @@ def take(trusted: Trusted, content: bytes, now: datetime) -> Kind:
             trusted.take_roster(content, now)
         case "catalogue":
             trusted.take_catalogue(content)
-        case "plan":
+        case _:
             trusted.take_plan(content, now)
     return kind
 

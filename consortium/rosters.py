@@ -123,6 +123,8 @@ def _check_kept(old: Member, new: Member | None) -> None:
         raise Refused("lost_member", f"The roster leaves out silo {old.silo}; revoke it instead.")
     if old.revoked and not new.revoked:
         raise Refused("un_revoked", f"Silo {old.silo} was revoked, and that is for good.")
+    if old.pq_sign_key != new.pq_sign_key:
+        raise Refused("unknown_key", f"Silo {old.silo} asked for no other post-quantum key.")
 
 
 def _adopt_one(session: Session, member: Member) -> list[str]:
@@ -139,8 +141,10 @@ def _adopt_one(session: Session, member: Member) -> list[str]:
 
 def _adopt_new(session: Session, member: Member) -> str:
     found = session.get(ApplicationRow, member.silo)
-    if found is None or any(
-        getattr(found, f"{purpose}_key") != key_of(member, purpose) for purpose in _PURPOSES
+    if (
+        found is None
+        or found.pq_sign_key != member.pq_sign_key
+        or any(getattr(found, f"{purpose}_key") != key_of(member, purpose) for purpose in _PURPOSES)
     ):
         raise Refused(
             "unknown_key",
@@ -222,12 +226,13 @@ def _still_retiring(old: Member, now: datetime) -> dict[str, object]:
 
 
 def _admitted(row: ApplicationRow, now: datetime) -> Member:
-    fields: Mapping[str, str] = {
+    fields: Mapping[str, str | None] = {
         "silo": row.silo,
         "legal_entity": row.legal_entity,
         "sign_key": row.sign_key,
         "seal_key": row.seal_key,
         "courier_key": row.courier_key,
+        "pq_sign_key": row.pq_sign_key,
         "not_before": to_text(now - _CLOCKS_DIFFER),
         "expires": to_text(now + VALID_FOR),
     }

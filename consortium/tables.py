@@ -41,6 +41,7 @@ class ApplicationRow(Base):
     sign_key: Mapped[str] = mapped_column(unique=True)
     seal_key: Mapped[str] = mapped_column(unique=True)
     courier_key: Mapped[str] = mapped_column(unique=True)
+    pq_sign_key: Mapped[str | None]
     reference_sha256: Mapped[str]
     asked: Mapped[str]
 

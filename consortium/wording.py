@@ -29,7 +29,7 @@ def describe_proposal(proposal: Proposal) -> list[str]:
                 lines += _roster(base_roster(proposal), Roster.parse(payload), root)
             case "catalogue":
                 lines += _catalogue(Catalogue.parse(payload))
-            case "plan":
+            case _:
                 lines += _plan(Plan.parse(payload))
     return lines
 

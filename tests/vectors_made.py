@@ -2,13 +2,20 @@
 
 import hashlib
 import io
+import json
 import struct
 from typing import Any
 
-from agent.keys import SealingIdentity, SigningIdentity
+from agent.keys import (
+    HybridSealingIdentity,
+    PostQuantumIdentity,
+    SealingIdentity,
+    SigningIdentity,
+)
 from agent.wire.carrying import FeedRequest, feed_name, header_name
 from agent.wire.documents import Feed, FeedItem, Privacy, UpdateCore
 from agent.wire.envelope import seal
+from agent.wire.hybrid import Hybrid
 from agent.wire.signed import key_id, pre_authentication, sign
 
 _AT, _LATER = "2026-06-01T00:00:00.000000Z", "2026-06-08T00:00:00.000000Z"
@@ -34,6 +41,28 @@ def made(vectors: dict[str, Any]) -> dict[str, Any]:
         "envelope": {**old, **new},
         "refused_headers": _refused(header, silo),
         "folder": _folder(envelope_id, courier),
+        "hybrid_envelope": _hybrid(vectors["hybrid_envelope"], silo),
+    }
+
+
+def _hybrid(old: dict[str, Any], silo: SigningIdentity) -> dict[str, Any]:
+    raw = bytes.fromhex(old["recipient_x25519_private"] + old["recipient_mlkem_seed"])
+    recipient = HybridSealingIdentity("round", raw)
+    signer = PostQuantumIdentity("pq-sign", bytes.fromhex(old["mldsa_seed"]))
+    content = bytes.fromhex(old["signed_header"])
+    (length,) = struct.unpack(">I", content[8:12])
+    core, blob = UpdateCore.parse(content[12 : 12 + length]), io.BytesIO()
+    hybrid = Hybrid(recipient.kem_hex, signer)
+    payload = bytes.fromhex(old["payload"])
+    header = seal(payload, core, recipient.public_hex, silo, blob, hybrid)
+    roster = json.loads(old["roster"])
+    roster["members"][0]["sign_key"] = silo.public_hex
+    return {
+        **old,
+        "roster": json.dumps(roster, sort_keys=True, separators=(",", ":")),
+        "signed_header": header.hex(),
+        "id": hashlib.sha256(header).hexdigest(),
+        "blob": blob.getvalue().hex(),
     }
 
 

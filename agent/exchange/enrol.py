@@ -261,6 +261,7 @@ def _request(
         sign_key=identity.sign.public_hex,
         seal_key=identity.seal.public_hex,
         courier_key=identity.courier.public_hex,
+        pq_sign_key=_post_quantum(identity),
         reference_sha256=applicant.reference_sha256,
         agent_version=__version__,
         created=to_text(now),
@@ -336,12 +337,17 @@ def _check_entry(entry: Member | None, identity: Identity) -> None:
         entry is None
         or entry.revoked
         or (entry.sign_key, entry.seal_key, entry.courier_key) != ours
+        or entry.pq_sign_key not in {None, _post_quantum(identity)}
     ):
         raise Refused(
             "wrong_entry",
             "The signed roster does not list this silo with its keys; ask the aggregator's "
             "operator to check the entry.",
         )
+
+
+def _post_quantum(identity: Identity) -> str | None:
+    return identity.post_quantum.public_hex if identity.post_quantum is not None else None
 
 
 def _unb64(text: str) -> bytes:

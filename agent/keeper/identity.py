@@ -20,8 +20,10 @@ from agent.clock import from_text, to_text
 from agent.errors import Refused, Stop
 from agent.files import write_atomic
 from agent.keys import (
+    PostQuantumIdentity,
     SealingIdentity,
     SigningIdentity,
+    load_post_quantum,
     load_sealing,
     load_signing,
     next_key,
@@ -65,6 +67,21 @@ class OwnKeys:
     def sign(self, message: bytes) -> bytes:
         """Returns the 64-byte Ed25519 signature of the message."""
         return self._sign.sign(message)
+
+    def post_quantum(self) -> PostQuantumIdentity:
+        """Returns the key that signs beside the other under the hybrid profile.
+
+        Raises:
+            Refused: `no_post_quantum_key`: this silo enrolled before there was such a key.
+        """
+        path = self._keys / "pq-sign.key"
+        if not path.exists():
+            raise Refused(
+                "no_post_quantum_key",
+                "The plan asks for the hybrid profile, and this silo enrolled without a "
+                "post-quantum key; enrol it anew under another name.",
+            )
+        return load_post_quantum(path)
 
     def follow(self, roster: Roster) -> None:
         """Takes each next key that the roster names into use, and its request out of the outbox.

@@ -10,6 +10,7 @@ from agent.boxes import Inbox, Outbox
 from agent.clock import from_text, to_text
 from agent.errors import Refused
 from agent.keeper.dispatch import LIFE, WAITS_FOR_APPROVAL
+from agent.keeper.identity import OwnKeys
 from agent.keeper.jobs import Workers
 from agent.keeper.orders import Result, RoundOrder
 from agent.keeper.site import Site
@@ -17,7 +18,8 @@ from agent.ledger import egress
 from agent.ledger.book import Detail, Item, Ledger
 from agent.wire.documents import Plan, RoundManifest, UpdateCore
 from agent.wire.envelope import seal
-from agent.wire.signed import Signer, key_id
+from agent.wire.hybrid import Hybrid
+from agent.wire.signed import key_id
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class Rounds:
         inbox: Where a round's base weights arrive.
         outbox: Where sealed updates wait.
         trusted: The plans, the roster and the catalogue that are believed.
-        signer: The silo's signing key.
+        keys: The silo's own keys.
         silo: This silo's name.
         site: What this silo adds to an order.
     """
@@ -52,7 +54,7 @@ class Rounds:
         inbox: Inbox,
         outbox: Outbox,
         trusted: Trusted,
-        signer: Signer,
+        keys: OwnKeys,
         silo: str,
         site: Site,
     ) -> None:
@@ -61,7 +63,7 @@ class Rounds:
         self._inbox = inbox
         self._outbox = outbox
         self._trusted = trusted
-        self._signer = signer
+        self._keys = keys
         self._silo = silo
         self._site = site
 
@@ -123,7 +125,8 @@ class Rounds:
             The envelope's id.
 
         Raises:
-            Refused: `wrong_reference`: this host computes other features than the consortium.
+            Refused: `no_post_quantum_key`; or `wrong_reference`: this host computes other features
+                than the consortium.
         """
         manifest, plan = order.manifest, order.plan
         if result.reference_sha256 != plan.reference_sha256:
@@ -136,13 +139,20 @@ class Rounds:
         if round_item is None or round_item.state != "announced":
             raise Refused("round_closed", "The round closed while its training ran.")
         core = self._core(manifest, plan, result, now)
+        hybrid = self._hybrid(manifest)
         envelope_id = self._outbox.stage(
-            lambda blob: seal(payload, core, manifest.seal_key, self._signer, blob)
+            lambda blob: seal(payload, core, manifest.seal_key, self._keys, blob, hybrid)
         )
         self._book(envelope_id, manifest, now, "held" if approval else "sealed")
         self._ledger.move(round_item, "trained", now)
         log.event(_log, "update sealed", round=manifest.round_id, bytes=len(payload))
         return envelope_id
+
+    def _hybrid(self, manifest: RoundManifest) -> Hybrid | None:
+        # Whether the round must have such a key, its plan has decided (`Trusted.take_round`).
+        if manifest.kem_key is None:
+            return None
+        return Hybrid(manifest.kem_key, self._keys.post_quantum())
 
     def _core(
         self, manifest: RoundManifest, plan: Plan, result: Result, now: datetime

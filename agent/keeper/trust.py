@@ -9,6 +9,8 @@ from agent.boxes import later_roots
 from agent.clock import from_text
 from agent.errors import Refused
 from agent.ledger.book import Ledger
+from agent.wire.documents import TrustRoot
+from agent.wire.signed import parse
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
@@ -23,7 +25,8 @@ def open_trust(folder: Path, root_sha256: str, ledger: Ledger, now: datetime) ->
         OSError: A pinned document cannot be read.
     """
     pinned = (folder / "root.json").read_bytes()
-    trusted = Trusted(pinned, root_sha256, now, _chain(folder, ledger), ledger.floor("root"))
+    later = _later_than(pinned, folder, ledger)
+    trusted = Trusted(pinned, root_sha256, now, later, ledger.floor("root"))
     roster = ledger.document("roster", "current") or (folder / "roster.json").read_bytes()
     try:
         trusted.take_roster(roster, now, ledger.floor("roster"), remembered=True)
@@ -45,7 +48,8 @@ def open_trust(folder: Path, root_sha256: str, ledger: Ledger, now: datetime) ->
     return trusted
 
 
-def _chain(folder: Path, ledger: Ledger) -> list[bytes]:
-    later = later_roots(folder)
-    later |= {int(version): content for version, content in ledger.documents("root")}
-    return [later[version] for version in sorted(later)]
+def _later_than(pinned: bytes, folder: Path, ledger: Ledger) -> list[bytes]:
+    first = TrustRoot.parse(parse(pinned).payload).version
+    roots = later_roots(folder)
+    roots |= {int(version): content for version, content in ledger.documents("root")}
+    return [roots[version] for version in sorted(roots) if version > first]

@@ -12,6 +12,7 @@ from nacl.public import PrivateKey, SealedBox
 from nacl.signing import SigningKey
 
 from agent.errors import Refused, Stop
+from agent.keys.hybrid import PostQuantumIdentity, load_post_quantum, new_post_quantum
 from agent.keys.secret import Purpose, Secret, load_held
 
 
@@ -91,11 +92,16 @@ def load_sealing(path: Path, purpose: Purpose) -> SealingIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A silo's three keys, one for each purpose."""
+    """A silo's keys, one for each purpose.
+
+    Attributes:
+        post_quantum: For plans with the hybrid profile; None in a silo that enrolled before.
+    """
 
     sign: SigningIdentity
     seal: SealingIdentity
     courier: SigningIdentity
+    post_quantum: PostQuantumIdentity | None = None
 
 
 def make_identity(
@@ -106,7 +112,8 @@ def make_identity(
     A kill in between loses nothing: a key's file is whole or absent, and what exists is kept.
 
     Args:
-        keys_folder: For `sign.key` and `seal.key`; made with mode 0700 where it is missing.
+        keys_folder: For `sign.key`, `seal.key` and `pq-sign.key`; made with mode 0700 where it is
+            missing.
         courier_folder: For `courier.key`, which another user may own; likewise.
         made: The time, which new keys remember.
 
@@ -122,19 +129,23 @@ def make_identity(
         new_signing("sign", made).save(path)
     if not (path := keys_folder / "seal.key").exists():
         new_sealing("seal", made).save(path)
+    if not (path := keys_folder / "pq-sign.key").exists():
+        new_post_quantum(made).save(path)
     if not (path := courier_folder / "courier.key").exists():
         new_signing("courier", made).save(path)
     return load_identity(keys_folder, courier_folder)
 
 
 def load_identity(keys_folder: Path, courier_folder: Path) -> Identity:
-    """Reads a silo's three keys.
+    """Reads a silo's keys.
 
     Raises:
         Stop: as `load_signing`.
     """
+    path = keys_folder / "pq-sign.key"
     return Identity(
         load_signing(keys_folder / "sign.key", "sign"),
         load_sealing(keys_folder / "seal.key", "seal"),
         load_signing(courier_folder / "courier.key", "courier"),
+        load_post_quantum(path) if path.exists() else None,
     )

@@ -99,15 +99,15 @@ class Held(Secret):
 
 
 def load_held(path: Path, purpose: Purpose, length: int = _KEY_BYTES) -> Held:
-    """Reads a key's file.
+    """Reads the file of a key that was saved for this very purpose.
 
     Args:
         path: The file.
         purpose: What the key must be for.
-        length: How long its secret is, in bytes.
+        length: How many bytes the key has.
 
     Raises:
-        Stop: It is missing, open to others, damaged, or a key to something else.
+        Stop: The file is missing, open to others, damaged, or for another purpose.
     """
     try:
         mode = path.stat().st_mode

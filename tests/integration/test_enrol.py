@@ -71,6 +71,7 @@ class Aggregator:
     refusal: bytes = b""
     entry: dict[str, object] = field(default_factory=dict)
     waits: bool = False
+    refusal_status: int = 403
     chain: tuple[bytes, ...] = ()
     pem: str = ""
 
@@ -144,7 +145,7 @@ def aggregator(tmp_path: Path) -> Iterator[Aggregator]:
             held.requests.append(request)
             pending = EnrolmentPending(silo=request.silo, asked=to_text(_NOW))
             content = pending.to_bytes() if held.waits else held.refusal or held.answer(request)
-            self.send_response(202 if held.waits else 403 if held.refusal else 200)
+            self.send_response(202 if held.waits else held.refusal_status if held.refusal else 200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -392,3 +393,44 @@ def test_a_broken_chain_is_refused(aggregator: Aggregator, places: Places) -> No
     assert _code(aggregator.token(), places) == "skipped_root"
     aggregator.chain = (sign("root", _NEXT.to_bytes(), new_signing("root")),)
     assert _code(aggregator.token(), places) == "unknown_signer"
+
+
+def test_an_aggregator_that_knows_no_enrolment_is_said(
+    aggregator: Aggregator, places: Places
+) -> None:
+    aggregator.refusal, aggregator.refusal_status = b'{"code":"no_such_route","detail":"No."}', 404
+    assert _code(aggregator.token(), places) == "no_such_route"
+
+
+def test_over_plain_http_no_certificate_stays_pinned(
+    aggregator: Aggregator, places: Places
+) -> None:
+    places.trust.mkdir(parents=True)
+    places.ca_file.write_text("left over")
+    with pytest.raises(TryLater):
+        _enrol(aggregator.token(url="http://127.0.0.1:1", tls_sha256=""), places)
+    assert not places.ca_file.exists()
+
+
+def test_a_state_folder_that_cannot_be_written_is_said(
+    aggregator: Aggregator, places: Places
+) -> None:
+    places.keys.parent.write_text("a file where the folder should be")
+    with pytest.raises(Stop, match="Cannot write to the state folder"):
+        _enrol(aggregator.token(), places)
+
+
+def test_a_damaged_answer_is_refused(
+    aggregator: Aggregator, places: Places, tmp_path: Path
+) -> None:
+    content = json.loads(_by_file(aggregator, places, tmp_path))
+    broken = json.dumps({**content, "roster": "?"}).encode()
+    with pytest.raises(Refused, match="malformed"):
+        _take(places, tmp_path, broken)
+
+
+def test_a_roster_with_another_post_quantum_key_is_refused(
+    aggregator: Aggregator, places: Places
+) -> None:
+    aggregator.entry = {"pq_sign_key": "ee" * 1952}
+    assert _code(aggregator.token(), places) == "wrong_entry"

@@ -258,6 +258,7 @@ class Consortium:
                 sign_key=identity.sign.public_hex,
                 seal_key=identity.seal.public_hex,
                 courier_key=identity.courier.public_hex,
+                pq_sign_key=identity.post_quantum.public_hex if identity.post_quantum else None,
                 not_before=self.at(-1),
                 expires=self.at(365),
             ),

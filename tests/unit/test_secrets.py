@@ -44,6 +44,7 @@ from agent.keys import (
     load_signing,
 )
 from agent.wire.documents import EnrolmentRequest, EnrolmentToken
+from agent.wire.hybrid import Hybrid
 from consortium.answers import Registrar
 from consortium.engine import Engine
 from consortium.envelopes import Desk
@@ -57,11 +58,14 @@ _HOLD = {
     "CourierKey",
     "Desk",
     "Held",
+    "HybridSealingIdentity",
     "Identity",
     "Link",
     "LiveSigner",
     "Mail",
     "Opener",
+    "PostQuantumIdentity",
+    "PostQuantumSigner",
     "OwnKeys",
     "Registrar",
     "Rounds",
@@ -76,7 +80,12 @@ _HOLD = {
     "load_signing",
 }
 _NONE: Any = None  # what a constructor only stores
-_NOT_KEYS = {"Signer", "Unsealer", "Secret"}  # protocols, and the base of the three kinds
+_NOT_KEYS = {
+    "PostQuantumSigner",
+    "Signer",
+    "Unsealer",
+    "Secret",
+}  # protocols, and the base of the three kinds
 
 
 def _sign() -> SigningIdentity:
@@ -104,12 +113,12 @@ def _signers(folder: Path) -> Signers:
     return Signers(LiveSigner(folder / "aggregator.key", "aggregator"))
 
 
-def _rounds() -> Rounds:
-    return Rounds(_NONE, _NONE, _NONE, _NONE, _NONE, _sign(), "a", _NONE)
-
-
 def _own(folder: Path) -> OwnKeys:
     return OwnKeys(folder, folder, "a")
+
+
+def _rounds(folder: Path) -> Rounds:
+    return Rounds(_NONE, _NONE, _NONE, _NONE, _NONE, _own(folder), "a", _NONE)
 
 
 def _mail(folder: Path) -> Mail:
@@ -141,10 +150,11 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Downlink": lambda folder: Downlink(Https(_link(folder)), _NONE, folder / "feed.json"),
     "Uplink": lambda folder: Uplink(Https(_link(folder)), _NONE, _NONE, folder / "answered.json"),
     "Requests": lambda folder: Requests(_link(folder), folder),
-    "Rounds": lambda _: _rounds(),
+    "Rounds": _rounds,
+    "Hybrid": lambda _: Hybrid("00", PostQuantumIdentity("pq-sign", _RAW)),
     "Mail": _mail,
     "Pipeline": lambda folder: Pipeline(
-        _NONE, _NONE, _NONE, _mail(folder), _NONE, _NONE, _rounds(), _NONE, _NONE, _NONE
+        _NONE, _NONE, _NONE, _mail(folder), _NONE, _NONE, _rounds(folder), _NONE, _NONE, _NONE
     ),
 }
 

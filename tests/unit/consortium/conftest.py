@@ -13,7 +13,14 @@ from sqlalchemy import select
 
 from agent.clock import to_text
 from agent.files import sha256_bytes
-from agent.keys import SealingIdentity, SigningIdentity, new_sealing, new_signing
+from agent.keys import (
+    PostQuantumIdentity,
+    SealingIdentity,
+    SigningIdentity,
+    new_post_quantum,
+    new_sealing,
+    new_signing,
+)
 from agent.wire.documents import (
     EnrolmentRequest,
     FeatureSpec,
@@ -26,6 +33,7 @@ from agent.wire.documents import (
     UpdateCore,
 )
 from agent.wire.envelope import seal
+from agent.wire.hybrid import Hybrid
 from agent.wire.network import expected_shapes
 from agent.wire.signed import key_id, sign
 from agent.wire.update import Weights, group_of, pack
@@ -61,6 +69,7 @@ class Silo:
     sign: SigningIdentity = field(default_factory=lambda: new_signing("sign"))
     seal: SealingIdentity = field(default_factory=lambda: new_sealing("seal"))
     courier: SigningIdentity = field(default_factory=lambda: new_signing("courier"))
+    post_quantum: PostQuantumIdentity | None = field(default_factory=new_post_quantum)
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,7 @@ class House:
             sign_key=silo.sign.public_hex,
             seal_key=silo.seal.public_hex,
             courier_key=silo.courier.public_hex,
+            pq_sign_key=silo.post_quantum.public_hex if silo.post_quantum else None,
             reference_sha256=reference,
             agent_version="0",
             created=to_text(self.now),
@@ -153,6 +163,7 @@ class House:
         momentum: float = 0.0,
         weighting: Literal["uniform", "sqrt_n", "n"] = "n",
         optimizer: Literal["momentum", "adam"] = "momentum",
+        profile: Literal["classic", "hybrid"] = "classic",
     ) -> Plan:
         recipe = Recipe(
             rounds=rounds,
@@ -175,6 +186,7 @@ class House:
             recipe=recipe,
             quorum=quorum,
             round_deadline_s=100.0,
+            seal_profile=profile,
         )
         return self.publish_plan(draft)
 
@@ -234,8 +246,11 @@ class House:
         if payload is None:
             payload = self.update(1.0, 1.0)
         sink = io.BytesIO()
+        silo = self.silos[name]
+        second = silo.post_quantum
+        hybrid = Hybrid(manifest.kem_key, second) if manifest.kem_key and second else None
         header = seal(
-            payload, core, sealed_for or manifest.seal_key, signer or self.silos[name].sign, sink
+            payload, core, sealed_for or manifest.seal_key, signer or silo.sign, sink, hybrid
         )
         return Sealed(sha256_bytes(header), header, sink.getvalue())
 

@@ -209,6 +209,12 @@ def test_a_new_catalogue(house: "House", tmp_path: Path) -> None:
     assert missing.exit_code == EXIT_STOP
 
 
+def test_a_folder_that_cannot_be_written_is_said(house: "House", tmp_path: Path) -> None:
+    out = tmp_path / "none" / "p.json"
+    result = _run("roster", "renew", "--out", out, "--folder", house.folder.root)
+    assert (result.exit_code, "No such file" in result.output) == (EXIT_FAILED, True)
+
+
 def test_a_plan_is_signed_elsewhere(house: "House", tmp_path: Path) -> None:
     house.now = now()
     house.enrol("a", "b")

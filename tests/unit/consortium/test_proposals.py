@@ -170,11 +170,30 @@ def test_the_same_roster_published_twice_is_the_same(house: "House") -> None:
             ),
             "unknown_key",
         ),
+        (
+            lambda one: one.model_copy(
+                update={
+                    "members": tuple(
+                        each.model_copy(update={"pq_sign_key": "ee" * 1952}) for each in one.members
+                    )
+                }
+            ),
+            "unknown_key",
+        ),
         (lambda one: one.model_copy(update={"version": 9}), "stale_roster"),
         (lambda one: one.model_copy(update={"consortium": "other"}), "wrong_consortium"),
         (lambda one: one.model_copy(update={"expires": "2020-01-01T00:00:00Z"}), "expired"),
     ],
-    ids=["lost", "un-revoked", "swapped-key", "puppet", "jump", "other", "expired"],
+    ids=[
+        "lost",
+        "un-revoked",
+        "swapped-key",
+        "puppet",
+        "swapped-pq-key",
+        "jump",
+        "other",
+        "expired",
+    ],
 )
 def test_what_even_officers_cannot_publish(
     house: "House", change: "Callable[[Roster], Roster]", code: str
@@ -222,3 +241,34 @@ def test_a_file_that_is_no_proposal_is_said(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("{}")
     with pytest.raises(Stop, match="no proposal"):
         read_proposal(tmp_path / "other")
+
+
+def test_what_no_aggregator_publishes_is_said_loudly(house: "House") -> None:
+    house.enrol("a", "b")
+    house.change(Changes(revoke=("b",)))
+    house.later(3600)
+    proposal = _proposal(house)
+    new = Roster.parse(parse(contents(proposal)[0]).payload)
+    (first, second) = new.members
+    forged = new.model_copy(
+        update={
+            "members": (
+                second.model_copy(update={"revoked": False, "legal_entity": "Other Company"}),
+            )
+        }
+    )
+    document = base64.b64encode(sign("roster", forged.to_bytes())).decode()
+    text = "\n".join(describe_proposal(proposal.model_copy(update={"documents": (document,)})))
+    assert f"{first.silo}: is LEFT OUT" in text
+    assert "b: its revocation is TAKEN BACK" in text
+    assert "b: is called 'Other Company' instead of 'Company'" in text
+    assert "a: stays until" in "\n".join(describe_proposal(proposal))
+
+
+def test_another_plan_of_the_same_name_is_not_published(house: "House") -> None:
+    house.enrol("a", "b")
+    plan = house.plan()
+    other = plan.model_copy(update={"quorum": 1})
+    signed = sign("plan", other.to_bytes(), *house.officers)
+    proposal = propose(house.folder.trust_root.read_bytes(), [signed])
+    assert _code(house, proposal) == "plan_exists"

@@ -9,6 +9,7 @@ from agent.clock import to_text
 from agent.config import Paths
 from agent.keeper.auditing import Auditing
 from agent.keeper.dispatch import Dispatch
+from agent.keeper.identity import OwnKeys
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
 from agent.keeper.leaving import Leaving
@@ -23,7 +24,7 @@ from agent.keeper.snapshots import Snapshots
 from agent.keeper.statements import Statements
 from agent.keeper.training import Ready, Rounds
 from agent.keeper.trust import open_trust
-from agent.keys import load_signing, new_signing
+from agent.keys import new_signing
 from agent.ledger.book import Item, Ledger
 from agent.ledger.states import Kind
 from agent.policy.signing import sign_off, signature_path
@@ -67,7 +68,7 @@ class House:
         self.snapshots = Snapshots(
             self.ledger, self.workers, paths.parts, paths.snapshots, cache, self.site
         )
-        signer = load_signing(paths.keys / "sign.key", "sign")
+        signer = OwnKeys(paths.keys, paths.outbox, SILO)
         self.rounds = Rounds(
             self.ledger,
             self.workers,

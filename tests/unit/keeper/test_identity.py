@@ -8,7 +8,7 @@ import pytest
 
 from agent.boxes import rotation_path
 from agent.clock import to_text
-from agent.errors import Stop
+from agent.errors import Refused, Stop
 from agent.keeper.identity import (
     KeyFiles,
     OwnKeys,
@@ -78,7 +78,7 @@ def test_the_old_key_works_until_the_roster_names_the_new_one(
     assert getattr(found, purpose).public_hex == request.new_key
     assert not rotation_path(files.outbox, purpose).exists()
     assert own.public_hex == named.sign_key
-    retired = [path.name for path in files.keys.rglob("*-*.key")]
+    retired = [path.name for path in files.keys.glob("retired/*")]
     assert retired == (["seal-1.key"] if purpose == "seal" else []), "what opens is kept"
 
 
@@ -224,3 +224,12 @@ def test_who_is_not_in_the_roster_is_told(tmp_path: Path) -> None:
     consortium.members = (member,)
     trusted = _trusted(consortium, consortium.roster(version=2))
     assert "does not name a" in alarms(trusted, "a", tmp_path / "none", _NOW)[0]
+
+
+def test_a_silo_of_before_has_no_post_quantum_key(files: KeyFiles) -> None:
+    held = _identity(files).post_quantum
+    assert held is not None
+    assert _own(files).post_quantum().public_hex == held.public_hex
+    (files.keys / "pq-sign.key").unlink()
+    with pytest.raises(Refused, match="no_post_quantum_key"):
+        _own(files).post_quantum()

@@ -14,6 +14,7 @@ from agent.keys import new_signing
 from agent.wire import strict_json
 from agent.wire.documents import RoundManifest
 from agent.wire.signed import parse, sign
+from agent.wire.trusted import Trusted
 
 if TYPE_CHECKING:
     from agent.records import Json
@@ -281,3 +282,54 @@ def test_an_update_is_found_by_its_envelope(house: "House") -> None:
     assert found is not None
     assert found.id == "p1.r1.a1"
     assert update_of(house.ledger, "0" * 64) is None
+
+
+def test_the_next_root_is_kept_and_walked_to_after_a_start(house: "House") -> None:
+    house.bring("root", house.consortium.next_root())
+    assert house.trusted.root.version == 2
+    assert house.ledger.floor("root") == 2
+    assert _opened(house).root.version == 2
+    house.bring("root", house.consortium.next_root())
+    house.bring("root", house.consortium.root)
+    assert house.refusals() == [], "old news"
+    house.bring("root", house.consortium.next_root(version=3))
+    assert _opened(house).root.version == 3
+    house.bring("root", house.consortium.next_root())
+    assert house.refusals() == []
+
+
+def _opened(house: "House") -> Trusted:
+    root = house.consortium.root_sha256
+    return open_trust(house.paths.trust, root, house.ledger, house.now)
+
+
+def test_a_root_is_not_lost_where_the_disk_was_full(
+    house: "House", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was believed in memory and not committed: the letter stays, and is taken again."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    house.courier.bring("root", house.consortium.next_root())
+    with monkeypatch.context() as patched:
+        patched.setattr(type(house.ledger), "put_document", full)
+        with pytest.raises(OSError, match="No space"):
+            house.mail.take_all(house.now)
+    assert house.ledger.documents("root") == []
+    house.mail.take_all(house.now)
+    assert house.ledger.floor("root") == 2
+    assert _opened(house).root.version == 2
+
+
+def test_a_root_without_its_signatures_does_not_take_its_place(house: "House") -> None:
+    house.bring("root", house.consortium.next_root())
+    kept = house.ledger.documents("root")
+    house.bring("root", house.consortium.next_root(signer=STRANGER))
+    assert house.refusals() == ["unknown_signer"]
+    assert house.ledger.documents("root") == kept
+
+
+def test_the_root_in_force_is_not_kept_as_a_later_one(house: "House") -> None:
+    house.bring("root", house.consortium.root)
+    assert _opened(house).root.version == 1

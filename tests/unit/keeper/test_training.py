@@ -7,6 +7,7 @@ import pytest
 
 from agent.boxes import Outbox
 from agent.errors import Refused
+from agent.keys import new_hybrid
 from agent.ledger import egress
 from agent.ledger.book import Ledger
 from agent.wire.envelope import open_blob, verify_header
@@ -297,3 +298,28 @@ def test_rounds_are_closed_without_a_plan_in_force(house: "House") -> None:
     house.intake.look(house.now, 1.0)
     house.pipeline.advance(house.now, 1.0)
     assert house.state("round", "p1.r1.a1") == "closed"
+
+
+def test_under_the_hybrid_profile_both_keys_seal_and_sign(house: "House") -> None:
+    key, order = new_hybrid("round"), house.round_order()
+    manifest = order.manifest.model_copy(
+        update={"kem_key": key.kem_hex, "seal_key": key.public_hex}
+    )
+    order = order.model_copy(update={"manifest": manifest})
+    _seal(house, order)
+    house.dispatch.settle(house.now)
+    (parcel,) = house.outbox.parcels()
+    assert house.trusted.roster is not None
+    house.bring("roster", house.consortium.roster(2))
+    header = verify_header(parcel.header_path.read_bytes(), house.trusted.roster)
+    assert header.profile == "hybrid"
+    assert open_blob(header, io.BytesIO(parcel.blob_path.read_bytes()), key) == PAYLOAD
+
+
+def test_without_a_post_quantum_key_nothing_is_sealed(house: "House") -> None:
+    order = house.round_order()
+    manifest = order.manifest.model_copy(update={"kem_key": new_hybrid("round").kem_hex})
+    (house.paths.keys / "pq-sign.key").unlink()
+    with pytest.raises(Refused, match="no_post_quantum_key"):
+        _seal(house, order.model_copy(update={"manifest": manifest}))
+    assert _parcels(house) == []

@@ -385,7 +385,7 @@ def test_what_is_refused_changes_nothing(kind: str) -> None:
     assert (trusted.roster, trusted.catalogue, trusted.plans) == before
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(_ALL)), st.binary(max_size=200))
 def test_any_bytes_are_refused(kind: str, content: bytes) -> None:
     with pytest.raises(Refused):
@@ -470,3 +470,19 @@ def test_what_was_believed_under_an_earlier_root_is_remembered() -> None:
     assert trusted.take_roster(old, _NOW, remembered=True) == _ROSTER
     with pytest.raises(Refused, match="unknown_signer"):
         trusted.take_roster(_signed("roster", _ROSTER, "plan"), _NOW, remembered=True)
+
+
+@pytest.mark.parametrize("profile", ["classic", "hybrid"])
+def test_a_round_must_seal_as_its_plan_says(profile: str) -> None:
+    plan = _PLAN.model_copy(update={"seal_profile": profile})
+    trusted = _believing()
+    trusted.take_plan(_signed("plan", plan, "plan"), _NOW)
+    named = {"plan_sha256": sha256_bytes(plan.to_bytes())}
+    keys = {"classic": None, "hybrid": "00" * 1184}
+    for kind, key in keys.items():
+        content = _signed("round", _ROUND, "aggregator", kem_key=key, **named)
+        if kind == profile:
+            assert trusted.take_round(content, _NOW).kem_key == key
+        else:
+            with pytest.raises(Refused, match="wrong_profile"):
+                trusted.take_round(content, _NOW)

@@ -10,13 +10,19 @@ import pytest
 from agent.clock import from_text
 from agent.errors import Refused
 from agent.files import sha256_bytes
-from agent.keys import SealingIdentity, SigningIdentity
+from agent.keys import (
+    HybridSealingIdentity,
+    PostQuantumIdentity,
+    SealingIdentity,
+    SigningIdentity,
+)
 from agent.wire import merkle, signed
 from agent.wire.carrying import FeedRequest, feed_name
-from agent.wire.documents import Feed, Roster
+from agent.wire.documents import Feed, Roster, RotationRequest
 from agent.wire.envelope import open_blob, verify_header
 from agent.wire.repository import RepositoryFiles, verify_repository
 from agent.wire.request import request_message
+from agent.wire.roster import sign_rotation
 from agent.wire.statements import EgressRoot, Proof, prove, verify_proof, verify_statement
 from agent.wire.token import decode_token, fingerprint
 from agent.wire.update import unpack
@@ -142,3 +148,28 @@ def test_a_false_vector_is_found(vectors: dict[str, Any]) -> None:
     key = {**vectors["signing_keys"][0], "key_id": "00" * 32}
     with pytest.raises(AssertionError):
         without_the_product.check({**vectors, "signing_keys": [key]})
+
+
+def test_hybrid_envelope(vectors: dict[str, Any]) -> None:
+    entry = vectors["hybrid_envelope"]
+    raw = bytes.fromhex(entry["recipient_x25519_private"] + entry["recipient_mlkem_seed"])
+    recipient = HybridSealingIdentity("round", raw)
+    assert recipient.public_hex == entry["recipient_x25519"]
+    assert recipient.kem_hex == entry["recipient_mlkem"]
+    signer = PostQuantumIdentity("pq-sign", bytes.fromhex(entry["mldsa_seed"]))
+    assert signer.public_hex == entry["mldsa_public"]
+    header = verify_header(
+        bytes.fromhex(entry["signed_header"]), Roster.parse(entry["roster"].encode())
+    )
+    assert (header.envelope_id, header.profile) == (entry["id"], "hybrid")
+    payload = open_blob(header, io.BytesIO(bytes.fromhex(entry["blob"])), recipient)
+    assert payload.hex() == entry["payload"]
+
+
+def test_rotation(vectors: dict[str, Any]) -> None:
+    entry = vectors["rotation"]
+    old, new = (
+        SigningIdentity("sign", bytes.fromhex(entry[seed])) for seed in ("old_seed", "new_seed")
+    )
+    request = RotationRequest.parse(entry["payload"].encode())
+    assert sign_rotation(request, old, new).decode() == entry["container"]
