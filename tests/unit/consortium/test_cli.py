@@ -71,6 +71,7 @@ def test_a_refusal_is_a_sentence(house: "House", arguments: list[str]) -> None:
 
 def test_plan_status_roster_and_fingerprint(house: "House", tmp_path: Path) -> None:
     house.now = now()  # the commands read the clock
+    house.tick()  # signs the release repository's own files again, which are from March
     house.enrol("a", "b")
     draft = tmp_path / "plan.toml"
     draft.write_text('plan_id = "first"\nendpoints = ["logd"]\n')
@@ -144,4 +145,6 @@ def test_a_roster_that_ends_soon_is_said(house: "House") -> None:
     assert "warning: Silo a's membership ends at" in output
     assert "warning: The roster" not in output
     _run("roster", "renew", "--folder", folder)
+    house.now = now()
+    house.tick()
     assert "warning" not in _run("status", "--folder", folder).output
