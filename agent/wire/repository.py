@@ -125,7 +125,7 @@ def verify_repository(
     """
     walk = _Walk(now, floor)
     root = _walk_roots(files.roots, pinned_sha256)
-    walk.accept("root", root, [])
+    walk.accept("root", root, [pinned_sha256])
     timestamp = walk.take("timestamp", files.timestamp, Timestamp, root, None)
     snapshot = walk.take("snapshot", files.snapshot, Snapshot, root, timestamp.snapshot_meta)
     targets = walk.take("targets", files.targets, Targets, root, _named_file(snapshot, "targets"))
@@ -187,7 +187,8 @@ class _Walk:
     def accept(self, role: str, signed: Signed, key_ids: list[str]) -> None:
         # A new key begins a new floor: else whoever once stole an online key could sign the
         # highest version of all, and no rotation would ever help (TUF 5.3.11, fast-forward).
-        name = "tuf root" if role == "root" else f"tuf {role} {_fingerprint(key_ids)}"
+        # The root's floor belongs to the first root: to a repository that is founded anew, too.
+        name = f"tuf {role} {_fingerprint(key_ids)}"
         if signed.version < self._floor(name):
             reason = f"Version {signed.version} of {role} is older than {self._floor(name)}."
             raise Refused("rolled_back", reason)

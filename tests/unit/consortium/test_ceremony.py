@@ -76,7 +76,8 @@ def test_too_few_officers_change_nothing(ceremony: Ceremony, role: str) -> None:
 def test_a_root_is_rotated_again_and_again(ceremony: Ceremony) -> None:
     for _ in range(3):
         ceremony.rotate("root", ceremony.officers("root"))
-    assert ceremony.take().floors["tuf root"] == 4
+    floors = ceremony.take().floors
+    assert [n for name, n in floors.items() if name.startswith("tuf root ")] == [4]
     first = [
         load_any(ceremony.house.folder.offline / f"tuf-root-{number}.key") for number in (1, 2)
     ]
