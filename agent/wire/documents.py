@@ -209,7 +209,12 @@ class RoundManifest(Document):
 
 
 class ReleaseManifest(Document):
-    """A published model: weights by hash, where they came from, and what it replaces."""
+    """A published model: weights by hash, where they came from, and what it replaces.
+
+    Attributes:
+        golden_sha256, golden_bytes: The golden molecules (`wire.golden`), an object like the
+            weights; None and 0 where the plan's features allow none.
+    """
 
     kind: Literal["release"] = "release"
     consortium: Name
@@ -225,6 +230,8 @@ class ReleaseManifest(Document):
     contributors: Count
     created: Moment
     expires: Moment
+    golden_sha256: Sha256 | None = None
+    golden_bytes: Annotated[int, Field(ge=0, le=1 << 20)] = 0
 
 
 class UpdateCore(Document):

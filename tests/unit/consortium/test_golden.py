@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from agent.errors import Refused
-from agent.features.golden import GOLDEN_SMILES
 from agent.features.fast import Featurizer
+from agent.features.golden import GOLDEN_SMILES
 from agent.features.reference import smiles_sha256
 from agent.features.spec import default_spec, spec_sha256
 from agent.keeper.work.problem import task_spec
@@ -75,4 +75,7 @@ def test_published_weights_get_theirs_as_an_object(tmp_path: Path) -> None:
     found = put_golden(tmp_path, put_object(tmp_path, encode(weights)), plan, CATALOGUE)
     assert found is not None
     content = (tmp_path / found.sha256).read_bytes()
-    assert (len(content), Golden.parse(content)) == (found.bytes, golden_of(weights, plan, CATALOGUE))
+    assert (len(content), Golden.parse(content)) == (
+        found.bytes,
+        golden_of(weights, plan, CATALOGUE),
+    )

@@ -9,6 +9,8 @@ from agent.errors import Refused
 from agent.features.golden import GOLDEN_SMILES, raw_molecules
 from agent.features.reference import REFERENCE_SMILES
 
+ROOT = Path(__file__).parents[3]
+
 
 def test_the_golden_molecules_are_among_the_reference_molecules() -> None:
     assert set(GOLDEN_SMILES) <= set(REFERENCE_SMILES)
@@ -19,7 +21,7 @@ def test_the_shipped_data_is_what_this_rdkit_says() -> None:
     """`python -m agent.features.golden > consortium/golden.json` makes it anew."""
     command = [sys.executable, "-m", "agent.features.golden"]
     made = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    shipped = json.loads(Path("consortium/golden.json").read_bytes())
+    shipped = json.loads((ROOT / "consortium" / "golden.json").read_bytes())
     for ours, theirs in zip(made["molecules"], shipped["molecules"], strict=True):
         assert ours["smiles"] == theirs["smiles"]
         assert ours["layers"] == theirs["layers"]
