@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 from agent.boxes import Inbox, Outbox
 from agent.clock import Clock
-from agent.config import Config, Paths, Store, TrainingSection
+from agent.config import Config, GateSection, Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
 from agent.files import exclusive
 from agent.keeper import status
@@ -97,6 +97,17 @@ def training_settings(section: TrainingSection) -> Settings:
     )
 
 
+def gate_rules(section: GateSection) -> GateRules:
+    """Returns what the gate tolerates."""
+    return GateRules(
+        max_worsening=section.max_worsening,
+        min_n=section.min_labels,
+        confidence=section.confidence,
+        heads_may_worsen=section.heads_may_worsen,
+        window_days=section.window_days,
+    )
+
+
 def _source(store: Store, paths: Paths) -> Source:
     return Source(
         name=store.name,
@@ -119,7 +130,6 @@ def _stages(
     except (Refused, OSError) as error:
         raise Stop(f"What enrolment pinned is no longer valid: {error} Enrol again.") from error
     inbox, outbox = Inbox(paths.inbox), Outbox(paths.outbox)
-    rules = GateRules(config.gate.max_worsening, config.gate.min_labels)
     intake = Intake(
         [_source(store, paths) for store in config.store],
         ledger,
@@ -153,7 +163,15 @@ def _stages(
         ),
         Rounds(ledger, workers, inbox, outbox, trusted, signer, enrolment.silo, site),
         Rollout(
-            ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules, site
+            ledger,
+            workers,
+            inbox,
+            trusted,
+            paths.releases,
+            Attempts(paths.predict),
+            gate_rules(config.gate),
+            site,
+            frozenset(config.gate.let_pass),
         ),
         site,
     )

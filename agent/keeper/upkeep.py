@@ -15,7 +15,8 @@ _GRACE = timedelta(hours=1)  # the courier stores an object before the letter th
 def tidy(ledger: Ledger, inbox: Inbox, snapshots: Path, now: datetime) -> None:
     """Removes files that no row in the ledger can still ask for; harmless when repeated."""
     wanted = (*ledger.find("round", "announced"), *ledger.find("release", "announced", "fetched"))
-    inbox.prune_objects(frozenset(map(_object, wanted)), now - _GRACE)
+    named = frozenset(name for item in wanted for name in _objects(item))
+    inbox.prune_objects(named, now - _GRACE)
     kept = {item.id for item in ledger.newest("snapshot", ("frozen", "scored"), _SNAPSHOTS_KEPT)}
     kept |= {item.id for item in ledger.find("snapshot", "wanted")}
     for folder in snapshots.iterdir():
@@ -23,8 +24,10 @@ def tidy(ledger: Ledger, inbox: Inbox, snapshots: Path, now: datetime) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _object(item: Item) -> str:
+def _objects(item: Item) -> tuple[str, ...]:
     text = str(item.detail["manifest"])
     if item.kind == "round":
-        return RoundManifest.model_validate_json(text).base_sha256
-    return ReleaseManifest.model_validate_json(text).weights_sha256
+        return (RoundManifest.model_validate_json(text).base_sha256,)
+    release = ReleaseManifest.model_validate_json(text)
+    golden = (release.golden_sha256,) if release.golden_sha256 else ()
+    return (release.weights_sha256, *golden)

@@ -39,7 +39,7 @@ def held(
     """Returns the first case against a release of this content, or None.
 
     `other` holds nothing: what could not be checked may be checked another time. Wrong golden
-    answers hold the weights only beside these answers, since either of the two may be the wrong one.
+    answers hold the weights only beside these answers: either of the two may be the wrong one.
 
     Args:
         weights_sha256: Of the release that has come.

@@ -20,6 +20,11 @@ _BAD_WEIGHTS = frozenset(
 _DOES_NOT_LOAD = frozenset({"unloadable_model", "wrong_graph", "bad_answers"})
 
 
+def as_reason(text: str) -> Reason:
+    """Reads a class that was written down; a word that is none is `other`."""
+    return next((reason for reason in REASONS if reason == text), "other")
+
+
 def reason_of(code: str) -> Reason:
     """Returns the class of a refusal's code; what nothing else fits is `other`."""
     if code in _BAD_WEIGHTS:

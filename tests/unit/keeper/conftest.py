@@ -39,6 +39,7 @@ class House:
         self.now: datetime = START
         self.site = Site((), SETTINGS, self.paths.models / "private.safetensors")
         self.woken = 0
+        self.let_pass: frozenset[str] = frozenset()
         self.open()
 
     def open(self) -> None:
@@ -77,6 +78,7 @@ class House:
             self.attempts,
             GateRules(max_worsening=0.25, min_n=2),
             self.site,
+            self.let_pass,
         )
         self.pipeline = Pipeline(
             self.ledger,

@@ -1,6 +1,6 @@
 import pytest
 
-from agent.releases.reasons import Reason, reason_of
+from agent.releases.reasons import REASONS, Reason, as_reason, reason_of
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from agent.releases.reasons import Reason, reason_of
 )
 def test_a_code_has_a_class(code: str, reason: Reason) -> None:
     assert reason_of(code) == reason
+
+
+def test_a_class_is_read_again() -> None:
+    assert [as_reason(reason) for reason in REASONS] == list(REASONS)
+    assert as_reason("") == as_reason("nonsense") == "other"
