@@ -59,7 +59,7 @@ def compare(
         own = problem.held_out.cols == column
         labels, days = problem.held_out.select(own), problem.held_out_dates[own]
         chosen = newest(days, rule.window_days, rule.min_labels)
-        since = str(days[chosen].min()) if chosen.any() else ""
+        since = min(days[chosen].tolist(), default="")  # empty where one of them has no date
         pairs.append(_pair(task, new, old, labels.select(chosen), since, rule.confidence))
     return tuple(pairs)
 
