@@ -28,6 +28,7 @@ _COMMANDS = {
     "serve": "agent.cli.services:serve",
     "reader": "agent.cli.services:reader",
     "work": "agent.cli.services:work",
+    "rehearse": "agent.cli.services:rehearse",
     "status": "agent.cli.look:status",
     "egress": "agent.cli.look:egress",
     "ingest": "agent.cli.ingest:ingest",

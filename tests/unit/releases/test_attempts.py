@@ -68,3 +68,28 @@ def test_a_damaged_account_counts_nothing_and_is_replaced(tmp_path: Path, conten
     assert attempts.account("r1") == Account()
     attempts.begin("r1")
     assert attempts.account("r1").begun == 1
+
+
+def test_an_attempt_that_this_process_ended_is_taken_back(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    attempts.begin("r1")
+    attempts.begin("r1")
+    attempts.called_off("r1")
+    assert attempts.account("r1").begun == 1
+    for _ in range(2):
+        attempts.called_off("r1")
+    assert attempts.account("r1").begun == 0
+
+
+def test_a_release_that_was_given_up_is_neither_tried_nor_fallen_back_to(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    for name in ("r1", "r2"):
+        attempts.begin(name)
+        attempts.succeeded(name)
+    attempts.give_up("r2", "It failed.")
+    assert attempts.exhausted("r2")
+    assert attempts.account("r2") == Account(loaded=True, reason="It failed.", unfit=True)
+    assert attempts.fallback(besides="r3") == "r1"
+    attempts.succeeded("r2")
+    assert not attempts.exhausted("r2")
+    assert attempts.fallback(besides="r3") == "r2"
