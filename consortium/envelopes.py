@@ -7,7 +7,7 @@ refused headers past the bound that `answers` sets a silo).
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from agent.errors import Refused, TryLater
 from agent.files import fsync_folder, sha256_bytes, sha256_file
 from agent.wire.documents import Plan, RoundManifest
 from agent.wire.envelope import Header, verify_header
+from agent.wire.verdict import is_statement
 from consortium.admission import admit, check_address
 from consortium.answers import Answer, Registrar, Subject, first_answer
 from consortium.store import Store, roster
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
+from consortium.verdicts import judge_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,25 @@ class Desk:
             row = session.get(EnvelopeRow, envelope_id)
             if row is not None and row.silo == silo and row.state == "arriving":
                 return Known(row.held_bytes)
+            if is_statement(content):
+                return self._take_statement(session, Subject(envelope_id, silo, None), content, now)
             round_id, refusal = self._judge(session, content, silo, now)
             if refusal is None:
                 return Known(0)
             subject = Subject(envelope_id, silo, round_id, content)
             return self._registrar.refuse(session, subject, refusal, now)
+
+    def _take_statement(
+        self, session: Session, subject: Subject, content: bytes, now: datetime
+    ) -> Answer:
+        try:
+            verdict = judge_verdict(
+                session, subject.envelope_id, content, subject.silo, self._consortium
+            )
+        except Refused as refusal:
+            evidence = replace(subject, header=content)
+            return self._registrar.refuse(session, evidence, refusal, now)
+        return self._registrar.receive(session, subject, verdict.release_id, now)
 
     def offset(self, envelope_id: str, silo: str) -> int | None:
         """Returns how many bytes of the silo's blob are here, or None when it is unknown."""

@@ -12,6 +12,7 @@ from consortium.membership import warnings
 from consortium.rounds import MOST_SPOILT
 from consortium.store import roster, standing
 from consortium.tables import AnswerRow, EnvelopeRow, PlanRow, ReleaseRow, RoundRow
+from consortium.verdicts import verdicts_of
 
 
 def read_status(session: Session, consortium: str, now: datetime) -> dict[str, Json]:
@@ -36,7 +37,7 @@ def read_status(session: Session, consortium: str, now: datetime) -> dict[str, J
         "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),
-        "releases": [_release(row) for row in releases],
+        "releases": [_release(session, row) for row in releases],
     }
 
 
@@ -49,9 +50,7 @@ def describe(status: Mapping[str, Json]) -> str:
         counts = ", ".join(f"{len(_list(one, key))} {key}" for key in ("counted", "refused"))
         lines.append(f"round {_text(one, 'round_id', 'state')}, {one['held']} held, {counts}")
     lines += [f"refused {_text(one, 'envelope_id', 'code')}" for one in _list(status, "refused")]
-    lines += [
-        f"release {_text(one, 'release_id', 'round_id')}" for one in _list(status, "releases")
-    ]
+    lines += [_release_line(one) for one in _list(status, "releases")]
     return "\n".join(lines)
 
 
@@ -112,12 +111,21 @@ def _round(session: Session, row: RoundRow) -> Json:
     }
 
 
-def _release(row: ReleaseRow) -> Json:
+def _release_line(one: Mapping[str, Json]) -> str:
+    said = [
+        f"{_text(word, 'silo', 'outcome')}" + (f" ({word['reason']})" if word["reason"] else "")
+        for word in _list(one, "verdicts")
+    ]
+    return f"release {_text(one, 'release_id', 'round_id')}: " + (", ".join(said) or "no verdict")
+
+
+def _release(session: Session, row: ReleaseRow) -> Json:
     return {
         "release_id": row.release_id,
         "version": row.version,
         "round_id": row.round_id,
         "weights_sha256": row.weights_sha256,
+        "verdicts": verdicts_of(session, row.release_id),
     }
 
 

@@ -147,6 +147,23 @@ class ReleaseRow(Base):
     weights_sha256: Mapped[str]
 
 
+class VerdictRow(Base):
+    """A silo's signed word on a release; the newest of a silo counts.
+
+    `heads` is a JSON object of outcomes by task, empty where the silo tells none.
+    """
+
+    __tablename__ = "verdicts"
+    envelope_id: Mapped[str] = mapped_column(primary_key=True)
+    silo: Mapped[str]
+    release_id: Mapped[str] = mapped_column(index=True)
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    heads: Mapped[str]
+    created: Mapped[str]
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class NonceRow(Base):
     """A request's nonce, kept for as long as the request's time would be accepted."""
 

@@ -24,6 +24,7 @@ from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
 from agent.keeper.training import Rounds
 from agent.keeper.upkeep import tidy
+from agent.keeper.verdicts import Verdicts
 from agent.keys import load_signing
 from agent.ledger.book import Ledger
 from agent.records import Json
@@ -172,6 +173,7 @@ def _stages(
             gate_rules(config.gate),
             site,
             frozenset(config.gate.let_pass),
+            Verdicts(ledger, outbox, signer, enrolment.silo, config.gate.tell),
         ),
         site,
     )

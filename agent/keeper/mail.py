@@ -180,6 +180,11 @@ class Mail:
             self._answered(letter.name.split("-")[1], "delivered", now, "")
 
     def _answered(self, envelope_id: str, state: str, now: datetime, why: str) -> None:
+        statement = self._ledger.get("statement", envelope_id)
+        if statement is not None:
+            if statement.state == "signed" and state != "delivered":
+                self._ledger.move(statement, state, now, why)
+            return
         item = update_of(self._ledger, envelope_id)
         if item is None:
             raise Refused("unknown_envelope", "This answers an envelope that was never sent.")

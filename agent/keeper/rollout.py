@@ -13,6 +13,7 @@ from agent.keeper.local import OWNER, local_key
 from agent.keeper.orders import PairScore, ReleaseOrder, Result, ShadowRule, TaskScore
 from agent.keeper.site import Site
 from agent.keeper.training import Ready
+from agent.keeper.verdicts import Verdicts
 from agent.ledger.book import Detail, Item, Ledger, Score
 from agent.releases import folder, gate, quarantine
 from agent.releases.attempts import Attempts
@@ -36,6 +37,7 @@ class Rollout:
         rules: What the gate tolerates.
         site: What this silo adds to an order.
         let_pass: Hashes of weights that a person has released from quarantine.
+        verdicts: Tells the consortium what became of each; None tells nothing.
     """
 
     def __init__(  # noqa: PLR0913 - the parties to a release, each a thing of its own
@@ -49,6 +51,7 @@ class Rollout:
         rules: gate.GateRules,
         site: Site,
         let_pass: frozenset[str] = frozenset(),
+        verdicts: Verdicts | None = None,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -59,6 +62,7 @@ class Rollout:
         self._rules = rules
         self._site = site
         self._let_pass = let_pass
+        self._verdicts = verdicts
 
     def plans(self) -> list[Plan]:
         """Returns the plans that releases which are still to be checked were made under.
@@ -191,7 +195,7 @@ class Rollout:
             log.event(_log, "release on trial", release=item.id)
 
     def judge_trials(self, now: datetime) -> None:
-        """Makes a release active once predict has loaded it, or takes it back."""
+        """Makes a release active once predict has loaded it, or takes it back; says so."""
         for item in self._ledger.find("release", "trial", "active"):
             account = self._attempts.account(item.id)
             if self._attempts.exhausted(item.id):
@@ -199,6 +203,8 @@ class Rollout:
             elif account.loaded and item.state == "trial":
                 self._ledger.move(item, "active", now)
                 log.event(_log, "release active", release=item.id)
+        if self._verdicts is not None:
+            self._verdicts.send(now)
 
     def _take_back(self, item: Item, why: str, now: datetime) -> None:
         # The link first: after a kill in between, the state says that this is still to be done.

@@ -27,6 +27,7 @@ _STAGES: dict[str, tuple[Kind, frozenset[str], frozenset[str]]] = {
         frozenset({"announced", "fetched", "verified", "staged", "gated", "trial"}),
         frozenset({"refused", "rolled back"}),
     ),
+    "statements": ("statement", frozenset({"signed"}), frozenset({"refused"})),
     "letters": ("letter", frozenset(), frozenset({"refused"})),
 }
 _SHOWN = 20

@@ -70,6 +70,7 @@ class Rounds:
     def recover(self) -> None:
         """After a restart: shows what was booked to the courier, drops what was not."""
         booked = [str(item.detail["envelope_id"]) for item in self._ledger.find("update", "sealed")]
+        booked += [item.id for item in self._ledger.find("statement", "signed")]
         self._outbox.discard_staged(frozenset(booked))
         for envelope_id in booked:
             self._outbox.post(envelope_id)
@@ -181,7 +182,10 @@ class Rounds:
             self._outbox.post(str(item.detail["envelope_id"]))
             if self._is_over(item, now):
                 self._ledger.move(item, "expired", now, "no answer came in time")
-        waiting = frozenset(
+        statements = {item.id for item in self._ledger.find("statement", "signed")}
+        for statement_id in statements:
+            self._outbox.post(statement_id)
+        waiting = frozenset(statements) | frozenset(
             str(item.detail["envelope_id"])
             for item in self._ledger.find("update", "sealed", "delivered")
         )

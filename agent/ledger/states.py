@@ -14,6 +14,7 @@ Kind = Literal[
     "update",
     "release",
     "letter",
+    "statement",
 ]
 
 _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
@@ -67,6 +68,12 @@ _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
         "acknowledged": frozenset(),
         "refused": frozenset(),
         "expired": frozenset(),
+    },
+    # A small signed document of this silo's own.
+    "statement": {
+        "signed": frozenset({"acknowledged", "refused"}),
+        "acknowledged": frozenset(),
+        "refused": frozenset(),
     },
     # A letter that was not believed; those that were have become something else.
     "letter": {"refused": frozenset()},

@@ -8,11 +8,8 @@ than the site tolerates.
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-Outcome = Literal[
-    "better", "within_chance", "tolerated", "worse", "new", "not_judged", "missing", "not_finite"
-]
+from agent.wire.verdict import HeadOutcome as Outcome
 
 _NEVER: frozenset[Outcome] = frozenset({"missing", "not_finite"})
 _TINY = 1e-9  # an error of 0 has no relative change

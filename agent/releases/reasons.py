@@ -1,8 +1,9 @@
 """Why a release was not taken: a class that may leave the silo, for each code that does not."""
 
-from typing import Literal, get_args
+from typing import get_args
 
-Reason = Literal["worse", "does_not_load", "wrong_golden", "bad_weights", "other"]
+from agent.wire.verdict import Reason as Reason
+
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 _BAD_WEIGHTS = frozenset(
