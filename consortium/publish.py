@@ -36,11 +36,14 @@ class Result:
         weights: The new weights, durable already.
         heads: The endpoints that the weights have heads for.
         contributors: How many silos' updates are in them.
+        golden: What they answer for the golden molecules, durable already; None where the plan's
+            features allow none.
     """
 
     weights: ObjectRef
     heads: tuple[str, ...]
     contributors: int
+    golden: ObjectRef | None = None
 
 
 def publish(
@@ -140,8 +143,8 @@ def publish_release(
     result: Result,
     signer: Signer,
     now: datetime,
-) -> None:
-    """Publishes the result of a round as the next release."""
+) -> str:
+    """Publishes the result of a round as the next release and returns its id."""
     version = (session.scalar(select(func.max(ReleaseRow.version))) or 0) + 1
     release = ReleaseManifest(
         consortium=manifest.consortium,
@@ -156,6 +159,8 @@ def publish_release(
         contributors=result.contributors,
         created=to_text(now),
         expires=to_text(now + VALID_FOR),
+        golden_sha256=result.golden.sha256 if result.golden else None,
+        golden_bytes=result.golden.bytes if result.golden else 0,
     )
     row = ReleaseRow(
         version=version,
@@ -164,4 +169,6 @@ def publish_release(
         weights_sha256=result.weights.sha256,
     )
     session.add(row)
-    publish(session, "release", release, signer, (result.weights,))
+    objects = (result.weights, result.golden) if result.golden else (result.weights,)
+    publish(session, "release", release, signer, objects)
+    return release.release_id

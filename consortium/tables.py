@@ -138,12 +138,16 @@ class AnswerRow(Base):
 
 
 class ReleaseRow(Base):
-    """A published release."""
+    """A published release; `round_id` is the last round before it.
+
+    A round's own result is published in the transaction that ends the round, so never twice; an
+    operator may publish more weights after it.
+    """
 
     __tablename__ = "releases"
     version: Mapped[int] = mapped_column(primary_key=True)
     release_id: Mapped[str] = mapped_column(unique=True)
-    round_id: Mapped[str] = mapped_column(ForeignKey("rounds.round_id"), unique=True)
+    round_id: Mapped[str] = mapped_column(ForeignKey("rounds.round_id"))
     weights_sha256: Mapped[str]
 
 
