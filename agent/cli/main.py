@@ -31,6 +31,7 @@ _COMMANDS = {
     "rehearse": "agent.cli.services:rehearse",
     "status": "agent.cli.look:status",
     "egress": "agent.cli.look:egress",
+    "releases": "agent.cli.releases:releases",
     "ingest": "agent.cli.ingest:ingest",
     "report": "agent.cli.report:report",
     "profile": "agent.cli.profile:profile",

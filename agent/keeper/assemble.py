@@ -52,7 +52,7 @@ def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Ke
         folders = {store.name: source_folder(store, paths) for store in config.store}
         folders[INBOX] = paths.inbox
         rhythm = Rhythm(config.keeper.sweep_s, config.keeper.settle_s)
-        build = _status_builder(ledger, workers, enrolment.silo)
+        build = _status_builder(ledger, workers, enrolment.silo, config.gate.let_pass)
         file = StatusFile(paths.status / "keeper.json", build)
         sweep_up = partial(tidy, ledger, Inbox(paths.inbox), paths.snapshots)
         try:
@@ -180,13 +180,15 @@ def _stages(
     return pipeline, intake
 
 
-def _status_builder(ledger: Ledger, workers: Workers, silo: str) -> Callable[[], Json]:
+def _status_builder(
+    ledger: Ledger, workers: Workers, silo: str, let_pass: tuple[str, ...]
+) -> Callable[[], Json]:
     known: tuple[int, status.Report] = (-1, {})
 
     def build() -> Json:
         nonlocal known
         if known[0] != ledger.revision:
-            known = (ledger.revision, status.report(ledger, silo))
+            known = (ledger.revision, status.report(ledger, silo, let_pass))
         running = workers.progress()
         job: Json = None
         if running is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent import log
 from agent.boxes import Inbox
+from agent.keeper.decisions import cases
 from agent.keeper.jobs import Workers
 from agent.keeper.local import OWNER, local_key
 from agent.keeper.orders import PairScore, ReleaseOrder, Result, ShadowRule, TaskScore
@@ -17,7 +18,7 @@ from agent.keeper.verdicts import Verdicts
 from agent.ledger.book import Detail, Item, Ledger, Score
 from agent.releases import folder, gate, quarantine
 from agent.releases.attempts import Attempts
-from agent.releases.reasons import as_reason, reason_of
+from agent.releases.reasons import reason_of
 from agent.wire.documents import Catalogue, Plan, ReleaseManifest
 from agent.wire.trusted import Trusted
 
@@ -234,24 +235,6 @@ class Rollout:
 
 def _manifest(item: Item) -> ReleaseManifest:
     return ReleaseManifest.model_validate_json(str(item.detail["manifest"]))
-
-
-def cases(ledger: Ledger) -> list[quarantine.Case]:
-    """Returns the releases that were refused or rolled back, oldest first."""
-    found = []
-    for item in ledger.find("release", "refused", "rolled back"):
-        manifest, reason = _manifest(item), as_reason(str(item.detail.get("reason", "")))
-        found.append(
-            quarantine.Case(
-                item.id,
-                manifest.weights_sha256,
-                manifest.golden_sha256,
-                reason,
-                item.why,
-                item.changed,
-            )
-        )
-    return found
 
 
 def _score(score: TaskScore) -> Score:

@@ -86,9 +86,7 @@ def test_good_weights_become_the_next_release(released: "House") -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e9])
-def test_bad_weights_are_refused_unless_it_is_a_rehearsal(
-    released: "House", value: float
-) -> None:
+def test_bad_weights_are_refused_unless_it_is_a_rehearsal(released: "House", value: float) -> None:
     weights = _weights(released)
     weights["trunk.dense.bias"][0] = value
     refused = _publish(released, weights)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from tests.unit.keeper.conftest import House
 
 
-def _score(value: float) -> TaskScore:
+def scored(value: float) -> TaskScore:
     return TaskScore(task="logbb", metric="MAE", value=value, n_train=50, n_test=30)
 
 
-def _pair(candidate: float, active: float) -> PairScore:
+def paired(candidate: float, active: float) -> PairScore:
     return PairScore(
         task="logbb",
         metric="MAE",
@@ -57,9 +57,9 @@ class Stage:
 
     def book(self, version: int, score: float = 0.5, active: float | None = None) -> None:
         house, order = self.house, self.order(version)
-        scores = (_score(active),) if active is not None else ()
-        pairs = (_pair(score, active),) if active is not None else ()
-        result = Result(scores=(_score(score),), active_scores=scores, pairs=pairs)
+        scores = (scored(active),) if active is not None else ()
+        pairs = (paired(score, active),) if active is not None else ()
+        result = Result(scores=(scored(score),), active_scores=scores, pairs=pairs)
         with house.ledger.transaction():
             house.rollout.book(order, result, self.staged(version), house.now)
 
@@ -251,7 +251,7 @@ def test_a_kill_between_installing_and_the_commit_refuses_nothing(stage: Stage) 
     house = stage.house
     stage.announce(1)
     order, staged = stage.order(1), stage.staged(1)
-    result = Result(scores=(_score(0.5),))
+    result = Result(scores=(scored(0.5),))
 
     def book_and_die() -> None:
         with house.ledger.transaction():

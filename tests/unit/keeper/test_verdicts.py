@@ -10,7 +10,7 @@ from agent.ledger import egress
 from agent.releases.attempts import MAX_ATTEMPTS
 from agent.wire.verdict import HeadWord, Verdict, verify_verdict
 from tests.kit.consortium import SILO
-from tests.unit.keeper.test_rollout import Stage
+from tests.unit.keeper.test_rollout import Stage, scored
 
 if TYPE_CHECKING:
     from tests.unit.keeper.conftest import House
@@ -79,28 +79,15 @@ def test_a_private_head_is_never_told(stage: Stage) -> None:
     stage.activate(1)
     stage.announce(2)
     order = stage.order(2)
-    private = Result().model_copy(
-        update={
-            "scores": tuple(
-                score.model_copy(update={"task": task})
-                for task in ("logbb", "private:own")
-                for score in _one_score()
-            )
-        }
-    )
+    names = ("logbb", "private:own")
+    scores = tuple(scored(0.5).model_copy(update={"task": name}) for name in names)
     with house.ledger.transaction():
-        house.rollout.book(order, private, stage.staged(2), house.now)
+        house.rollout.book(order, Result(scores=scores), stage.staged(2), house.now)
     stage.settle()
     stage.load(2)
     _verdicts(house, "heads").send(house.now)
     told = {verdict.release_id: verdict for verdict in _posted(house)}
     assert told["r2"].heads == (HeadWord(task="logbb", outcome="new"),)
-
-
-def _one_score() -> tuple[object, ...]:
-    from tests.unit.keeper.test_rollout import _score
-
-    return (_score(0.5),)
 
 
 def test_nothing_is_told_where_the_site_says_so(stage: Stage) -> None:
