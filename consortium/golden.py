@@ -69,7 +69,7 @@ def golden_of(weights: Weights, plan: Plan, catalogue: Catalogue) -> Golden:
     columns, values = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     return Golden(
         feature_sha256=sha256_bytes(spec.to_bytes()),
-        rows_sha256=rows_sha256(spec, indptr, columns, values, dense),
+        rows_sha256=rows_sha256(spec, (indptr, columns, values, dense)),
         smiles=tuple(molecule.smiles for molecule in molecules),
         heads=plan.endpoints,
         expected=tuple(tuple(map(float, row)) for row in answers),
@@ -120,7 +120,7 @@ def _dense(molecules: Sequence[RawMolecule], spec: FeatureSpec) -> Floats:
     raw = np.array([[molecule.descriptors[name] for name in names] for molecule in molecules])
     centre = np.array([scaling.centre for scaling in spec.descriptors])
     spread = np.array([scaling.spread for scaling in spec.descriptors])
-    scaled = (raw.reshape(len(molecules), len(names)) - centre) / spread
+    scaled: Doubles = (raw.reshape(len(molecules), len(names)) - centre) / spread
     return np.clip(scaled, -spec.clip, spec.clip).astype(np.float32)
 
 

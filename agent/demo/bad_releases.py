@@ -107,7 +107,9 @@ def kill_loading(release: Path) -> int:
 def _learned(aggregator: Aggregator, release_id: str) -> dict[str, str]:
     """Returns what the consortium knows of a release, by silo."""
     releases = (aggregator.status() or {"releases": []})["releases"]
-    words = next((one["verdicts"] for one in releases if one["release_id"] == release_id), [])
+    words = [
+        word for one in releases if one["release_id"] == release_id for word in one["verdicts"]
+    ]
     return {
         word["silo"]: f"{word['outcome']}: {word['reason']}" if word["reason"] else word["outcome"]
         for word in words

@@ -101,4 +101,5 @@ def smiles_sha256(spec: FeatureSpec, smiles: Sequence[str]) -> str:
         Refused: `unknown_descriptor`, as `Featurizer`.
     """
     features, _ = Featurizer(spec).featurize_smiles(smiles)
-    return rows_sha256(spec, features.indptr, features.indices, features.values, features.dense)
+    arrays = (features.indptr, features.indices, features.values, features.dense)
+    return rows_sha256(spec, arrays)

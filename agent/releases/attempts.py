@@ -127,7 +127,7 @@ class Attempts:
 
 def _account(entry: Json) -> Account:
     match entry:
-        case {"begun": int(begun), "loaded": bool(loaded), "reason": str(reason)}:
-            return Account(begun, loaded, reason, entry.get("unfit") is True)
+        case {"begun": int(begun), "loaded": bool(loaded), "reason": str(reason), **more}:
+            return Account(begun, loaded, reason, more.get("unfit") is True)
         case _:
             return Account()

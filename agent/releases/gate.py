@@ -9,7 +9,9 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from agent.wire.verdict import HeadOutcome as Outcome
+from agent.wire.verdict import HeadOutcome
+
+Outcome = HeadOutcome
 
 _NEVER: frozenset[Outcome] = frozenset({"missing", "not_finite"})
 _TINY = 1e-9  # an error of 0 has no relative change

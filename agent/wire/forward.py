@@ -44,7 +44,8 @@ def _linear(weights: Weights, name: str, state: Doubles) -> Doubles:
 def _norm(weights: Weights, name: str, state: Doubles) -> Doubles:
     centred = state - state.mean(axis=1, keepdims=True)
     spread = np.sqrt((centred**2).mean(axis=1, keepdims=True) + LAYER_NORM_EPSILON)
-    return centred / spread * _double(weights, f"{name}.weight") + _double(weights, f"{name}.bias")
+    scaled: Doubles = centred / spread * _double(weights, f"{name}.weight")
+    return scaled + _double(weights, f"{name}.bias")
 
 
 def _double(weights: Weights, name: str) -> Doubles:

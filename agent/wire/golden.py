@@ -10,14 +10,16 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from agent.errors import Refused
 from agent.wire.documents import Document, Endpoint, FeatureSpec, Finite, Sha256
 from agent.wire.scale import head_scale
 
 MOST_MOLECULES = 64
 MOST_BYTES = 1 << 20
 TOLERANCE = 1e-3  # of a spread: float32 in another order differs by some 1e-6 of it
+Numbers = npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.float32]
 _DECIMALS = 5  # coarser than float32 on any CPU, finer than any change of a definition
 
 
@@ -47,16 +49,23 @@ class Golden(Document):
     # A table of generous tolerances would be a check that checks nothing.
     tolerance: Annotated[float, Field(gt=0, le=0.05)]
 
-    @model_validator(mode="after")
-    def _is_a_table(self) -> Self:
-        if len(self.expected) != len(self.smiles):
-            raise ValueError("needs a row of expected answers for each molecule")
-        if any(len(row) != len(self.heads) for row in self.expected):
-            raise ValueError("needs an expected answer for each head")
-        return self
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """Reads golden molecules from bytes whose hash was checked.
+
+        Raises:
+            Refused: As `Document.parse`, also where the answers are no table.
+        """
+        golden = super().parse(content)
+        whole = len(golden.expected) == len(golden.smiles)
+        if not whole or any(len(row) != len(golden.heads) for row in golden.expected):
+            raise Refused(
+                "malformed", "Golden needs a row for each molecule and a number for each head."
+            )
+        return golden
 
 
-def rows_sha256(spec: FeatureSpec, *arrays: npt.NDArray[np.generic]) -> str:
+def rows_sha256(spec: FeatureSpec, arrays: Sequence[Numbers]) -> str:
     """Returns the SHA-256, in hexadecimal, over a spec and the features that it led to.
 
     Numbers are rounded to five decimals first: other CPUs agree, another RDKit behaviour does not.

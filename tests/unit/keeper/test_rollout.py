@@ -359,8 +359,8 @@ def test_a_person_lets_weights_pass(stage: Stage) -> None:
 
 def test_a_release_waits_for_its_golden_molecules_too(stage: Stage) -> None:
     house, golden = stage.house, b"{}"
-    named = {"golden_sha256": sha256_bytes(golden), "golden_bytes": len(golden)}
-    house.bring("release", house.consortium.release(1, **named), house.consortium.base)
+    named = house.consortium.release(1, golden_sha256=sha256_bytes(golden), golden_bytes=2)
+    house.bring("release", named, house.consortium.base)
     house.order_release(house.ready())
     assert stage.states() == {"r1": "announced"}
     path = house.inbox.object_path(sha256_bytes(golden))

@@ -1,4 +1,5 @@
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from agent.errors import Refused
@@ -19,7 +20,7 @@ GOLDEN = Golden(
 SPREAD = np.array([2.0, 1.0], np.float32)
 
 
-def _said(**changes: float) -> np.ndarray:
+def _said(**changes: float) -> npt.NDArray[np.float32]:
     said = np.array(GOLDEN.expected, np.float32)
     for place, value in changes.items():
         said[int(place[1]), int(place[2])] = value
@@ -41,8 +42,12 @@ def test_what_fits_the_release_is_read() -> None:
         (GOLDEN.to_bytes(), ("logbb",), "other heads"),
         (GOLDEN.to_bytes(), (*HEADS, "logbb"), "other heads"),
         (GOLDEN.model_copy(update={"feature_sha256": "2" * 64}).to_bytes(), HEADS, "feature spec"),
-        (GOLDEN.model_copy(update={"expected": ((1.0, 1.0),)}).to_bytes(), HEADS, "row of"),
-        (GOLDEN.model_copy(update={"expected": ((1.0,), (1.0,))}).to_bytes(), HEADS, "each head"),
+        (GOLDEN.model_copy(update={"expected": ((1.0, 1.0),)}).to_bytes(), HEADS, "a row for each"),
+        (
+            GOLDEN.model_copy(update={"expected": ((1.0,), (1.0,))}).to_bytes(),
+            HEADS,
+            "number for each head",
+        ),
         (GOLDEN.model_copy(update={"tolerance": 1.0}).to_bytes(), HEADS, "tolerance"),
     ],
 )
