@@ -25,12 +25,14 @@ class Account:
         loaded: Whether it ever loaded and answered its warm-up.
         reason: A sentence from the last failure; empty after a success or a crash.
         unfit: It loaded and then failed requests; it is not tried again.
+        trying: An attempt is under way, or was when predict died; nobody may judge it yet.
     """
 
     begun: int = 0
     loaded: bool = False
     reason: str = ""
     unfit: bool = False
+    trying: bool = False
 
 
 class Attempts:
@@ -50,7 +52,8 @@ class Attempts:
             OSError: It cannot be counted, so the load must not begin.
         """
         account = self.account(release_id)
-        self._write(release_id, replace(account, begun=account.begun + 1, reason=""))
+        account = replace(account, begun=account.begun + 1, reason="", trying=True)
+        self._write(release_id, account)
 
     def succeeded(self, release_id: str) -> None:
         """Notes that it loaded and answered; its count starts anew.
@@ -66,7 +69,18 @@ class Attempts:
         Raises:
             OSError: The disk is full or the folder is not writable.
         """
-        self._write(release_id, replace(self.account(release_id), reason=reason))
+        account = replace(self.account(release_id), reason=reason, trying=False)
+        self._write(release_id, account)
+
+    def settle(self) -> None:
+        """Notes once after a start that an attempt which was under way ended with the process.
+
+        Raises:
+            OSError: The disk is full or the folder is not writable.
+        """
+        for release_id, account in self._read()[0].items():
+            if account.trying:
+                self._write(release_id, replace(account, trying=False))
 
     def called_off(self, release_id: str) -> None:
         """Takes back the attempt that `begin` counted: this process ended it, not the release.
@@ -75,7 +89,8 @@ class Attempts:
             OSError: The disk is full or the folder is not writable.
         """
         account = self.account(release_id)
-        self._write(release_id, replace(account, begun=max(account.begun - 1, 0)))
+        account = replace(account, begun=max(account.begun - 1, 0), trying=False)
+        self._write(release_id, account)
 
     def give_up(self, release_id: str, reason: str) -> None:
         """Notes that a release which loaded must not be tried again.
@@ -86,9 +101,12 @@ class Attempts:
         self._write(release_id, replace(self.account(release_id), reason=reason, unfit=True))
 
     def exhausted(self, release_id: str) -> bool:
-        """Tells whether it had its attempts since it last loaded, if it ever did, or is unfit."""
+        """Tells whether it had its attempts since it last loaded, if it ever did, or is unfit.
+
+        The last of them must be over: it may still succeed.
+        """
         account = self.account(release_id)
-        return account.unfit or account.begun >= MAX_ATTEMPTS
+        return account.unfit or (account.begun >= MAX_ATTEMPTS and not account.trying)
 
     def account(self, release_id: str) -> Account:
         """Returns what is known of the release; an empty account if nothing is."""
@@ -128,6 +146,7 @@ class Attempts:
 def _account(entry: Json) -> Account:
     match entry:
         case {"begun": int(begun), "loaded": bool(loaded), "reason": str(reason), **more}:
-            return Account(begun, loaded, reason, more.get("unfit") is True)
+            unfit, trying = (more.get(name) is True for name in ("unfit", "trying"))
+            return Account(begun, loaded, reason, unfit, trying)
         case _:
             return Account()

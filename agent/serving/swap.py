@@ -76,6 +76,7 @@ class Models:
         self._stand_in: tuple[Predictor, Predictor] | None = None  # the new one, the old one
         self._trial_ends_s = 0.0
         self._strikes = 0
+        self._settled = False
         self._lock = threading.Lock()
         self._not_before_s = 0.0
         self._current: Predictor | None = None
@@ -110,6 +111,9 @@ class Models:
             OSError: The attempt cannot be counted on disk; nothing was loaded.
             TryLater: A rehearsal was called off, since this process is to end.
         """
+        if not self._settled:
+            self._attempts.settle()
+            self._settled = True
         self._judge(now_s)
         wanted = active_id(self._releases)
         if wanted is not None and wanted != self._release():

@@ -181,6 +181,7 @@ def test_after_two_bad_releases_the_last_good_one_serves(stage: Stage) -> None:
         assert stage.active() == f"r{version}"
         for _ in range(MAX_ATTEMPTS):
             stage.house.attempts.begin(f"r{version}")
+        stage.house.attempts.settle()
         stage.settle()
         stage.settle()
     assert stage.states() == {"r1": "active", "r2": "rolled back", "r3": "rolled back"}
@@ -203,6 +204,24 @@ def test_a_release_that_kills_predict_is_taken_back(stage: Stage) -> None:
     assert "r2 was rolled back" in stage.house.item("release", "r1").why
     stage.settle()
     assert stage.states() == {"r1": "active", "r2": "rolled back"}
+
+
+def test_an_attempt_that_is_under_way_is_not_judged(stage: Stage) -> None:
+    """The third may succeed, and its reason is not known before its end."""
+    stage.activate(1)
+    stage.announce(2)
+    stage.book(2)
+    stage.settle()
+    attempts = stage.house.attempts
+    for number in range(MAX_ATTEMPTS):
+        attempts.begin("r2")
+        stage.settle()
+        assert stage.states()["r2"] == "trial"
+        if number < MAX_ATTEMPTS - 1:
+            attempts.failed("r2", "Not yet.")
+    attempts.succeeded("r2")
+    stage.settle()
+    assert stage.states()["r2"] == "active"
 
 
 def test_predicts_own_reason_is_kept(stage: Stage) -> None:
@@ -231,6 +250,7 @@ def test_a_kill_while_taking_back_is_made_good(
     stage.settle()
     for _ in range(MAX_ATTEMPTS):
         stage.house.attempts.begin("r2")
+    stage.house.attempts.settle()
     real = getattr(folder, name)
 
     def deadly(releases: Path) -> object:
@@ -325,6 +345,7 @@ def test_weights_that_were_rolled_back_are_held_too(stage: Stage) -> None:
     stage.settle()
     for _ in range(MAX_ATTEMPTS):
         stage.house.attempts.begin("r2")
+    stage.house.attempts.settle()
     stage.settle()
     assert stage.states() == {"r1": "active", "r2": "rolled back"}
     stage.announce(3)

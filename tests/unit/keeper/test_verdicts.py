@@ -103,6 +103,7 @@ def test_one_that_is_rolled_back_later_is_told_again(stage: Stage) -> None:
     verdicts.send(house.now)
     for _ in range(MAX_ATTEMPTS):
         house.attempts.begin("r2")
+    house.attempts.settle()
     stage.settle()
     assert verdicts.send(house.now) == 2  # r1 serves again, too
     words = [(v.release_id, v.outcome, v.reason) for v in _posted(house)]
