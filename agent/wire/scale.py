@@ -41,16 +41,11 @@ def range_scale(low: float, high: float) -> tuple[float, float]:
 
 
 def _end(bound: float, endpoint: Endpoint) -> float:
-    match endpoint.transform:
-        case "identity":
-            return bound
-        case "log10_plus_1":
-            return math.log10(max(bound, 0.0) + 1.0)
-        case "log10":
-            return _log10(bound)
-        case "neg_log10_molar":  # canonical unit uM
-            return _MICROMOLAR_EXPONENT - _log10(bound)
-
-
-def _log10(bound: float) -> float:
-    return math.log10(bound) if bound > 0 else -math.inf
+    if endpoint.transform == "identity":
+        return bound
+    if endpoint.transform == "log10_plus_1":
+        return math.log10(max(bound, 0.0) + 1.0)
+    logarithm = math.log10(bound) if bound > 0 else -math.inf
+    if endpoint.transform == "log10":
+        return logarithm
+    return _MICROMOLAR_EXPONENT - logarithm  # neg_log10_molar, whose canonical unit is uM
