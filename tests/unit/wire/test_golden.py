@@ -44,12 +44,12 @@ def test_what_is_no_table_of_golden_molecules_is_refused(changes: dict[str, obje
 
 
 def test_the_hash_of_rows_sees_a_change_and_no_rounding() -> None:
-    rows = [np.array([0, 1], np.int64), np.array([0.25, -0.0], np.float32)]
-    first = rows_sha256(FEATURES, rows)
-    assert rows_sha256(FEATURES, [rows[0], rows[1] + np.float32(1e-7)]) == first
-    assert rows_sha256(FEATURES, [rows[0], np.array([0.25, 0.0], np.float32)]) == first
-    assert rows_sha256(FEATURES, [rows[0], rows[1] + np.float32(1e-4)]) != first
-    assert rows_sha256(FEATURES.model_copy(update={"clip": 4.0}), rows) != first
+    places, values = np.array([0, 1], np.int64), np.array([0.25, -0.0], np.float32)
+    first = rows_sha256(FEATURES, [places, values])
+    assert rows_sha256(FEATURES, [places, values + np.float32(1e-7)]) == first
+    assert rows_sha256(FEATURES, [places, np.abs(values)]) == first
+    assert rows_sha256(FEATURES, [places, values + np.float32(1e-4)]) != first
+    assert rows_sha256(FEATURES.model_copy(update={"clip": 4.0}), [places, values]) != first
 
 
 def test_answers_are_on_the_scale_of_predictions() -> None:
