@@ -329,6 +329,20 @@ def test_a_release_whose_load_is_killed_costs_no_chemist_an_answer(predict: Pred
     assert "ended by signal 9" in predict.status()["problem"]
 
 
+def test_told_to_stop_while_a_release_is_tried_it_ends_and_counts_nothing(
+    predict: Predict,
+) -> None:
+    _build(predict.root, "r1", 1, 1.0)
+    folder.activate(predict.releases, "r1")
+    process = predict.start()
+    _until(lambda: Attempts(predict.state).account("r1").trying)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 0
+    account = Attempts(predict.state).account("r1")
+    assert (account.begun, account.trying) == (0, False)
+
+
 @pytest.mark.slow
 def test_a_state_folder_that_vanishes_stops_no_answer(predict: Predict) -> None:
     for version, name in enumerate(("r1", "r2"), start=1):
