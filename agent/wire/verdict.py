@@ -4,7 +4,7 @@ It travels as an envelope without a blob: the signed container stands where an e
 stands, its id is the SHA-256 of that container, and the answer is the same receipt or refusal.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -47,6 +47,18 @@ class Verdict(Document):
     heads: Annotated[tuple[HeadWord, ...], Field(max_length=1_000)] = ()
     created: Moment
 
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """Reads a verdict from bytes whose signature was checked.
+
+        Raises:
+            Refused: As `Document.parse`, also where reason and outcome contradict each other.
+        """
+        verdict = super().parse(content)
+        if (verdict.outcome == "refused") != (verdict.reason is not None):
+            raise Refused("malformed", "A release is refused for a reason, or taken without one.")
+        return verdict
+
 
 def is_statement(content: bytes) -> bool:
     """Tells whether what stands in a header's place is a signed container, which is JSON."""
@@ -57,12 +69,8 @@ def verify_verdict(content: bytes, public_hex: str) -> Verdict:
     """Checks a verdict's signature by its silo's key, then reads it.
 
     Raises:
-        Refused: `too_large`, `malformed` (also where a reason and its outcome contradict each
-            other), or a code of `signed.verify`.
+        Refused: `too_large`, `malformed`, or a code of `signed.verify`.
     """
     if len(content) > MAX_BYTES:
         raise Refused("too_large", f"A verdict has at most {MAX_BYTES} bytes.")
-    verdict = Verdict.parse(verify(content, KIND, {key_id(public_hex): public_hex}))
-    if (verdict.outcome == "refused") != (verdict.reason is not None):
-        raise Refused("malformed", "A release was refused for a reason, or taken without one.")
-    return verdict
+    return Verdict.parse(verify(content, KIND, {key_id(public_hex): public_hex}))
