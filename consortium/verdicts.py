@@ -33,6 +33,16 @@ def judge_verdict(
         raise Refused("wrong_silo", f"Silo {silo} speaks in another's name.")
     if verdict.consortium != consortium:
         raise Refused("wrong_consortium", f"This verdict is for {verdict.consortium}.")
+    keep_verdict(session, verdict, envelope_id, content)
+    return verdict
+
+
+def keep_verdict(session: Session, verdict: Verdict, envelope_id: str, content: bytes) -> None:
+    """Keeps a verdict whose signature, silo and consortium were checked.
+
+    Raises:
+        Refused: `unknown_release`: no release of that id, or one of other weights.
+    """
     release = session.scalars(
         select(ReleaseRow).where(ReleaseRow.release_id == verdict.release_id)
     ).first()
@@ -41,7 +51,7 @@ def judge_verdict(
     session.add(
         VerdictRow(
             envelope_id=envelope_id,
-            silo=silo,
+            silo=verdict.silo,
             release_id=verdict.release_id,
             outcome=verdict.outcome,
             reason=verdict.reason,
@@ -50,7 +60,6 @@ def judge_verdict(
             document=content,
         )
     )
-    return verdict
 
 
 def verdicts_of(session: Session, release_id: str) -> list[Json]:
