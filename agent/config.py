@@ -177,10 +177,26 @@ class ReleasesSection(Section):
 
 
 class GateSection(Section):
-    """When a new release is refused: a head with enough held-out labels got worse by more."""
+    """When a new release is refused: heads that got worse beyond chance, and by more than a limit.
+
+    Attributes:
+        max_worsening: Of a head's error, relative to that of the active release.
+        min_labels: Held-out measurements that a head needs to be judged.
+        confidence: Of the interval that a worsening must clear to be more than chance.
+        heads_may_worsen: So many heads may be worse by more than the limit all the same.
+        window_days: The measurements of so many days before a head's newest are compared.
+        tell: What the consortium learns of a release that was taken or refused: nothing, the
+            class of the reason, or the outcome of each shared head, too.
+        let_pass: Hashes of weights that may be checked again although they were refused.
+    """
 
     max_worsening: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.25
     min_labels: Annotated[int, Field(ge=1)] = 20
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    heads_may_worsen: Annotated[int, Field(ge=0)] = 0
+    window_days: Annotated[int, Field(ge=1, le=36_500)] = 365
+    tell: Literal["nothing", "class", "heads"] = "class"
+    let_pass: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
 
 
 class PolicySection(Section):

@@ -54,10 +54,16 @@ class AtRest:
 
 @dataclass(frozen=True, slots=True)
 class NewWeights:
-    """A round's result, durable; `momentum_sha256` is None where the recipe keeps no state."""
+    """A round's result, durable.
+
+    Attributes:
+        momentum_sha256: None where the recipe keeps no state.
+        golden: Its golden molecules, where it becomes a release.
+    """
 
     weights: ObjectRef
     momentum_sha256: str | None
+    golden: ObjectRef | None = None
 
 
 def sum_up(

@@ -8,6 +8,7 @@ go only after the transaction in which its result stands.
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from agent.wire.update import encode
 from consortium.answers import Registrar, Subject
 from consortium.closing import NewWeights, move, sum_up
 from consortium.folder import Folder, Signers
+from consortium.golden import put_golden
 from consortium.objects import put_object
 from consortium.opening import Opener, Running, key_path
 from consortium.publish import Result, publish_release
@@ -32,6 +34,7 @@ from consortium.repository import open_repository
 from consortium.rounds import Attempt, decide, is_last, releases_after
 from consortium.store import (
     Store,
+    catalogue,
     envelopes_of,
     held_count,
     latest_round,
@@ -175,12 +178,17 @@ class Engine:
         with self._store.reading() as session:
             rows = envelopes_of(session, manifest.round_id, "held")
             trusted, seen = roster(session), newest(session, "roster").number
+            known = catalogue(session)
             momentum = session.get_one(PlanRow, plan.plan_id).momentum_sha256
         outcome = sum_up(rows, trusted, self._folder.blobs, key, plan)
         if len(outcome.counted) < plan.quorum:
             self._abort(running, manifest, outcome.refused, now)
             return True
         new = move(self._folder, plan, manifest, outcome.delta, momentum)
+        golden = None
+        if releases_after(plan, manifest.number):
+            golden = put_golden(self._folder.objects, new.weights, plan, known)
+        new = replace(new, golden=golden)
         with self._store.writing() as session:
             if newest(session, "roster").number != seen:
                 return True  # a silo may have been revoked meanwhile: sum up anew
@@ -206,7 +214,7 @@ class Engine:
         session.get_one(PlanRow, plan.plan_id).momentum_sha256 = new.momentum_sha256
         if releases_after(plan, manifest.number):
             counted = len(envelopes_of(session, manifest.round_id, "counted"))
-            result = Result(new.weights, plan.endpoints, counted)
+            result = Result(new.weights, plan.endpoints, counted, new.golden)
             publish_release(session, manifest, result, self._repository, self._folder.objects, now)
         if is_last(plan, manifest.number):
             session.get_one(PlanRow, plan.plan_id).state = "finished"

@@ -18,12 +18,15 @@ from agent.errors import Refused, TryLater
 from agent.files import exclusive, fsync_folder, sha256_bytes, sha256_file
 from agent.wire.documents import Plan, RoundManifest
 from agent.wire.envelope import Header, verify_header
+from agent.wire.signed import parse, payload_type
 from agent.wire.statements import is_statement
+from agent.wire.verdict import KIND as VERDICT
 from consortium.admission import admit, check_address
 from consortium.answers import Answer, Registrar, Subject, first_answer
 from consortium.statements import judge_statement
 from consortium.store import Store, roster
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
+from consortium.verdicts import judge_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,24 @@ class Desk:
         self, session: Session, subject: Subject, content: bytes, now: datetime
     ) -> Answer:
         try:
-            row = judge_statement(session, content, subject.silo, self._consortium, now)
+            about = self._judge_statement(session, subject, content, now)
         except Refused as refusal:
             evidence = replace(subject, header=content)
             return self._registrar.refuse(session, evidence, refusal, now)
-        answer = self._registrar.receive(session, subject, "", now)
+        return self._registrar.receive(session, subject, about, now)
+
+    def _judge_statement(
+        self, session: Session, subject: Subject, content: bytes, now: datetime
+    ) -> str:
+        """Keeps what a silo says, and returns what its receipt names as its round."""
+        if parse(content).payload_type == payload_type(VERDICT):
+            verdict = judge_verdict(
+                session, subject.envelope_id, content, subject.silo, self._consortium
+            )
+            return verdict.release_id
+        row = judge_statement(session, content, subject.silo, self._consortium, now)
         session.add(row)
-        return answer
+        return ""
 
     def offset(self, envelope_id: str, silo: str) -> int | None:
         """Returns how many bytes of the silo's blob are here, or None when it is unknown."""

@@ -19,7 +19,7 @@ from agent.wire.documents import (
     ReleaseManifest,
     RoundManifest,
 )
-from agent.wire.repository import MANIFEST, WEIGHTS
+from agent.wire.repository import GOLDEN, MANIFEST, WEIGHTS
 from agent.wire.signed import Signer, parse, sign
 from consortium.objects import put_object
 from consortium.repository import Listed, ReleaseRepository
@@ -37,11 +37,14 @@ class Result:
         weights: The new weights, durable already.
         heads: The endpoints that the weights have heads for.
         contributors: How many silos' updates are in them.
+        golden: What they answer for the golden molecules, durable already; None where the plan's
+            features allow none.
     """
 
     weights: ObjectRef
     heads: tuple[str, ...]
     contributors: int
+    golden: ObjectRef | None = None
 
 
 def publish(
@@ -132,8 +135,8 @@ def publish_release(
     repository: ReleaseRepository,
     objects: Path,
     now: datetime,
-) -> None:
-    """Publishes the result of a round as the next release.
+) -> str:
+    """Publishes the result of a round as the next release and returns its id.
 
     Args:
         session: The writing transaction.
@@ -161,6 +164,8 @@ def publish_release(
         contributors=result.contributors,
         created=to_text(now),
         expires=to_text(now + VALID_FOR),
+        golden_sha256=result.golden.sha256 if result.golden else None,
+        golden_bytes=result.golden.bytes if result.golden else 0,
     )
     row = ReleaseRow(
         version=version,
@@ -171,5 +176,7 @@ def publish_release(
     session.add(row)
     session.flush()
     files = {MANIFEST: put_object(objects, release.to_bytes()), WEIGHTS: result.weights}
+    files |= {GOLDEN: result.golden} if result.golden else {}
     listed = Listed(release.release_id, version, repository.channel)
     repository.publish(session, listed, files, now)
+    return release.release_id

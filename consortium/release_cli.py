@@ -11,6 +11,7 @@ import click
 from agent import clock
 from agent.clock import to_text
 from agent.errors import Refused
+from agent.files import write_atomic
 from consortium import metadata
 from consortium.ceremony import OFFLINE, ROLES, load_any, new_keys, rotate
 from consortium.export import export
@@ -21,6 +22,7 @@ from consortium.repository import (
     open_repository,
     root_in_force,
 )
+from consortium.republish import Files, golden_file, publish_weights
 from consortium.store import Store
 
 _folder = click.option(
@@ -93,6 +95,53 @@ def release_export(out: Path, root: Path) -> None:
         count = export(session, folder.objects, out)
         expires = metadata.read(current(session, "timestamp")).expires
     click.echo(f"Wrote {count} release(s) to {out}; bring them before {to_text(expires)}.")
+
+
+_weights = click.option(
+    "--weights",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A safetensors file.",
+)
+_plan_id = click.option("--plan", "plan_id", help="The plan; the one whose round ended last.")
+
+
+@release_group.command("publish")
+@_weights
+@click.option(
+    "--golden",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Golden molecules; computed from the weights otherwise.",
+)
+@_plan_id
+@click.option(
+    "--unchecked",
+    is_flag=True,
+    help="For rehearsals: publish what fails the consortium's own checks. Silos refuse it.",
+)
+@_folder
+def release_publish(
+    weights: Path, golden: Path | None, plan_id: str | None, root: Path, *, unchecked: bool
+) -> None:
+    """Publishes weights as the next release of a plan; every silo checks it as any other."""
+    folder = Folder(root)
+    with _opened(folder) as store, store.writing() as session:
+        files = Files(weights, golden, unchecked)
+        release_id = publish_weights(session, folder, plan_id, files, clock.now())
+    click.echo(f"Published {release_id}.")
+
+
+@release_group.command("golden")
+@_weights
+@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False))
+@_plan_id
+@_folder
+def release_golden(weights: Path, output: Path, plan_id: str | None, root: Path) -> None:
+    """Writes what weights answer for the golden molecules."""
+    with _opened(Folder(root)) as store, store.reading() as session:
+        content = golden_file(session, plan_id, weights)
+    write_atomic(output.absolute(), content)
+    click.echo(f"Wrote {output}.")
 
 
 @click.group("tuf")

@@ -18,6 +18,7 @@ from consortium.rounds import MOST_SPOILT
 from consortium.statements import declined, egress_roots
 from consortium.store import roster, standing
 from consortium.tables import AnswerRow, EnvelopeRow, PlanRow, ReleaseRow, RoundRow
+from consortium.verdicts import verdicts_of
 
 
 def read_status(
@@ -48,7 +49,7 @@ def read_status(
         "refused": _refused(_refusals(session, None)),
         "declined": declined(session),
         "egress_roots": egress_roots(session),
-        "releases": [_release(row) for row in releases],
+        "releases": [_release(session, row) for row in releases],
     }
 
 
@@ -81,9 +82,7 @@ def describe(status: Mapping[str, Json]) -> str:
         codes = ", ".join(str(code[""]) for code in _list(one, "codes")) or "without a reason"
         lines.append(f"declined {one['round_id'] or one['plan_id']} by {one['silo']}: {codes}")
     lines += [f"refused {_text(one, 'envelope_id', 'code')}" for one in _list(status, "refused")]
-    lines += [
-        f"release {_text(one, 'release_id', 'round_id')}" for one in _list(status, "releases")
-    ]
+    lines += [_release_line(one) for one in _list(status, "releases")]
     for one in _list(status, "egress_roots"):
         lines.append(f"egress of {one['silo']}: {one['size']} leaves, root {one['root']}")
     return "\n".join(lines)
@@ -146,12 +145,21 @@ def _round(session: Session, row: RoundRow) -> Json:
     }
 
 
-def _release(row: ReleaseRow) -> Json:
+def _release_line(one: Mapping[str, Json]) -> str:
+    said = [
+        f"{_text(word, 'silo', 'outcome')}" + (f" ({word['reason']})" if word["reason"] else "")
+        for word in _list(one, "verdicts")
+    ]
+    return f"release {_text(one, 'release_id', 'round_id')}: " + (", ".join(said) or "no verdict")
+
+
+def _release(session: Session, row: ReleaseRow) -> Json:
     return {
         "release_id": row.release_id,
         "version": row.version,
         "round_id": row.round_id,
         "weights_sha256": row.weights_sha256,
+        "verdicts": verdicts_of(session, row.release_id),
     }
 
 

@@ -192,12 +192,16 @@ class StatementRow(Base):
 
 
 class ReleaseRow(Base):
-    """A published release."""
+    """A published release; `round_id` is the last round before it.
+
+    A round's own result is published in the transaction that ends the round, so never twice; an
+    operator may publish more weights after it.
+    """
 
     __tablename__ = "releases"
     version: Mapped[int] = mapped_column(primary_key=True)
     release_id: Mapped[str] = mapped_column(unique=True)
-    round_id: Mapped[str] = mapped_column(ForeignKey("rounds.round_id"), unique=True)
+    round_id: Mapped[str] = mapped_column(ForeignKey("rounds.round_id"))
     weights_sha256: Mapped[str]
 
 
@@ -208,6 +212,23 @@ class MetadataRow(Base):
     role: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class VerdictRow(Base):
+    """A silo's signed word on a release; the newest of a silo counts.
+
+    `heads` is a JSON object of outcomes by task, empty where the silo tells none.
+    """
+
+    __tablename__ = "verdicts"
+    envelope_id: Mapped[str] = mapped_column(primary_key=True)
+    silo: Mapped[str]
+    release_id: Mapped[str] = mapped_column(index=True)
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    heads: Mapped[str]
+    created: Mapped[str]
+    document: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class NonceRow(Base):

@@ -11,12 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.keys import trust_alarms
+from agent.cli.releases import print_findings
 from agent.cli.setup import JSON
 from agent.clock import from_text, now
 from agent.config import Paths, load
 from agent.ledger.book import Ledger
 
 _HASH_CHARS = 32
+_REFUSED_SHOWN = 5
 _SILENT_S = 90.0  # three of the slowest heartbeat, the keeper's
 _SIGNS = {"wrong": "[red]✗[/]", "waits": "[yellow]…[/]", "well": "[green]✓[/]"}
 
@@ -29,10 +31,11 @@ def status(config_path: Path, as_json: bool) -> None:
     from agent.keeper import status as keeper_status
     from agent.keeper.assemble import read_enrolment
 
-    paths = Paths(load(config_path).site.state)
+    config = load(config_path)
+    paths = Paths(config.site.state)
     silo = read_enrolment(paths).silo
     with Ledger(paths.ledger, read_only=True) as ledger:
-        report: dict[str, Any] = keeper_status.report(ledger, silo)
+        report: dict[str, Any] = keeper_status.report(ledger, silo, config.gate.let_pass)
     report["alarms"] = trust_alarms(paths, now())
     report["keeper"] = _file(paths.status / "keeper.json")
     report["job"] = ((report["keeper"] or {}).pop("status", None) or {}).get("job")
@@ -75,6 +78,15 @@ def _print(report: dict[str, Any]) -> None:
         console.print(f"{_SIGNS['wrong']} trust: {escape(alarm)}", soft_wrap=True, highlight=False)
     _print_models(console, report)
     _print_heads(console, report["heads"])
+    _print_refused(console, report["releases"])
+
+
+def _print_refused(console: Console, releases: list[dict[str, Any]]) -> None:
+    refused = [one for one in releases if one["reason"] is not None][-_REFUSED_SHOWN:]
+    if refused:
+        console.print("Releases that do not serve; `onggi releases` has all:")
+    for one in refused:
+        print_findings(console, one)
 
 
 def _last(change: dict[str, str] | None) -> str:

@@ -1,6 +1,7 @@
 """Commands that run a service, or one job of a worker."""
 
 import signal
+import sys
 from pathlib import Path
 from threading import Event
 
@@ -8,7 +9,7 @@ import click
 
 from agent import clock
 from agent.config import Config, Paths, load, make_folder
-from agent.errors import Stop, TryLater
+from agent.errors import EXIT_FAILED, Stop, TryLater
 
 _SUPERVISED = click.option("--supervised", is_flag=True, hidden=True)
 
@@ -149,6 +150,19 @@ def _read_until(config: Config, name: str, stop: Event, *, once: bool) -> None:
     )
     spool = Paths(config.site.state).spool / store.name
     read_until(source, spool, store.poll_s, stop, once=once)
+
+
+@click.command(hidden=True)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def rehearse(folder: Path) -> None:
+    """Load a release and let it answer, before predict does."""
+    from agent.serving.rehearsal import perform
+    from agent.supervisor import die_with_parent
+
+    die_with_parent()
+    if fault := perform(folder):
+        click.echo(fault)
+        sys.exit(EXIT_FAILED)
 
 
 @click.command(hidden=True)

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 from agent.boxes import Inbox, Outbox
 from agent.clock import Clock
-from agent.config import Config, Paths, Store, TrainingSection
+from agent.config import Config, GateSection, Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
 from agent.files import exclusive
 from agent.keeper import status
@@ -32,6 +32,7 @@ from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
 from agent.keeper.trust import open_trust
 from agent.keeper.upkeep import tidy
+from agent.keeper.verdicts import Verdicts
 from agent.ledger.book import Ledger
 from agent.records import Json
 from agent.releases.attempts import Attempts
@@ -60,7 +61,7 @@ def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Ke
         folders = {store.name: source_folder(store, paths) for store in config.store}
         folders[INBOX] = paths.inbox
         rhythm = Rhythm(config.keeper.sweep_s, config.keeper.settle_s)
-        build = _status_builder(ledger, workers, enrolment.silo)
+        build = _status_builder(ledger, workers, enrolment.silo, config.gate.let_pass)
         file = StatusFile(paths.status / "keeper.json", build)
         sweep_up = partial(tidy, ledger, Inbox(paths.inbox), paths.snapshots)
         try:
@@ -109,6 +110,17 @@ def training_settings(section: TrainingSection) -> Settings:
     )
 
 
+def gate_rules(section: GateSection) -> GateRules:
+    """Returns what the gate tolerates."""
+    return GateRules(
+        max_worsening=section.max_worsening,
+        min_n=section.min_labels,
+        confidence=section.confidence,
+        heads_may_worsen=section.heads_may_worsen,
+        window_days=section.window_days,
+    )
+
+
 def _source(store: Store, paths: Paths) -> Source:
     return Source(
         name=store.name,
@@ -133,7 +145,6 @@ def _stages(
     inbox, outbox = Inbox(paths.inbox), Outbox(paths.outbox)
     # The policy that was signed off when the keeper started: a stricter gate is part of it.
     gate = last_known(ledger).gate or config.gate
-    rules = GateRules(gate.max_worsening, gate.min_labels)
     intake = Intake(
         [_source(store, paths) for store in config.store],
         ledger,
@@ -167,7 +178,16 @@ def _stages(
         ),
         Rounds(ledger, workers, inbox, outbox, trusted, own, enrolment.silo, site),
         Rollout(
-            ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules, site
+            ledger,
+            workers,
+            inbox,
+            trusted,
+            paths.releases,
+            Attempts(paths.predict),
+            gate_rules(gate),
+            site,
+            frozenset(gate.let_pass),
+            Verdicts(ledger, outbox, own, enrolment.silo, gate.tell),
         ),
         site,
         _leaving(config, paths, enrolment, ledger, trusted, Outgoing(outbox, own)),
@@ -204,13 +224,15 @@ def _leaving(
     )
 
 
-def _status_builder(ledger: Ledger, workers: Workers, silo: str) -> Callable[[], Json]:
+def _status_builder(
+    ledger: Ledger, workers: Workers, silo: str, let_pass: tuple[str, ...]
+) -> Callable[[], Json]:
     known: tuple[int, status.Report] = (-1, {})
 
     def build() -> Json:
         nonlocal known
         if known[0] != ledger.revision:
-            known = (ledger.revision, status.report(ledger, silo))
+            known = (ledger.revision, status.report(ledger, silo, let_pass))
         running = workers.progress()
         job: Json = None
         if running is not None:

@@ -176,7 +176,7 @@ class Pipeline:
             case RoundOrder():
                 self._rounds.give_up(order, reason, now)
             case ReleaseOrder():
-                self._rollout.give_up(order, reason, now)
+                self._rollout.give_up(order, result, now)
 
     def _adopt_parts(self, folder: Path, parts: Path) -> None:
         for staged in sorted((folder / "parts").glob("*")):

@@ -1,10 +1,12 @@
 """The status: for each stage what it last did, what waits, and what is wrong."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from agent.errors import Refused
 from agent.keeper.channel import fresh_until
+from agent.keeper.decisions import decisions
 from agent.keeper.local import OWNER
 from agent.keeper.policing import SITE
 from agent.ledger import egress
@@ -44,13 +46,19 @@ _SHOWN = 20
 Report = dict[str, Json]
 
 
-def report(ledger: Ledger, silo: str) -> Report:
+def report(ledger: Ledger, silo: str, let_pass: Collection[str] = ()) -> Report:
     """Builds the whole status from the ledger alone.
+
+    Args:
+        ledger: Where everything is.
+        silo: This silo's name.
+        let_pass: Weights that a person has released from quarantine.
 
     Returns:
         A JSON object: `silo`, `stages` (by name: `counts`, `last`, `waits`, `wrong`),
         `measurements`, `tasks` (how each stands in the newest snapshot), `models` (scores by
-        release and task), `releases_fresh_until`, `egress`, `policy`.
+        release and task), `releases` (what was decided of each and why), `releases_fresh_until`,
+        `egress`, `policy`.
     """
     stages: Report = {name: _stage(ledger, name) for name in _STAGES}
     return {
@@ -59,6 +67,7 @@ def report(ledger: Ledger, silo: str) -> Report:
         "measurements": measurements(ledger),
         "tasks": tasks(ledger),
         "models": _models(ledger),
+        "releases": list[Json](decisions(ledger, let_pass)),
         "releases_fresh_until": fresh_until(ledger),
         "egress": _egress(ledger),
         "policy": policy(ledger),

@@ -2,7 +2,7 @@
 
 from agent.errors import Refused
 from agent.wire.documents import Plan, ReleaseManifest
-from agent.wire.network import expected_shapes
+from agent.wire.network import check_magnitudes, expected_shapes
 from agent.wire.update import Weights, decode
 
 
@@ -16,11 +16,11 @@ def check_weights(content: bytes, manifest: ReleaseManifest, plan: Plan) -> Weig
         plan: The trusted plan that the manifest names.
 
     Returns:
-        Every tensor of the trunk and of the manifest's heads, float32 and finite.
+        Every tensor of the trunk and of the manifest's heads, float32, finite and of a sane size.
 
     Raises:
-        Refused: `wrong_size`, `wrong_heads`, `bad_tensors`, `wrong_tensors` or
-            `not_finite`, or a code of `expected_shapes`.
+        Refused: `wrong_size`, `wrong_heads`, `bad_tensors`, `wrong_tensors`, `not_finite` or
+            `absurd_weights`, or a code of `expected_shapes`.
     """
     if len(content) != manifest.weights_bytes:
         raise Refused(
@@ -29,4 +29,6 @@ def check_weights(content: bytes, manifest: ReleaseManifest, plan: Plan) -> Weig
         )
     if strange := sorted(set(manifest.heads) - set(plan.endpoints)):
         raise Refused("wrong_heads", f"The release has a head {strange[0]!r} that no plan names.")
-    return decode(content, expected_shapes(plan.network, plan.features, manifest.heads))
+    weights = decode(content, expected_shapes(plan.network, plan.features, manifest.heads))
+    check_magnitudes(weights)
+    return weights

@@ -1,6 +1,7 @@
 """The HTTP routes: thin, around `Models`; nothing of a request is logged."""
 
 import json
+import logging
 from typing import Any
 
 import anyio
@@ -8,13 +9,15 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from agent import __version__, clock
+from agent.records import InvalidStructure
 from agent.serving import bodies, problems
 from agent.serving.bodies import Asked, PredictResponse
 from agent.serving.metrics import CountedRequests, Metrics
-from agent.serving.predictor import Answer, Predictor
+from agent.serving.predictor import FAILED_STEP, Answer, Predictor
 from agent.serving.problems import Problem
 from agent.serving.swap import Models
 
+_LOGGER = logging.getLogger(__name__)
 _SLICE = 32  # structures of one call computed in a row (some 20 ms); then other calls get a turn
 _RETRY_AFTER_S = 5
 _PREDICT, _MODEL = "/v1/predict", "/v1/model"
@@ -62,8 +65,7 @@ def _add_predict(
         content = await bodies.read_body(request)
         began_s = clock.monotonic_s()
         asked = await anyio.to_thread.run_sync(bodies.parse, content)
-        predictor = _loaded(models)
-        answers = await _answers(predictor, asked, limiter)
+        predictor, answers = await _best_answers(models, asked, limiter)
         card = predictor.card
         rendered = await anyio.to_thread.run_sync(
             bodies.render, card.release_id, card.version, asked, answers
@@ -71,6 +73,32 @@ def _add_predict(
         good = sum(isinstance(answer, dict) for answer in answers)
         metrics.predicted(good, len(answers) - good, clock.monotonic_s() - began_s)
         return Response(rendered, media_type=_JSON)
+
+
+async def _best_answers(
+    models: Models, asked: list[Asked], limiter: anyio.CapacityLimiter
+) -> tuple[Predictor, list[Answer]]:
+    """Asks the release that serves; where it fails on trial, the one before answers instead."""
+    predictor = _loaded(models)
+    stand_in = models.stand_in(predictor)
+    if stand_in is None:
+        return predictor, await _answers(predictor, asked, limiter)
+    try:
+        answers = await _answers(predictor, asked, limiter)
+    except Exception:
+        # The boundary: whatever a new release does on trial, the old one is at hand.
+        _LOGGER.warning("trial_raised", exc_info=True)
+    else:
+        if not _failed(answers):
+            return predictor, answers
+    answers = await _answers(stand_in, asked, limiter)
+    if not _failed(answers):
+        models.strike(predictor)
+    return stand_in, answers
+
+
+def _failed(answers: list[Answer]) -> bool:
+    return any(isinstance(one, InvalidStructure) and one.step == FAILED_STEP for one in answers)
 
 
 async def _answers(

@@ -30,6 +30,7 @@ _INPUTS = ("counts", "descriptors")
 _OUTPUT = "predictions"
 _SPREAD = "spread"  # a graph of an earlier version has none
 _ORT_ERRORS_ONLY = 3
+FAILED_STEP = "predict"  # of a structure that was fine, and whose answer was no number
 
 Floats = npt.NDArray[np.float32]
 
@@ -154,7 +155,7 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
     for task, model_value, doubt in zip(tasks, row, doubts, strict=True):
         value = to_native(model_value, task.transform)
         if not (math.isfinite(value) and math.isfinite(model_value)):
-            return InvalidStructure("predict", f"{task.task} came out as no finite number.")
+            return InvalidStructure(FAILED_STEP, f"{task.task} came out as no finite number.")
         answer[task.task] = Estimate(
             rounded(value),
             rounded(model_value),

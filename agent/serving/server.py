@@ -18,6 +18,7 @@ from agent.files import write_atomic
 from agent.releases.attempts import Attempts
 from agent.serving.app import create_app
 from agent.serving.predictor import Predictor
+from agent.serving.rehearsal import Rehearsal
 from agent.serving.swap import Models, Serving
 
 STATUS = "status.json"
@@ -49,7 +50,8 @@ def serve(
     """
     listener = _listen(host, port)
     status = _Status(state, host, listener.getsockname()[1])
-    models = Models(releases, Attempts(state), partial(Predictor.load, threads=threads))
+    load = partial(Predictor.load, threads=threads)
+    models = Models(releases, Attempts(state), load, rehearse=Rehearsal(stop))
     server = uvicorn.Server(_config(models, threads))
     # Outside the main thread uvicorn leaves signals alone.
     thread = threading.Thread(target=server.run, args=([listener],), name="http", daemon=True)
@@ -81,6 +83,8 @@ def _follow(
         try:
             models.step(now_s)
             status.write(models.serving(), now_s)
+        except TryLater:
+            return  # a rehearsal was called off: `stop` is set
         except OSError as error:
             # A disk that filled up stops no chemist: what is loaded goes on answering.
             log.event(_LOGGER, "state_not_written", errno=error.errno)

@@ -241,6 +241,10 @@ class ReleaseManifest(Document):
 
     Not signed itself: the release repository lists it by hash (`wire.repository`), and the channel
     that lists it is its channel.
+
+    Attributes:
+        golden_sha256, golden_bytes: The golden molecules (`wire.golden`), an object like the
+            weights; None and 0 where the plan's features allow none.
     """
 
     kind: Literal["release"] = "release"
@@ -256,6 +260,8 @@ class ReleaseManifest(Document):
     contributors: Count
     created: Moment
     expires: Moment
+    golden_sha256: Sha256 | None = None
+    golden_bytes: Annotated[int, Field(ge=0, le=1 << 20)] = 0
 
 
 class UpdateCore(Document):

@@ -29,6 +29,9 @@ LAYER_NORM_EPSILON = 1e-5  # torch's default; training and the exported graph mu
 # 0.01 to 0.025 worse in relative error on two public sets; 0.015 was no better.
 _COUNTS_DEVIATION = 0.05
 _PIECE = 1 << 18  # numbers drawn at once
+# No training comes near: weights start below 1, and norms keep every layer's state near 1.
+LARGEST_WEIGHT = 1e4
+LARGEST_RMS = 1e2
 
 
 def expected_shapes(
@@ -122,3 +125,23 @@ def check_weights(
         Refused: As `update.check_tensors` and `expected_shapes`.
     """
     check_tensors(weights, expected_shapes(network, features, heads))
+
+
+def check_magnitudes(weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Checks that no tensor is absurdly large: over 10,000 somewhere, or over 100 on average.
+
+    Such weights may be finite and still answer nonsense, or overflow on the next compound.
+
+    Raises:
+        Refused: `absurd_weights`.
+    """
+    for name, tensor in weights.items():
+        largest = float(np.abs(tensor).max(initial=0.0))
+        # float64, since the square of a large float32 is infinite.
+        mean = math.sqrt(float((tensor.astype(np.float64) ** 2).mean())) if tensor.size else 0.0
+        if largest > LARGEST_WEIGHT or mean > LARGEST_RMS:
+            raise Refused(
+                "absurd_weights",
+                f"Tensor {name!r} holds numbers up to {largest:.3g}; none is as large after "
+                "training.",
+            )

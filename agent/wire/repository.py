@@ -44,6 +44,7 @@ Channel = Literal["canary", "stable"]
 CHANNELS: tuple[Channel, ...] = ("stable", "canary")
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
+GOLDEN = "golden.json"
 TUF_TYPE = "application/vnd.tuf+json"
 # One folder deep: a delegation covers the files of releases, and nothing else of the repository.
 TARGET_PATHS = "releases/*/*"

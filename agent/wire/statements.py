@@ -94,7 +94,7 @@ class Leaf(Document):
 
     at: Moment
     envelope_id: Sha256
-    kind: Literal["update", "declined", "egress_root"]
+    kind: Literal["update", "declined", "egress_root", "verdict"]
     to: Name
     about: str
     decision: Decision

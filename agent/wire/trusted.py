@@ -24,6 +24,7 @@ from agent.wire.documents import (
     TrustRoot,
 )
 from agent.wire.repository import (
+    GOLDEN,
     MANIFEST,
     WEIGHTS,
     Channel,
@@ -224,8 +225,8 @@ class Trusted:
 
         Raises:
             Refused: `wrong_manifest` (other bytes than were offered, or another release's),
-                `wrong_target` (the weights are not those that were offered), `wrong_consortium`,
-                `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`, or a code of `parse`.
+                `wrong_target` (weights or golden molecules are not those that were offered),
+                `wrong_consortium`, `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`, or a code of `parse`.
         """
         listed = offer.files[MANIFEST]
         if (len(content), sha256_bytes(content)) != (listed.bytes, listed.sha256):
@@ -236,6 +237,11 @@ class Trusted:
         weights = ObjectRef(sha256=manifest.weights_sha256, bytes=manifest.weights_bytes)
         if offer.files.get(WEIGHTS) != weights:
             raise Refused("wrong_target", "The manifest names other weights than were published.")
+        golden = offer.files.get(GOLDEN)
+        if (manifest.golden_sha256, manifest.golden_bytes) != (
+            (golden.sha256, golden.bytes) if golden else (None, 0)
+        ):
+            raise Refused("wrong_target", "The manifest names other golden molecules.")
         self._check_consortium(manifest.consortium)
         self._check_plan(manifest.plan_id, manifest.plan_sha256)
         _check_expiry("release", manifest.expires, now)

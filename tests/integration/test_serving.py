@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agent.demo.bad_releases import kill_loading
 from agent.errors import EXIT_STOP, EXIT_TRY_LATER
 from agent.features.spec import default_spec
 from agent.learning.ensemble import Ensemble
@@ -300,6 +301,46 @@ def test_a_release_that_kills_the_process_is_given_up_for_the_last_good_one(
     assert Attempts(predict.state).exhausted("r2")
     _, answer = predict.ask("POST", "/v1/predict", {"smiles": "CCO"})
     assert answer["release"] == "r1"
+
+
+@pytest.mark.slow
+def test_a_release_whose_load_is_killed_costs_no_chemist_an_answer(predict: Predict) -> None:
+    for version, name in enumerate(("r1", "r2"), start=1):
+        _build(predict.root, name, version, float(version))
+    folder.activate(predict.releases, "r1")
+    process = predict.start()
+    predict.wait("r1")
+    load = Load(predict.status()["port"])
+    chemist = threading.Thread(target=load.ask, args=(1,))
+    chemist.start()
+    folder.activate(predict.releases, "r2")
+    kills = 0
+    while not Attempts(predict.state).exhausted("r2"):
+        kills += kill_loading(predict.releases / "r2")
+        time.sleep(0.02)
+    _until(lambda: "3 times" in str(predict.status().get("problem")))
+    load.wait_for(10)
+    load.stop.set()
+    chemist.join()
+    assert kills >= MAX_ATTEMPTS
+    assert load.faults == []
+    assert {json.loads(body)["release"] for body in load.bodies} == {"r1"}
+    assert process.poll() is None
+    assert "ended by signal 9" in predict.status()["problem"]
+
+
+def test_told_to_stop_while_a_release_is_tried_it_ends_and_counts_nothing(
+    predict: Predict,
+) -> None:
+    _build(predict.root, "r1", 1, 1.0)
+    folder.activate(predict.releases, "r1")
+    process = predict.start()
+    _until(lambda: Attempts(predict.state).account("r1").trying)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 0
+    account = Attempts(predict.state).account("r1")
+    assert (account.begun, account.trying) == (0, False)
 
 
 @pytest.mark.slow

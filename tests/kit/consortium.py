@@ -32,7 +32,7 @@ from agent.wire.documents import (
     TrustRoot,
 )
 from agent.wire.network import expected_shapes, initial_weights
-from agent.wire.repository import MANIFEST, WEIGHTS
+from agent.wire.repository import GOLDEN, MANIFEST, WEIGHTS
 from agent.wire.signed import key_id, sign
 from agent.wire.update import encode
 from tests.kit.releases import Releases, reference
@@ -222,6 +222,9 @@ class Consortium:
         manifest = document.to_bytes()
         weights = ObjectRef(sha256=document.weights_sha256, bytes=document.weights_bytes)
         files = {MANIFEST: reference(manifest), WEIGHTS: weights}
+        if document.golden_sha256 is not None:
+            named = ObjectRef(sha256=document.golden_sha256, bytes=document.golden_bytes)
+            files[GOLDEN] = named
         self.repository.list(document.release_id, document.version, files)
         return self.repository.state().to_bytes(), manifest
 

@@ -51,6 +51,7 @@ class House:
         self.policy = root / "policy.toml"
         self.officer = new_signing("officer")
         self.transport = self.paths.courier / "transport.ndjson"
+        self.let_pass: frozenset[str] = frozenset()
         self.open()
 
     def open(self) -> None:
@@ -102,6 +103,7 @@ class House:
             self.attempts,
             GateRules(max_worsening=0.25, min_n=2),
             self.site,
+            self.let_pass,
         )
         self.pipeline = Pipeline(
             self.ledger,
