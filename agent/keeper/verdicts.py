@@ -85,7 +85,7 @@ class Verdicts:
         leaf = Leaf(
             at=to_text(now),
             envelope_id=statement_id,
-            kind=KIND,
+            kind="verdict",
             to=manifest.consortium,
             about=item.id,
             decision="released",

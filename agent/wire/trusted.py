@@ -226,7 +226,8 @@ class Trusted:
         Raises:
             Refused: `wrong_manifest` (other bytes than were offered, or another release's),
                 `wrong_target` (weights or golden molecules are not those that were offered),
-                `wrong_consortium`, `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`, or a code of `parse`.
+                `wrong_consortium`, `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`, or a
+                code of `parse`.
         """
         listed = offer.files[MANIFEST]
         if (len(content), sha256_bytes(content)) != (listed.bytes, listed.sha256):
