@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from typing import Literal
 
 from agent.assays import endpoints, qualifiers, units
@@ -33,6 +34,7 @@ Compounds = Mapping[tuple[str, Structure], Compound | InvalidStructure]
 _PROGRESS_EVERY = 500
 _BATCH_ITEMS = 4_000
 _BATCH_CHARS = 16 << 20  # molblocks may be large
+_KNOWN_DAYS = 4_096
 _DATE = re.compile(r"^(?:(\d{4})([-./])(\d{1,2})\2(\d{1,2})|(\d{4})(\d\d)(\d\d))(?!\d)")
 
 
@@ -109,7 +111,10 @@ def curate_in_batches(
         resolved = [_resolved(item, index, repeats) for item in batch]
         compounds = _compounds(batch, resolved, identify_all or _identify_each)
         for place, (item, found) in enumerate(zip(batch, resolved, strict=True), start=first):
-            _book(item, found, compounds, joints, place, result)
+            if isinstance(item, Reading):
+                _take(item, found, compounds, joints, place, result)
+            else:
+                _book_other(item, place, result)
             if on_progress is not None and (place + 1) % _PROGRESS_EVERY == 0:
                 on_progress(place + 1)
         first += len(batch)
@@ -164,25 +169,6 @@ def _identify_each(wanted: Sequence[tuple[str, Structure]]) -> list[Compound | I
     return [identify(*one) for one in wanted]
 
 
-def _book(
-    item: Item,
-    found: Resolved | Refused | None,
-    compounds: Compounds,
-    joints: Sequence[Joint],
-    place: int,
-    result: Curated,
-) -> None:
-    if isinstance(item, Blank):
-        result.blank += 1
-        if item.measurement_id:
-            why = ("emptied", "Its value was emptied.", "", item.measurement_id, place)
-            result.emptied.append(SetAside(item.place, *why))
-    elif isinstance(item, SetAside):
-        result.set_aside.append(replace(item, item=place))
-    else:
-        _take(item, found, compounds, joints, place, result)
-
-
 def _take(
     reading: Reading,
     found: Resolved | Refused | None,
@@ -202,6 +188,16 @@ def _take(
         number = "" if refused.code == "duplicate_row" else reading.measurement_id
         why = (refused.code, refused.reason, reading.compound_id, number, place)
         result.set_aside.append(SetAside(reading.place, *why))
+
+
+def _book_other(item: SetAside | Blank, place: int, result: Curated) -> None:
+    if isinstance(item, SetAside):
+        result.set_aside.append(replace(item, item=place))
+        return
+    result.blank += 1
+    if item.measurement_id:
+        why = ("emptied", "Its value was emptied.", "", item.measurement_id, place)
+        result.emptied.append(SetAside(item.place, *why))
 
 
 def _needless(item: Item, index: EndpointIndex) -> bool:
@@ -232,17 +228,19 @@ def _measurement(
     if endpoint.kind == "classification":
         label = qualifiers.classify(reading.qualifier, reading.value, reading.unit, endpoint)
         return _assembled(reading, resolved, _valid(found), ("=", label, "=", label), place)
-    written = qualifiers.split(reading.qualifier, reading.value)
+    below, number = qualifiers.split(reading.qualifier, reading.value)
     reversed_unit = units.flips(reading.unit)
     compound = _valid(found)
-    native = units.to_canonical(written[1], reading.unit, endpoint, compound.weight_g_mol, joints)
+    native = units.to_canonical(number, reading.unit, endpoint, compound.weight_g_mol, joints)
     _check_range(native, endpoint)
     value = endpoints.transform(native, endpoint)
-    # pIC50 > 8 means IC50 < 10 nM, which -log10 turns round once more.
-    below = qualifiers.flipped(written[0]) if reversed_unit else written[0]
-    # The canonical unit may itself be a negative logarithm; `native` is then on that scale.
-    below = qualifiers.flipped(below) if units.flips(endpoint.unit) else below
-    modelled = qualifiers.flipped(below) if endpoints.flips(endpoint) else below
+    modelled = below
+    if below != "=":
+        # pIC50 > 8 means IC50 < 10 nM, which -log10 turns round once more.
+        below = qualifiers.flipped(below) if reversed_unit else below
+        # The canonical unit may itself be a negative logarithm; `native` is then on that scale.
+        below = qualifiers.flipped(below) if units.flips(endpoint.unit) else below
+        modelled = qualifiers.flipped(below) if endpoints.flips(endpoint) else below
     return _assembled(reading, resolved, compound, (modelled, value, below, native), place)
 
 
@@ -270,22 +268,23 @@ def _assembled(
 ) -> Measurement:
     qualifier, value, native_qualifier, native = numbers
     return Measurement(
-        compound=compound,
-        compound_id=reading.compound_id,
-        task=resolved.task,
-        qualifier=qualifier,
-        value=value,
-        native=native,
-        assay=reading.assay,
-        date=iso_date(reading.date),
-        measurement_id=reading.measurement_id,
-        place=reading.place,
-        unit=reading.unit,
-        native_qualifier=native_qualifier,
-        item=place,
+        compound,
+        reading.compound_id,
+        resolved.task,
+        qualifier,
+        value,
+        native,
+        reading.assay,
+        iso_date(reading.date),
+        reading.measurement_id,
+        reading.place,
+        reading.unit,
+        native_qualifier,
+        place,
     )
 
 
+@lru_cache(maxsize=_KNOWN_DAYS)
 def iso_date(text: str) -> str:
     """Returns the day as `YYYY-MM-DD`, or an empty text where year, month and day are not clear.
 

@@ -63,11 +63,14 @@ class EndpointIndex:
         """
         if reading.endpoint:
             return self._by_task.get(reading.endpoint)
-        if reading.assay not in self._known:
-            if len(self._known) >= _MAX_KNOWN:  # free text in conditions has no end
-                self._known.clear()
-            self._known[reading.assay] = self._by_rules(reading.assay)
-        return self._known[reading.assay]
+        try:
+            return self._known[reading.assay]
+        except KeyError:
+            found = self._by_rules(reading.assay)
+        if len(self._known) >= _MAX_KNOWN:  # free text in conditions has no end
+            self._known.clear()
+        self._known[reading.assay] = found
+        return found
 
     def why_unshared(self, assay: Assay) -> str:
         """Returns the catalogue's sentence on an assay that it leaves out, or an empty text."""

@@ -4,8 +4,9 @@ import pytest
 
 from agent.errors import Refused
 from agent.records import Blank, Reading, SetAside
+from agent.stores.binding import normalized_header
 from agent.stores.profile import KMELLODDY, AssayColumn, Columns, Profile
-from agent.stores.rows import Row, Table, normalized_header, readings
+from agent.stores.rows import Row, Table, readings
 
 _LONG = Profile(version=1, columns=Columns(structure="S", value="V", qualifier="Q", unit="U"))
 _WIDE = Profile(
