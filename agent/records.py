@@ -26,8 +26,7 @@ class Place(NamedTuple):
     column: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Assay:
+class Assay(NamedTuple):
     """What was measured, in the words of the K-MELLODDY standard format.
 
     A profile that maps columns fills in what it knows and leaves the rest empty.
@@ -132,8 +131,7 @@ class InvalidStructure:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class Compound:
+class Compound(NamedTuple):
     """A structure after identity standardization.
 
     Attributes:

@@ -1,7 +1,7 @@
 """A table's rows through a profile: every cell that may hold a measurement becomes one item."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from agent.errors import Refused
@@ -247,7 +247,7 @@ def _directional(reading: Reading, both: Directions) -> Iterator[Item]:
 def _one_of(reading: Reading, readout: str, name: str, value: str) -> Reading:
     # A row's number covers several measurements, so the direction makes it one's own.
     number = f"{reading.measurement_id}#{name}" if reading.measurement_id else ""
-    assay = replace(reading.assay, readout=readout)
+    assay = reading.assay._replace(readout=readout)
     return reading._replace(assay=assay, value=value, measurement_id=number)
 
 

@@ -1,5 +1,6 @@
 """Reading and curating files, each into a part named by what went into it."""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -22,6 +23,8 @@ from agent.keeper.orders import FileOrder, FileResult, IngestOrder, Report, Resu
 from agent.stores.profile import KMELLODDY, Profile, load_profile
 from agent.stores.readers import read
 
+_YOUNG = 50_000  # objects between two looks of the garbage collector
+
 
 def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
     """Reads each file of the order; one that cannot be read is refused, the others go on.
@@ -34,6 +37,10 @@ def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
     meaning = _meaning(order, profile)
     staged = folder / "parts"
     staged.mkdir(exist_ok=True)
+    # What was imported stays, and rows hold no cycles: walking all of it again and again took as
+    # long as curating them.
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
     results = []
     with _identifier(order) as identifier:
         for number, file in enumerate(order.files):

@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from agent.assays.curate import curate, curate_in_batches, iso_date
 from agent.assays.endpoints import EndpointIndex
+from agent.assays.qualifiers import split
 from agent.assays.structures import identify
 from agent.assays.units import Joint
+from agent.errors import Refused
 from agent.records import (
     Assay,
     Blank,
@@ -252,6 +254,33 @@ def test_no_measurement_vanishes(items: list[Reading | SetAside | Blank]) -> Non
     result = curate(items, _INDEX)
     assert result.read == len(items)
     assert result.read == len(result.measurements) + len(result.set_aside) + result.blank
+
+
+_PLAIN_OR_NOT = st.sampled_from(
+    ["5", "5.0", "-5", "５", "+5", "5.", "1e1", "1,000", "1,5", "> 5", "0" * 250 + "5", "", "inf"]
+)
+
+
+@given(st.sampled_from(["", "=", "<", "≥", '"="', "?", "＞"]), _PLAIN_OR_NOT)
+def test_the_short_way_of_plain_numbers_is_the_long_one(qualifier: str, value: str) -> None:
+    def said(text: str) -> object:
+        try:
+            return split(qualifier, text)
+        except Refused as refused:
+            return refused.code
+
+    assert said(value) == said(f" {value} ")  # blanks lead the long way
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_READINGS, max_size=8, unique_by=lambda one: one[: Reading._fields.index("place")]))
+def test_what_was_curated_before_changes_no_row(rows: list[Reading]) -> None:
+    whole = curate(rows, _INDEX)
+    alone = [curate([row], _INDEX) for row in rows]
+    used = [entry._replace(item=0) for entry in whole.measurements]
+    assert used == [entry for one in alone for entry in one.measurements]
+    codes = [entry.code for entry in whole.set_aside]
+    assert codes == [entry.code for one in alone for entry in one.set_aside]
 
 
 @pytest.mark.parametrize(
