@@ -43,7 +43,8 @@ _LINEAR = 1.25  # what a measurement may cost more in a larger table
 
 
 def _measured(module: str, *arguments: str) -> list[float]:
-    command = [sys.executable, "-m", module, *arguments]
+    # Not `-m`: the processes that it starts would import the whole module once more.
+    command = [sys.executable, "-c", f"from {module} import main; main()", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [float(number) for number in json.loads(done.stdout.splitlines()[-1])]
 

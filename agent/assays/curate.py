@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 from agent.assays import endpoints, qualifiers, units
@@ -27,7 +27,9 @@ from agent.wire.documents import Endpoint
 
 Kind = Literal["regression", "classification"]
 Progress = Callable[[int], None]
-IdentifyAll = Callable[[Sequence[tuple[str, Structure]]], Sequence[Compound | InvalidStructure]]
+Found = Sequence[Compound | InvalidStructure]
+Identify = Callable[[Sequence[tuple[str, Structure]]], Callable[[], Found]]
+"""Begins to find out what structures are, and returns what waits for the answers, in order."""
 Item = Reading | SetAside | Blank
 Compounds = Mapping[tuple[str, Structure], Compound | InvalidStructure]
 
@@ -64,7 +66,7 @@ def curate(
     items: Iterable[Item],
     index: EndpointIndex,
     on_progress: Progress | None = None,
-    identify_all: IdentifyAll | None = None,
+    begin_identifying: Identify | None = None,
     joints: Sequence[Joint] = (),
 ) -> Curated:
     """Curates everything that a reader yields; no item is lost, whatever it holds.
@@ -73,14 +75,14 @@ def curate(
         items: What `stores.readers.read` yields.
         index: The endpoints.
         on_progress: Called with the number of items read so far, every few hundred.
-        identify_all: What the structures are; `Identifier.identify_all` keeps its answers.
+        begin_identifying: What the structures are; `Identifier.begin` keeps its answers.
         joints: Conversions that the store's profile declares.
 
     Raises:
         Refused: Only what `items` itself raises: the file as a whole cannot be used.
     """
     whole = Curated()
-    for batch in curate_in_batches(items, index, on_progress, identify_all, joints):
+    for batch in curate_in_batches(items, index, on_progress, begin_identifying, joints):
         whole.measurements += batch.measurements
         whole.set_aside += batch.set_aside
         whole.emptied += batch.emptied
@@ -94,7 +96,7 @@ def curate_in_batches(
     items: Iterable[Item],
     index: EndpointIndex,
     on_progress: Progress | None = None,
-    identify_all: IdentifyAll | None = None,
+    begin_identifying: Identify | None = None,
     joints: Sequence[Joint] = (),
 ) -> Iterator[Curated]:
     """Does what `curate` does, and holds no more than a few thousand items at a time.
@@ -106,19 +108,37 @@ def curate_in_batches(
         Refused: As `curate`.
     """
     repeats, first = Repeats(), 0
+    begin = begin_identifying or _identify_each
+    # While the structures of one batch are worked out, on other cores, the next one is read.
+    waiting: Callable[[], Curated] | None = None
     for batch in _batches(items, index):
-        result = Curated(read=len(batch))
         resolved = [_resolved(item, index, repeats) for item in batch]
-        compounds = _compounds(batch, resolved, identify_all or _identify_each)
-        for place, (item, found) in enumerate(zip(batch, resolved, strict=True), start=first):
-            if isinstance(item, Reading):
-                _take(item, found, compounds, joints, place, result)
-            else:
-                _book_other(item, place, result)
-            if on_progress is not None and (place + 1) % _PROGRESS_EVERY == 0:
-                on_progress(place + 1)
+        compounds = _compounds(batch, resolved, begin)
+        if waiting is not None:
+            yield waiting()
+        waiting = partial(_booked, batch, resolved, compounds, joints, first, on_progress)
         first += len(batch)
-        yield result
+    if waiting is not None:
+        yield waiting()
+
+
+def _booked(
+    batch: Sequence[Item],
+    resolved: Sequence[Resolved | Refused | None],
+    compounds: Callable[[], Compounds],
+    joints: Sequence[Joint],
+    first: int,
+    on_progress: Progress | None,
+) -> Curated:
+    result, known = Curated(read=len(batch)), compounds()
+    for place, (item, found) in enumerate(zip(batch, resolved, strict=True), start=first):
+        if isinstance(item, Reading):
+            _take(item, found, known, joints, place, result)
+        else:
+            _book_other(item, place, result)
+        if on_progress is not None and (place + 1) % _PROGRESS_EVERY == 0:
+            on_progress(place + 1)
+    return result
 
 
 def _batches(items: Iterable[Item], index: EndpointIndex) -> Iterator[list[Item]]:
@@ -154,19 +174,20 @@ def _refuse_retracted(reading: Reading) -> None:
 
 
 def _compounds(
-    batch: Sequence[Item], resolved: Sequence[Resolved | Refused | None], identify_all: IdentifyAll
-) -> Compounds:
-    """Identifies the structures of a batch, those that are needed, each once."""
+    batch: Sequence[Item], resolved: Sequence[Resolved | Refused | None], begin: Identify
+) -> Callable[[], Compounds]:
+    """Begins to identify the structures of a batch, those that are needed, each once."""
     wanted = {
         (item.structure, item.structure_format): None
         for item, found in zip(batch, resolved, strict=True)
         if isinstance(item, Reading) and isinstance(found, Resolved)
     }
-    return dict(zip(wanted, identify_all(list(wanted)), strict=True))
+    answers = begin(list(wanted))
+    return lambda: dict(zip(wanted, answers(), strict=True))
 
 
-def _identify_each(wanted: Sequence[tuple[str, Structure]]) -> list[Compound | InvalidStructure]:
-    return [identify(*one) for one in wanted]
+def _identify_each(wanted: Sequence[tuple[str, Structure]]) -> Callable[[], Found]:
+    return lambda: [identify(*one) for one in wanted]
 
 
 def _take(

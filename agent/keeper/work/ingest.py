@@ -51,7 +51,7 @@ def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
                 index,
                 # A long file is told of as it is read, or its worker would pass for one that hangs.
                 partial(_told, tell),
-                identifier.identify_all,
+                identifier.begin,
             )
             source = Source(order.store, file.item, "", profile.sha256, profile.version)
             try:

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -156,15 +156,15 @@ def test_an_emptied_value_is_blank_and_remembered() -> None:
 def test_each_structure_is_asked_for_once_and_only_where_it_is_needed() -> None:
     asked: list[str] = []
 
-    def identify_all(
+    def begin(
         wanted: Sequence[tuple[str, Structure]],
-    ) -> list[Compound | InvalidStructure]:
+    ) -> Callable[[], list[Compound | InvalidStructure]]:
         asked.extend(structure for structure, _ in wanted)
-        return [identify(*one) for one in wanted]
+        return lambda: [identify(*one) for one in wanted]
 
     rows = [_HERG._replace(value=str(n), structure="CCO") for n in range(1, 9)]
     unmapped = _HERG._replace(assay=Assay(test="x"), structure="CCCC")
-    result = curate([*rows, unmapped], _INDEX, identify_all=identify_all)
+    result = curate([*rows, unmapped], _INDEX, begin_identifying=begin)
     assert asked == ["CCO"]
     assert len(result.measurements) == 8
 
