@@ -60,6 +60,9 @@ WITHDRAWN_SCHEMA: dict[str, type[pl.DataType]] = {
 """Columns of `withdrawn.parquet`: measurement numbers of which the file says, at this place, that
 they hold nothing that can be used (any more), and why."""
 
+COUNTS = ("read", "used", "set_aside", "blank")
+"""What a part's account counts."""
+
 ADDED = ("unit", "native_qualifier")
 """Columns that parts of version 0.1.0 lack."""
 
@@ -273,6 +276,20 @@ def _columns_of(entries: Sequence[Measurement], kinds: Mapping[str, str]) -> dic
 
 def _group(compound: Compound) -> str:
     return compound.fold_group or fold_group(scaffold(compound.smiles), compound.flat_key)
+
+
+def read_counts(folder: Path) -> dict[str, int]:
+    """Returns how many measurements a part read, used, set aside and found blank, by these names.
+
+    Raises:
+        Refused: `damaged_part`.
+    """
+    try:
+        found = json.loads((folder / SUMMARY).read_bytes())
+        pl.read_parquet_schema(folder / MEASUREMENTS)
+        return {name: int(found[name]) for name in COUNTS}
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise _damaged(folder) from error
 
 
 def read_source(folder: Path) -> Source:
