@@ -289,7 +289,7 @@ def read_counts(folder: Path) -> dict[str, int]:
         pl.read_parquet_schema(folder / MEASUREMENTS)
         return {name: int(found[name]) for name in COUNTS}
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-        raise _damaged(folder) from error
+        raise damaged(folder) from error
 
 
 def read_source(folder: Path) -> Source:
@@ -301,7 +301,7 @@ def read_source(folder: Path) -> Source:
     try:
         return Source(**json.loads((folder / SUMMARY).read_bytes())["source"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder) from error
+        raise damaged(folder) from error
 
 
 def load_withdrawn(folder: Path) -> pl.DataFrame:
@@ -315,10 +315,11 @@ def load_withdrawn(folder: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(folder / WITHDRAWN).select(list(WITHDRAWN_SCHEMA))
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise _damaged(folder) from error
+        raise damaged(folder) from error
 
 
-def _damaged(folder: Path) -> Refused:
+def damaged(folder: Path) -> Refused:
+    """Returns the refusal of a part that cannot be read."""
     reason = f"The part {folder.name} cannot be read; ingest its file again."
     return Refused("damaged_part", reason)
 
@@ -338,7 +339,7 @@ def load_parts(folders: Sequence[Path], columns: Sequence[str] = tuple(SCHEMA)) 
         try:
             frames.append(_columns(folder / MEASUREMENTS, columns))
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise _damaged(folder) from error
+            raise damaged(folder) from error
     return pl.concat(frames)
 
 
