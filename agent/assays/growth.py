@@ -26,6 +26,7 @@ Parts = Sequence[tuple[str, Path]]
 _LABELS = ("values", "qualifiers", "dates", "counts", "spreads")
 _ROW = ("measurement_id", "item")
 _SMALL = 0.2  # of the compounds; beyond it, joining everything is as quick
+_FEW = 100  # as many are always few
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +62,7 @@ def grow(before: Snapshot, old: Parts, parts: Parts, fold_key: str, folds: int =
     if list(parts[: len(old)]) != list(old) or not all(_is_current(part) for _, part in parts):
         return None
     touched = _touched(old, parts)
-    if len(touched) > _SMALL * len(before.compounds):
+    if len(touched) > max(_SMALL * len(before.compounds), _FEW):
         return None
     was, now = (Snapshot(**joined(_rows(p, touched), fold_key, folds)) for p in (old, parts))
     known = dict(zip(before.tasks, before.kinds, strict=True))

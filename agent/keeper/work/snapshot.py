@@ -33,7 +33,7 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
     report("joining measurements", 0, len(order.parts))
     parts = [(part.store, Path(part.folder)) for part in order.parts]
     basis = _basis(order)
-    grown = _grown(order, parts, basis)
+    grown, before = _grown(order, parts, basis) or (None, None)
     snapshot = grown.snapshot if grown else build_snapshot(parts, order.plan.fold_key)
     if not snapshot.compounds:
         raise Refused("no_labels", "No measurement could be used; see `onggi ingest --report`.")
@@ -50,8 +50,8 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
     summary.save(folder / "snapshot")
     (folder / "snapshot" / _FEATURES).mkdir(exist_ok=True)
     features = _featurize(cache, snapshot, report)
-    if grown:
-        features = _added(cache, grown, load_features(Path(order.previous)))
+    if grown and before:
+        features = _added(cache, grown, before)
     write_features(folder / "snapshot" / _FEATURES, features)
     (folder / "snapshot" / _BASIS).write_text(json.dumps(basis), encoding="utf-8")
     labels = {
@@ -76,17 +76,23 @@ def _basis(order: SnapshotOrder) -> dict[str, str]:
 
 def _grown(
     order: SnapshotOrder, parts: Sequence[tuple[str, Path]], basis: dict[str, str]
-) -> Grown | None:
-    """Makes the labels from the last snapshot, where that can be done and comes to the same."""
+) -> tuple[Grown, Features] | None:
+    """Makes the labels from the last snapshot, where that comes to the same.
+
+    Returns:
+        It, and the features of the last one, which are mapped now: the folder may be cleared away.
+    """
     previous = Path(order.previous)
     try:
         if not order.previous or json.loads((previous / _BASIS).read_bytes()) != basis:
             return None
         old = [(store, Path(part)) for store, part in SnapshotSummary.load(previous).parts]
-        load_features(previous)
-        return grow(Snapshot.load(previous), old, parts, order.plan.fold_key)
+        before, features = Snapshot.load(previous), load_features(previous)
+        whole = len(features) == len(before.compounds)
+        grown = grow(before, old, parts, order.plan.fold_key) if whole else None
     except (OSError, ValueError, Refused):
         return None  # it was cleared away, or is damaged or of a version before
+    return (grown, features) if grown else None
 
 
 def _added(cache: FeatureCache, grown: Grown, before: Features) -> Iterator[Features]:
