@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.assays.rules import compiled, fit, words_of
-from agent.errors import Refused
+from agent.errors import Refused, Stop
 from agent.records import Assay, Reading
 from agent.wire.documents import Catalogue, Endpoint
 
@@ -14,6 +14,22 @@ PRIVATE = "private:"
 
 _MAX_KNOWN = 20_000
 _MICROMOLAR_EXPONENT = 6.0  # 1 M = 10^6 uM
+
+
+def together(*declared: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Joins what the configuration and the profiles declare private; the same one may come twice.
+
+    Raises:
+        Stop: Two of them have one id and differ.
+    """
+    found: dict[str, Endpoint] = {}
+    for endpoint in (one for some in declared for one in some):
+        if found.setdefault(endpoint.id, endpoint) != endpoint:
+            raise Stop(
+                f"The private endpoint {endpoint.id} is declared twice, and differently; the "
+                "configuration and the profiles must agree."
+            )
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def _parent(molecule: Chem.Mol) -> Chem.Mol:
 
 def _standardized(molecule: Chem.Mol) -> Chem.Mol:
     """Takes the steps of `standardizer.standardize_mol`, with what each builds anew built once."""
-    plain = standardizer.update_mol_valences(molecule)
+    plain: Chem.Mol = standardizer.update_mol_valences(molecule)
     plain = standardizer.kekulize_mol(standardizer.remove_sgroups_from_mol(plain))
     plain = _uncharged(standardizer.normalize_mol(_with_few_hs(plain)))
     if plain.HasSubstructMatch(_TARTRATE):
@@ -130,7 +130,8 @@ def _standardized(molecule: Chem.Mol) -> Chem.Mol:
 
 def _with_few_hs(molecule: Chem.Mol) -> Chem.Mol:
     if molecule.GetNumAtoms() != molecule.GetNumHeavyAtoms():
-        return standardizer.remove_hs_from_mol(molecule)
+        left: Chem.Mol = standardizer.remove_hs_from_mol(molecule)
+        return left
     # Without a hydrogen as an atom, its walks over all atoms in Python find nothing.
     Chem.FastFindRings(molecule)
     if molecule.NeedsUpdatePropertyCache():
@@ -147,7 +148,8 @@ def _uncharged(molecule: Chem.Mol) -> Chem.Mol:
 
 def _without_isotopes(molecule: Chem.Mol) -> Chem.Mol:
     if molecule.HasSubstructMatch(_ISOTOPE):
-        return standardizer.get_isotope_parent_mol(molecule)
+        parent: Chem.Mol = standardizer.get_isotope_parent_mol(molecule)
+        return parent
     return _with_few_hs(molecule)
 
 

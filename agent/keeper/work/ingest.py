@@ -103,9 +103,11 @@ def _known(file: FileOrder, part: _Part, folder: Path) -> FileResult | None:
     if not folder.exists() or _changed(Path(file.path), file):
         return None
     try:
-        return FileResult(item=file.item, sha256=part.sha256, part=part.name, **read_counts(folder))
+        counts = read_counts(folder)
     except Refused:  # damaged: it is read anew, and the trouble shows where parts are joined
         return None
+    known = {"item": file.item, "sha256": part.sha256, "part": part.name}
+    return FileResult.model_validate({**known, **counts})
 
 
 def _ingest_one(

@@ -1,10 +1,10 @@
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from agent.keeper import spares
 from agent.keeper.spares import Spares
 
 _ECHO = (
@@ -15,14 +15,14 @@ _ECHO = (
 @pytest.fixture
 def waiting(monkeypatch: pytest.MonkeyPatch) -> Spares:
     """Workers that only leave a mark in the folder that they are given."""
-    real = spares.subprocess.Popen
+    real = subprocess.Popen
 
     def start(command: list[str], stdin: int) -> object:
         assert command[1:4] == ["-m", "agent", "work"]
         assert command[-1] == str(os.getpid())
         return real([sys.executable, "-c", _ECHO], stdin=stdin)
 
-    monkeypatch.setattr(spares.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     return Spares()
 
 
