@@ -83,7 +83,9 @@ def rates(table: Path, out: Path) -> list[Row]:
     sample = structures[::_BARE_SHARE]
     (out / "bare.smi").write_text("\n".join(sample), encoding="utf-8")
     names = json.dumps([scaling.name for scaling in default_spec().descriptors])
-    bare, first, anew, known = [], [], [], []
+    bare, first = [], []
+    anew: list[float] = []
+    known: list[float] = []
     for _ in range(_TIMES):
         bare.append(_measured("benchmarks.bare", str(out / "bare.smi"), names))
         new, *old = worker_runs(table)
