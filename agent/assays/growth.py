@@ -171,7 +171,8 @@ def _spliced(before: Snapshot, conflicts: int, now: Snapshot, touched: frozenset
     cols = np.concatenate(
         [_columns(before, tasks)[before.cols[labelled]], _columns(now, tasks)[now.cols]]
     )
-    by_place = np.lexsort((cols, rows))
+    # Both halves are sorted already, which a stable sort of one number makes use of.
+    by_place = np.argsort(rows * len(tasks) + cols, kind="stable")
     content: dict[str, Any] = {
         name: np.concatenate([getattr(before, name)[labelled], getattr(now, name)])[by_place]
         for name in _LABELS
@@ -193,7 +194,7 @@ def _spliced(before: Snapshot, conflicts: int, now: Snapshot, touched: frozenset
 
 def _tasks(before: Snapshot, now: Snapshot, labelled: npt.NDArray[np.bool_]) -> dict[str, str]:
     """Returns the kinds of the tasks that still have labels, sorted by task."""
-    still = np.unique(before.cols[labelled])
+    still = np.flatnonzero(np.bincount(before.cols[labelled], minlength=len(before.tasks)))
     found = {before.tasks[column]: before.kinds[column] for column in still}
     return dict(sorted((found | dict(zip(now.tasks, now.kinds, strict=True))).items()))
 
