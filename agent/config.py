@@ -109,8 +109,8 @@ class PrivateEndpoint(Section):
     transform: Literal["identity", "log10", "neg_log10_molar", "log10_plus_1"] = "identity"
     low: Annotated[float, Field(allow_inf_nan=False)]
     high: Annotated[float, Field(allow_inf_nan=False)]
-    positive: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
+    positive: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    negative: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class KeeperSection(Section):

@@ -166,12 +166,15 @@ def rehearse(folder: Path) -> None:
 
 
 @click.command(hidden=True)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @click.option("--parent", type=int, required=True, help="The keeper's process id.")
-def work(folder: Path, parent: int) -> None:
-    """Do one job that the keeper ordered."""
-    from agent.keeper.worker import work as do
+def work(folder: Path | None, parent: int) -> None:
+    """Do one job that the keeper ordered; without FOLDER, wait until standard input names it."""
+    from agent.keeper import worker
 
+    if folder is None:
+        worker.stand_by(parent, sys.stdin)
+        return
     if not (folder / "order.json").exists():
         raise TryLater(f"There is no order in {folder}; only the keeper starts workers.")
-    do(folder, parent)
+    worker.work(folder, parent)

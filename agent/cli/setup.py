@@ -23,6 +23,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a ma
 @click.pass_obj
 def check_config(config_path: Path, as_json: bool) -> None:
     """Check the configuration and the stores' profiles; every fault is shown at once."""
+    from agent.keeper.assemble import private_endpoints
     from agent.stores.profile import load_profile
 
     config = load(config_path)
@@ -33,13 +34,19 @@ def check_config(config_path: Path, as_json: bool) -> None:
         except Stop as error:
             faults.append(f"store {store.name}: {error}")
             continue
-        own = {f"private:{endpoint.id}" for endpoint in config.private}
-        named = {entry.endpoint for entry in profile.assay} if profile else set()
+        if profile is None:
+            continue
+        own = {f"private:{endpoint.id}" for endpoint in (*config.private, *profile.private)}
+        named = {entry.endpoint for entry in (*profile.assay, *profile.map)}
         faults += [
             f"store {store.name}: {store.profile} names {name}, and no [[private]] has that id"
             for name in sorted(named - own)
             if name.startswith("private:")
         ]
+    try:
+        private_endpoints(config)
+    except Stop as error:
+        faults.append(str(error))
     if faults:
         raise Stop("\n".join(faults))
     if as_json:

@@ -1,12 +1,13 @@
 """Builds a keeper from a configuration: which part gets which folder, and nothing else."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
+from agent.assays.endpoints import together
 from agent.boxes import Inbox, Outbox
 from agent.clock import Clock
 from agent.config import Config, GateSection, Paths, Store, TrainingSection
@@ -37,6 +38,7 @@ from agent.ledger.book import Ledger
 from agent.records import Json
 from agent.releases.attempts import Attempts
 from agent.releases.gate import GateRules
+from agent.stores.profile import load_profile
 from agent.wire.documents import Endpoint, Enrolment
 from agent.wire.signed import Signer
 from agent.wire.trusted import Trusted
@@ -91,8 +93,20 @@ def source_folder(store: Store, paths: Paths) -> Path:
 
 
 def private_endpoints(config: Config) -> tuple[Endpoint, ...]:
-    """Returns this silo's own endpoints as the catalogue writes them."""
-    return tuple(Endpoint.model_validate(own.model_dump()) for own in config.private)
+    """Returns this silo's own endpoints as the catalogue writes them.
+
+    They are those of the configuration and of its stores' profiles, as they are now. A profile that
+    cannot be read declares none: its store's files are refused, by name.
+
+    Raises:
+        Stop: Two of them have one id and differ.
+    """
+    profiles = []
+    for store in config.store:
+        with suppress(Stop):
+            profiles += [load_profile(store.profile)] if store.profile else []
+    configured = [Endpoint.model_validate(own.model_dump()) for own in config.private]
+    return together(configured, *(profile.own_endpoints for profile in profiles))
 
 
 def training_settings(section: TrainingSection) -> Settings:

@@ -102,6 +102,13 @@ class Pipeline:
         self._rollout.judge_trials(now)
         self._workers.start_next(now)
 
+    def prepare(self) -> None:
+        """Lets workers load while files still rest: one will read them, and one will freeze."""
+        if not self._intake.busy:
+            self._workers.prepare(0)
+        else:
+            self._workers.prepare(1 if self._workers.is_running("ingest") else 2)
+
     def _advance_learning(self, now: datetime) -> None:
         plan = plan_in_force(self._ledger, self._trusted, now)
         ready = self._prepare(plan, now) if plan is not None else None
