@@ -18,8 +18,9 @@ _PIECE = re.compile(r"/v1/envelopes/([0-9a-f]{64})/blob\?offset=([0-9]{1,15})")
 _QUERY = r"[a-z_]{1,16}=[0-9]{1,15}"
 _QUESTION = re.compile(rf"/v1/[a-z0-9._/-]{{1,160}}(\?{_QUERY}(&{_QUERY})?)?")
 _QUESTIONS = frozenset({"GET", "HEAD"})
-_ENROLMENT = ("POST", "/v1/enrol")
-_ENROLMENT_BYTES = 16 << 10
+# Before there is a ledger, and for a new key: public keys, and nothing of what was measured.
+_KEYS = frozenset({("POST", "/v1/enrol"), ("POST", "/v1/rotations")})
+_KEYS_BYTES = 16 << 10
 _SHOWN = 20
 _NEVER = 1 << 62
 
@@ -147,8 +148,8 @@ def _against(envelope_id: str, seen: Seen, one: Booked | None) -> Iterator[Diffe
 
 
 def _is_question(trip: Carried) -> bool:
-    if (trip.method, trip.target) == _ENROLMENT:
-        return trip.bytes_up <= _ENROLMENT_BYTES
+    if (trip.method, trip.target) in _KEYS:
+        return trip.bytes_up <= _KEYS_BYTES
     known = trip.method in _QUESTIONS and _QUESTION.fullmatch(trip.target) is not None
     return known and trip.bytes_up == 0
 

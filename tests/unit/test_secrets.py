@@ -29,10 +29,15 @@ from agent.exchange.rotations import CourierKey, Requests
 from agent.exchange.session import Link, Peer, _Signed
 from agent.exchange.transport_log import TransportLog
 from agent.exchange.uplink import Uplink
+from agent.keeper.assemble import Outgoing
 from agent.keeper.identity import OwnKeys
+from agent.keeper.leaving import Leaving
 from agent.keeper.mail import Mail
 from agent.keeper.pipeline import Pipeline
+from agent.keeper.policing import Policing
+from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
+from agent.keeper.verdicts import Verdicts
 from agent.keys import (
     Held,
     HybridSealingIdentity,
@@ -46,15 +51,20 @@ from agent.keys import (
 from agent.wire.documents import EnrolmentRequest, EnrolmentToken
 from agent.wire.hybrid import Hybrid
 from consortium.answers import Registrar
+from consortium.carrying import FolderDesk
 from consortium.engine import Engine
 from consortium.envelopes import Desk
-from consortium.folder import Folder, LiveSigner, Signers
+from consortium.folder import Folder, LiveSigner, Settings, Signers
+from consortium.metadata import _TufSigner
 from consortium.opening import Opener
+from consortium.serve import Service
 
 _ROOT = Path(__file__).parents[2]
 _RAW = bytes(range(200, 232))
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
 _HOLD = {
+    "Carrier",
+    "Traffic",
     "CourierKey",
     "Desk",
     "Held",
@@ -63,6 +73,7 @@ _HOLD = {
     "Link",
     "LiveSigner",
     "Mail",
+    "Statements",
     "Opener",
     "PostQuantumIdentity",
     "PostQuantumSigner",
@@ -80,7 +91,7 @@ _HOLD = {
     "load_signing",
 }
 _NONE: Any = None  # what a constructor only stores
-_NOT_KEYS = {
+_NOT_KEYS = {"Carrier", "Signer", "Unsealer", "Secret"}  # protocols, and the base of the kinds
     "PostQuantumSigner",
     "Signer",
     "Unsealer",
@@ -107,6 +118,10 @@ def _courier_key(folder: Path) -> CourierKey:
     key = CourierKey(folder / "courier.key")
     key._next = SigningIdentity("courier", _RAW)
     return key
+
+
+def _desk(folder: Path) -> Desk:
+    return Desk(_NONE, folder, "c", Registrar("c", _sign()))
 
 
 def _signers(folder: Path) -> Signers:
@@ -141,7 +156,19 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Engine": lambda folder: Engine(
         _NONE, Folder(folder), _signers(folder), Registrar("c", _sign())
     ),
-    "Desk": lambda folder: Desk(_NONE, folder, "c", Registrar("c", _sign())),
+    "Desk": _desk,
+    "FolderDesk": lambda folder: FolderDesk(_NONE, Folder(folder), _desk(folder), "c"),
+    "Service": lambda folder: Service(_NONE, _NONE, _desk(folder), _NONE, _NONE),
+    "_TufSigner": lambda _: _TufSigner(_sign()),
+    "Statements": lambda folder: Statements(_NONE, _NONE, _own(folder), "a", "c"),
+    "Outgoing": lambda folder: Outgoing(_NONE, _own(folder)),
+    "Verdicts": lambda folder: Verdicts(_NONE, _NONE, _own(folder), "a", "class"),
+    "Leaving": lambda folder: Leaving(
+        _NONE, folder, _NONE, _NONE, Statements(_NONE, _NONE, _own(folder), "a", "c"), _NONE
+    ),
+    "Policing": lambda folder: Policing(
+        _NONE, _NONE, Statements(_NONE, _NONE, _own(folder), "a", "c"), "a", _NONE
+    ),
     "_Signed": lambda _: _Signed("a", _sign(), lambda: _NOW),
     "Link": _link,
     "Https": lambda folder: Https(_link(folder)),
@@ -163,6 +190,8 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
 def folder(tmp_path: Path) -> Path:
     for purpose in ("sign", "courier", "aggregator"):
         SigningIdentity(purpose, _RAW, _NOW).save(tmp_path / f"{purpose}.key")
+    settings = Settings(consortium="c", host="127.0.0.1", port=1)
+    Folder(tmp_path).settings_file.write_bytes(settings.to_bytes())
     return tmp_path
 
 
@@ -324,7 +353,8 @@ house = House(folder / "aggregator")
 def secrets():
     raws = [key._raw.hex() for silo in house.silos.values()
             for key in (silo.sign, silo.seal, silo.courier)]
-    files = [*house.officer_keys, *house.folder.keys.iterdir(), *house.folder.round_keys.iterdir()]
+    places = (house.folder.offline, house.folder.keys, house.folder.round_keys)
+    files = [path for place in places for path in place.iterdir()]
     return raws + [path.read_text().split()[2] for path in files]
 house.enrol("a", "b", "c")
 house.plan(rounds=1)
@@ -353,7 +383,7 @@ def test_an_enrolment_and_a_round_at_every_level_log_no_key(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr[-2000:]
     secrets = json.loads((tmp_path / "secrets.json").read_text())
-    assert len(secrets) == 3 * 3 + 3 + 2 + 1, "silos, officers, online keys, the round's"
+    assert len(secrets) == 3 * 3 + 3 * 3 + 5 + 1, "silos, offline and online keys, the round's"
     assert b"round_aggregated" in done.stderr
     assert b"Traceback" in done.stdout
     for secret in secrets:
