@@ -91,12 +91,8 @@ _HOLD = {
     "load_signing",
 }
 _NONE: Any = None  # what a constructor only stores
-_NOT_KEYS = {"Carrier", "Signer", "Unsealer", "Secret"}  # protocols, and the base of the kinds
-    "PostQuantumSigner",
-    "Signer",
-    "Unsealer",
-    "Secret",
-}  # protocols, and the base of the three kinds
+# Protocols, and the base of the three kinds.
+_NOT_KEYS = {"Carrier", "PostQuantumSigner", "Signer", "Unsealer", "Secret"}
 
 
 def _sign() -> SigningIdentity:

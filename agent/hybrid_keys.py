@@ -12,7 +12,7 @@ from nacl.public import PrivateKey
 from nacl.utils import random as random_bytes
 
 from agent.errors import Refused
-from agent.keys.secret import Purpose, Secret, load_held
+from agent.key_file import Purpose, Secret, load_held
 
 # The very same as in `agent.wire.hybrid`, which may not be imported here; a test opens with the one
 # what the other has sealed.

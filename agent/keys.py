@@ -1,10 +1,17 @@
-"""Ed25519 and X25519 keys, and a silo's three of them.
+"""Identity: one key, one purpose. Secrets never print.
+
+A key is one line in a file: `onggi-key-v2 PURPOSE HEX MADE`. The first word is the format's
+version; `onggi-key-v1 PURPOSE HEX`, which did not say when the key was made, is read for ever,
+because an identity outlives the program that made it. Beside `sign.key`, `sign.next.key` is a key
+that waits for the roster to name it.
 
 PyNaCl's own classes show the raw key in an f-string, so they stay behind these wrappers.
 """
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from nacl.exceptions import CryptoError
@@ -12,8 +19,18 @@ from nacl.public import PrivateKey, SealedBox
 from nacl.signing import SigningKey
 
 from agent.errors import Refused, Stop
-from agent.keys.hybrid import PostQuantumIdentity, load_post_quantum, new_post_quantum
-from agent.keys.secret import Purpose, Secret, load_held
+from agent.files import fsync_folder
+from agent.hybrid_keys import HybridSealingIdentity as HybridSealingIdentity
+from agent.hybrid_keys import PostQuantumIdentity as PostQuantumIdentity
+from agent.hybrid_keys import load_hybrid as load_hybrid
+from agent.hybrid_keys import load_post_quantum as load_post_quantum
+from agent.hybrid_keys import new_hybrid as new_hybrid
+from agent.hybrid_keys import new_post_quantum as new_post_quantum
+from agent.key_file import Held as Held
+from agent.key_file import Purpose as Purpose
+from agent.key_file import Secret, load_held
+
+_RETIRED = "retired"
 
 
 class SigningIdentity(Secret):
@@ -149,3 +166,49 @@ def load_identity(keys_folder: Path, courier_folder: Path) -> Identity:
         load_signing(courier_folder / "courier.key", "courier"),
         load_post_quantum(path) if path.exists() else None,
     )
+
+
+def next_key(path: Path) -> Path:
+    """Returns where the key is that shall follow the one at `path`."""
+    return path.with_suffix(".next.key")
+
+
+def prepare_next(path: Path, purpose: Purpose, made: datetime) -> None:
+    """Makes the key that shall follow the one at `path`, unless it is there already.
+
+    Raises:
+        Stop: It cannot be written.
+    """
+    following = next_key(path)
+    if following.exists():
+        return
+    fresh = new_sealing(purpose, made) if purpose == "seal" else new_signing(purpose, made)
+    fresh.save(following, like=path)
+
+
+def promote(path: Path, *, keep: bool) -> None:
+    """Puts the next key in the place of the one at `path`; harmless where that is done already.
+
+    There is no moment without a key at `path`. A kill leaves either the old one or the new one, and
+    doing it again ends the same.
+
+    Args:
+        path: The key in use, for example `keys/seal.key`.
+        keep: Keeps the old key in `retired/`, for a key that opens what was sealed before. Without
+            it the old key is gone, which is right for one that only signs.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    following = next_key(path)
+    if not following.exists():
+        return
+    if keep:
+        kept = path.parent / _RETIRED
+        kept.mkdir(mode=0o700, exist_ok=True)
+        if not any(other.samefile(path) for other in kept.iterdir()):
+            names = (kept / f"{path.stem}-{number}.key" for number in count(1))
+            os.link(path, next(name for name in names if not name.exists()))
+        fsync_folder(kept)
+    following.replace(path)
+    fsync_folder(path.parent)
