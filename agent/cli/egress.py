@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.asking import BY, ask_keeper
@@ -69,23 +70,16 @@ def _row(line: book.Line) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="Left this silo, or did not", title_justify="left", box=None)
-    for heading in (
-        "#",
-        "when (UTC)",
-        "what",
-        "to",
-        "about",
-        "decision",
-        "by",
-        "bytes",
-        "envelope",
-    ):
-        table.add_column(heading, justify="right" if heading in {"#", "bytes"} else "left")
+    title = "Left this silo, or did not"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("#", "when (UTC)", "what", "about", "decision", "bytes", "envelope"):
+        justify: Literal["left", "right"] = "right" if heading in {"#", "bytes"} else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading != "decision")
     for row in rows:
-        when = str(row["at"])[:19].replace("T", " ")
-        cells = (row["seq"], when, row["kind"], row["to"], row["about"], row["decision"])
-        table.add_row(*map(str, (*cells, row["by"], f"{row['bytes']:,}", row["envelope_id"][:12])))
+        when = str(row["at"])[:16].replace("T", " ")
+        who = "" if row["by"] == "policy" else f" by {escape(row['by'])}"
+        cells = (row["seq"], when, row["kind"], row["about"], f"{row['decision']}{who}")
+        table.add_row(*map(str, cells), f"{row['bytes']:,}", row["envelope_id"][:12])
     return table
 
 

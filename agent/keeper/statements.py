@@ -1,6 +1,5 @@
 """What this silo says of its own accord: that it declines, and the day's root of its egress log."""
 
-import base64
 import logging
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +14,9 @@ from agent.policy.judge import Code
 from agent.policy.rules import Policy
 from agent.wire import merkle
 from agent.wire.signed import Signer, sign
-from agent.wire.statements import Declined, EgressRoot, Leaf, Statement
+from agent.wire.statements import Declined, EgressRoot, Statement
 
 _log = logging.getLogger(__name__)
-_NO_BLOB = sha256_bytes(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +122,8 @@ class Statements:
             self._outbox.stage(lambda _blob: content)
         self._ledger.put_document("statement", statement_id, content, now)
         self._ledger.add("statement", statement_id, "kept" if kept else "signed", now, detail)
-        leaf = Leaf(
-            at=to_text(now),
-            envelope_id=statement_id,
-            kind=document.kind,
-            to=self._consortium,
-            about=str(detail["about"]),
-            decision="kept" if kept else "released",
-            by="policy",
-            bytes=0 if kept else len(content),
-            blob_sha256=_NO_BLOB,
-            header=base64.b64encode(content).decode("ascii"),
-        )
+        about = str(detail["about"])
+        leaf = egress.statement(now, content, document.kind, self._consortium, about, kept=kept)
         egress.book(self._ledger, leaf)
         log.event(_log, "statement signed", statement=statement_id, kind=document.kind)
 

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from agent.clock import to_text
 from agent.errors import Refused
+from agent.files import sha256_bytes
 from agent.ledger.book import Ledger
 from agent.wire import merkle
 from agent.wire.statements import LEAVES, Decision, Leaf
@@ -107,6 +108,33 @@ def departure(  # noqa: PLR0913 - the fields of a leaf
         bytes=sent,
         blob_sha256=blob_sha256,
         header=base64.b64encode(header).decode("ascii"),
+    )
+
+
+def statement(
+    at: datetime, content: bytes, kind: str, recipient: str, about: str, *, kept: bool = False
+) -> Leaf:
+    """Describes a statement that is signed now, by the policy's decision.
+
+    Args:
+        at: The time.
+        content: The signed container.
+        kind: Its kind.
+        recipient: The consortium.
+        about: The plan, the round, the release or the day.
+        kept: The policy does not let it leave.
+    """
+    return Leaf(
+        at=to_text(at),
+        envelope_id=sha256_bytes(content),
+        kind=kind,
+        to=recipient,
+        about=about,
+        decision="kept" if kept else "released",
+        by="policy",
+        bytes=0 if kept else len(content),
+        blob_sha256=sha256_bytes(b""),
+        header=base64.b64encode(content).decode("ascii"),
     )
 
 

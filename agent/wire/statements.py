@@ -82,7 +82,7 @@ class Leaf(Document):
 
     Attributes:
         envelope_id: SHA-256 of `header`.
-        kind: `update`, `declined` or `egress_root`.
+        kind: `update`, or the kind of a statement.
         about: The round, the plan or the day.
         decision: `released` by the policy; `held` until a person decides; then `approved` or
             `refused`. `kept` was made and signed, and the policy keeps it at home.
@@ -94,7 +94,7 @@ class Leaf(Document):
 
     at: Moment
     envelope_id: Sha256
-    kind: Literal["update", "declined", "egress_root", "verdict"]
+    kind: Code
     to: Name
     about: str
     decision: Decision

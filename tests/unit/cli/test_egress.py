@@ -59,13 +59,17 @@ def silo(home: "Home") -> Silo:
 def test_every_decision_is_listed(silo: Silo) -> None:
     said = silo.home.said("egress", "--verify")
     assert "All 2 line(s) of the log are whole" in " ".join(said.split())
-    assert "whole" not in silo.home.said("egress")
+    with Ledger(silo.home.paths.ledger) as ledger:
+        egress.decide(ledger, silo.first, "held", "Kim [IT]", START, 0)
+    said = silo.home.said("egress")
+    assert "whole" not in said
+    assert "held by Kim [IT]" in " ".join(said.split())
     listed = silo.home.json("egress")
     assert listed["verified"] is None
     assert listed["lines"][0]["envelope_id"] == silo.first
     assert listed["lines"][0]["decision"] == "released"
     assert silo.home.json("egress", "list")["lines"] == listed["lines"]
-    assert silo.home.json("egress", "verify")["verified"] == 2
+    assert silo.home.json("egress", "verify")["verified"] == 3
 
 
 def test_an_altered_line_is_told(silo: Silo) -> None:

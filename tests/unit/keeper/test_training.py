@@ -99,6 +99,14 @@ def test_a_round_that_closed_meanwhile_gets_nothing(house: "House") -> None:
     assert house.state("round", "p1.r1.a1") == "closed"
 
 
+def test_without_a_roster_nothing_is_sealed(house: "House") -> None:
+    order = house.round_order()
+    house.trusted.roster = None
+    with pytest.raises(Refused, match="no_roster"):
+        _seal(house, order)
+    assert egress.lines(house.ledger) == []
+
+
 def test_a_round_is_sealed_once(house: "House") -> None:
     order = house.round_order()
     _seal(house, order)
