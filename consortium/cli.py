@@ -14,7 +14,6 @@ import click
 
 from agent import clock, log
 from agent.errors import EXIT_FAILED, OnggiError, Refused
-from agent.files import write_atomic
 from agent.wire import strict_json
 from agent.wire.signed import Signer
 from agent.wire.token import encode_token, fingerprint
@@ -24,7 +23,7 @@ from consortium.folder import Folder, Settings, load_settings, load_signers
 from consortium.founding import found, root_sha256
 from consortium.membership import renew, revoke
 from consortium.plans import read_draft, sign_plan
-from consortium.republish import Files, golden_file, publish_weights
+from consortium.republish_cli import golden, publish
 from consortium.serve import serve as run_server
 from consortium.status import describe, read_status
 from consortium.store import Store, roster
@@ -152,51 +151,8 @@ def release_group() -> None:
     """Publishes weights by hand."""
 
 
-_weights = click.option(
-    "--weights",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A safetensors file.",
-)
-_plan_id = click.option("--plan", "plan_id", help="The plan; the one whose round ended last.")
-
-
-@release_group.command("publish")
-@_weights
-@click.option(
-    "--golden",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Golden molecules; computed from the weights otherwise.",
-)
-@_plan_id
-@click.option(
-    "--unchecked",
-    is_flag=True,
-    help="For rehearsals: publish what fails the consortium's own checks. Silos refuse it.",
-)
-@_folder
-def release_publish(
-    weights: Path, golden: Path | None, plan_id: str | None, root: Path, *, unchecked: bool
-) -> None:
-    """Publishes weights as the next release of a plan; every silo checks it as any other."""
-    folder = Folder(root)
-    signer, files = load_signers(folder).release, Files(weights, golden, unchecked)
-    with _opened(root) as store, store.writing() as session:
-        release_id = publish_weights(session, folder, plan_id, files, signer, clock.now())
-    click.echo(f"Published {release_id}.")
-
-
-@release_group.command("golden")
-@_weights
-@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False))
-@_plan_id
-@_folder
-def release_golden(weights: Path, output: Path, plan_id: str | None, root: Path) -> None:
-    """Writes what weights answer for the golden molecules."""
-    with _opened(root) as store, store.reading() as session:
-        content = golden_file(session, plan_id, weights)
-    write_atomic(output.absolute(), content)
-    click.echo(f"Wrote {output}.")
+release_group.add_command(publish)
+release_group.add_command(golden)
 
 
 @main.group("roster")
