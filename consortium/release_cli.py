@@ -1,8 +1,6 @@
 """`onggi-aggregator release ...` and `onggi-aggregator tuf ...`: releases and their keys."""
 
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,29 +9,19 @@ import click
 from agent import clock
 from agent.clock import to_text
 from agent.errors import Refused
-from agent.files import write_atomic
 from consortium import metadata
 from consortium.ceremony import OFFLINE, ROLES, load_any, new_keys, rotate
 from consortium.export import export
 from consortium.folder import Folder, load_settings
+from consortium.options import as_json, folder_option, opened
 from consortium.repository import (
     current,
     delegated,
     open_repository,
     root_in_force,
 )
-from consortium.republish import Files, golden_file, publish_weights
-from consortium.store import Store
+from consortium.republish_cli import golden, publish
 
-_folder = click.option(
-    "--folder",
-    "root",
-    type=click.Path(path_type=Path),
-    default=Path("aggregator"),
-    show_default=True,
-    help="The aggregator's folder.",
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 _keys = click.option(
     "--key",
     "keys",
@@ -49,12 +37,12 @@ def release_group() -> None:
 
 
 @release_group.command("list")
-@_as_json
-@_folder
+@as_json
+@folder_option
 def release_list(root: Path, *, as_json: bool) -> None:
     """Lists the releases that silos are offered."""
     folder = Folder(root)
-    with _opened(folder) as store, store.reading() as session:
+    with opened(root) as store, store.reading() as session:
         listed = open_repository(folder).listed(session)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in listed], indent=2))
@@ -65,83 +53,40 @@ def release_list(root: Path, *, as_json: bool) -> None:
 
 @release_group.command("promote")
 @click.argument("release_id", metavar="ID")
-@_folder
+@folder_option
 def release_promote(release_id: str, root: Path) -> None:
     """Moves release ID from canary to stable."""
     folder = Folder(root)
-    with _opened(folder) as store, store.writing() as session:
+    with opened(root) as store, store.writing() as session:
         open_repository(folder).promote(session, release_id, clock.now())
     click.echo(f"Release {release_id} is stable.")
 
 
 @release_group.command("withdraw")
 @click.argument("release_id", metavar="ID")
-@_folder
+@folder_option
 def release_withdraw(release_id: str, root: Path) -> None:
     """Takes release ID off its channel; a silo that serves it already goes on serving it."""
     folder = Folder(root)
-    with _opened(folder) as store, store.writing() as session:
+    with opened(root) as store, store.writing() as session:
         open_repository(folder).withdraw(session, release_id, clock.now())
     click.echo(f"Release {release_id} is withdrawn.")
 
 
 @release_group.command("export")
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
-@_folder
+@folder_option
 def release_export(out: Path, root: Path) -> None:
     """Writes the whole repository to the new folder OUT, for a silo without a network."""
     folder = Folder(root)
-    with _opened(folder) as store, store.reading() as session:
+    with opened(root) as store, store.reading() as session:
         count = export(session, folder.objects, out)
         expires = metadata.read(current(session, "timestamp")).expires
     click.echo(f"Wrote {count} release(s) to {out}; bring them before {to_text(expires)}.")
 
 
-_weights = click.option(
-    "--weights",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A safetensors file.",
-)
-_plan_id = click.option("--plan", "plan_id", help="The plan; the one whose round ended last.")
-
-
-@release_group.command("publish")
-@_weights
-@click.option(
-    "--golden",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Golden molecules; computed from the weights otherwise.",
-)
-@_plan_id
-@click.option(
-    "--unchecked",
-    is_flag=True,
-    help="For rehearsals: publish what fails the consortium's own checks. Silos refuse it.",
-)
-@_folder
-def release_publish(
-    weights: Path, golden: Path | None, plan_id: str | None, root: Path, *, unchecked: bool
-) -> None:
-    """Publishes weights as the next release of a plan; every silo checks it as any other."""
-    folder = Folder(root)
-    with _opened(folder) as store, store.writing() as session:
-        files = Files(weights, golden, unchecked)
-        release_id = publish_weights(session, folder, plan_id, files, clock.now())
-    click.echo(f"Published {release_id}.")
-
-
-@release_group.command("golden")
-@_weights
-@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False))
-@_plan_id
-@_folder
-def release_golden(weights: Path, output: Path, plan_id: str | None, root: Path) -> None:
-    """Writes what weights answer for the golden molecules."""
-    with _opened(Folder(root)) as store, store.reading() as session:
-        content = golden_file(session, plan_id, weights)
-    write_atomic(output.absolute(), content)
-    click.echo(f"Wrote {output}.")
+release_group.add_command(publish)
+release_group.add_command(golden)
 
 
 @click.group("tuf")
@@ -150,11 +95,11 @@ def tuf_group() -> None:
 
 
 @tuf_group.command("status")
-@_as_json
-@_folder
+@as_json
+@folder_option
 def tuf_status(root: Path, *, as_json: bool) -> None:
     """Shows each role: its file's version and expiry, and its keys."""
-    with _opened(Folder(root)) as store, store.reading() as session:
+    with opened(root) as store, store.reading() as session:
         roles = {**root_in_force(session).roles, **delegated(session)[1]}
         rows = [
             {
@@ -179,7 +124,7 @@ def tuf_status(root: Path, *, as_json: bool) -> None:
 @tuf_group.command("rotate")
 @click.argument("role", type=click.Choice(ROLES))
 @_keys
-@_folder
+@folder_option
 def tuf_rotate(role: str, keys: tuple[Path, ...], root: Path) -> None:
     """Makes new keys for ROLE and puts them in force.
 
@@ -190,7 +135,7 @@ def tuf_rotate(role: str, keys: tuple[Path, ...], root: Path) -> None:
     load_settings(folder)
     at_hand = [load_any(path) for path in keys]
     place = folder.offline if role in OFFLINE else folder.keys
-    with _opened(folder) as store:
+    with opened(root) as store:
         with store.reading() as session:
             roles = {**root_in_force(session).roles, **delegated(session)[1]}
             count = len(roles[role].keyids)
@@ -211,19 +156,12 @@ def tuf_rotate(role: str, keys: tuple[Path, ...], root: Path) -> None:
 @tuf_group.command("renew")
 @click.argument("role", type=click.Choice(OFFLINE))
 @_keys
-@_folder
+@folder_option
 def tuf_renew(role: str, keys: tuple[Path, ...], root: Path) -> None:
     """Signs ROLE again with the keys that it has, before it expires."""
     folder = Folder(root)
     at_hand = [load_any(path) for path in keys]
-    with _opened(folder) as store, store.writing() as session:
+    with opened(root) as store, store.writing() as session:
         rotate(session, open_repository(folder), role, (), at_hand, clock.now())
         expires = metadata.read(current(session, role)).expires
     click.echo(f"Signed {role} again; it holds until {to_text(expires)}.")
-
-
-@contextmanager
-def _opened(folder: Folder) -> Iterator[Store]:
-    load_settings(folder)  # or a database would be made in a folder that is not ours
-    with closing(Store(folder.database)) as store:
-        yield store
