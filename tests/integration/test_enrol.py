@@ -242,3 +242,9 @@ def test_an_aggregator_that_is_away_is_said(aggregator: Aggregator, places: Plac
         _enrol(aggregator.token(url="https://127.0.0.1:1"), places)
     with pytest.raises(Stop, match="loopback only"):
         _enrol(aggregator.token(url="http://a.example", tls_sha256=""), places)
+
+
+def test_a_state_folder_that_cannot_be_made_is_said(aggregator: Aggregator, tmp_path: Path) -> None:
+    (tmp_path / "state").write_bytes(b"a file")
+    with pytest.raises(Stop, match="Cannot write to the state folder"):
+        _enrol(aggregator.token(), Places.under(tmp_path / "state"))
