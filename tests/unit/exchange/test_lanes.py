@@ -75,7 +75,12 @@ def test_an_error_after_the_end_was_told_is_nobodys_concern(tmp_path: Path) -> N
         raise KeyError("late")
 
     courier = _courier(tmp_path, late, _idle)
-    threading.Thread(target=lambda: (ready.wait(), stop.set())).start()
+
+    def tell() -> None:
+        ready.wait()
+        stop.set()
+
+    threading.Thread(target=tell).start()
     courier.run(stop)
 
 
