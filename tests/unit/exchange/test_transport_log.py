@@ -80,7 +80,7 @@ def test_a_line_removed_moved_or_rewritten_is_found(tmp_path: Path) -> None:
         assert _code(path) == "broken_log"
 
 
-@settings(max_examples=100)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_any_altered_byte_is_found(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
