@@ -12,7 +12,8 @@ from agent.wire.averaging import step
 from agent.wire.documents import ObjectRef, Plan, Roster, RoundManifest
 from agent.wire.envelope import Header, Unsealer, verify_header
 from agent.wire.network import expected_shapes
-from agent.wire.update import Weights, decode, encode
+from agent.wire.tensors import views
+from agent.wire.update import Weights, check_tensors, decode, encode
 from consortium.aggregate import Aggregate, aggregate
 from consortium.folder import Folder
 from consortium.objects import get_object, put_object
@@ -94,7 +95,8 @@ def move(
         OSError: The disk is full.
     """
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
-    base = decode(get_object(folder.objects, manifest.base_sha256), shapes)
+    base = views(get_object(folder.objects, manifest.base_sha256))
+    check_tensors(base, shapes)
     adaptive = plan.recipe.optimizer == "adam"
     kept = state_shapes(shapes) if adaptive else shapes
     before = decode(get_object(folder.momenta, momentum), kept) if momentum else {}
@@ -102,10 +104,12 @@ def move(
         weights, state = adam_step(base, delta, before, plan.recipe)
     else:
         weights, state = step(base, delta, before, plan.recipe.server_momentum)
-    # A model's size each, and writing the new one takes two more.
+    if not adaptive and plan.recipe.server_momentum == 0:
+        state = {}
+    # A model's size each, and writing the new one takes three more.
     del base, before
     delta.clear()
     reference = put_object(folder.objects, encode(weights))
-    if not adaptive and plan.recipe.server_momentum == 0:
+    if not state:
         return NewWeights(reference, None)
     return NewWeights(reference, put_object(folder.momenta, encode(state)).sha256)

@@ -7,7 +7,8 @@ data in the order of their offsets without a gap or an overlap.
 
 import math
 import struct
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,11 @@ from agent.errors import Refused
 from agent.wire import strict_json
 from agent.wire.document import Document
 
+if TYPE_CHECKING:
+    from agent.records import Json
+
 _LENGTH = struct.Struct("<Q")
+_ALIGNED = 8  # as the format recommends, for readers that map the file
 _Size = Annotated[int, Field(ge=0, le=2**40)]
 
 
@@ -52,6 +57,24 @@ def views(content: bytes) -> dict[str, npt.NDArray[np.float32]]:
     if position != len(data):
         raise _bad()
     return tensors
+
+
+def written(tensors: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
+    """Writes float32 tensors as a safetensors file in name order, with one copy of them."""
+    header: dict[str, Json] = {}
+    position = 0
+    for name in sorted(tensors):
+        end = position + tensors[name].nbytes
+        shape: list[Json] = [*tensors[name].shape]
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [position, end]}
+        position = end
+    content = strict_json.dumps(header)
+    content += b" " * (-len(content) % _ALIGNED)
+    flat = (
+        np.ascontiguousarray(tensors[name], dtype="<f4").reshape(-1).view(np.uint8).data
+        for name in sorted(tensors)
+    )
+    return b"".join((_LENGTH.pack(len(content)), content, *flat))
 
 
 def _header(content: bytes) -> tuple[dict[str, _Entry], memoryview]:

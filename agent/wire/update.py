@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from agent.errors import Refused
-from agent.wire.tensors import views
+from agent.wire.tensors import views, written
 
 Array = npt.NDArray[np.float32]
 Weights = dict[str, Array]
@@ -29,6 +29,8 @@ def group_of(tensor: str) -> str:
 
 def encode(weights: Mapping[str, Array]) -> bytes:
     """Writes tensors as safetensors, in name order, so that equal weights give equal bytes."""
+    if all(tensor.dtype == np.float32 for tensor in weights.values()):
+        return written(weights)
     ordered = {name: np.ascontiguousarray(weights[name]) for name in sorted(weights)}
     content: bytes = save(ordered)
     return content

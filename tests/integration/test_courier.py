@@ -3,6 +3,7 @@
 import base64
 import json
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 from agent import clock
 from agent.boxes import Inbox, Outbox
 from agent.errors import OnggiError, Refused, Stop, TryLater
-from agent.exchange.courier import carry
+from agent.exchange.courier import carry, stop_on_signals
 from agent.exchange.downlink import Downlink
 from agent.exchange.https import Https
 from agent.exchange.lanes import Pace
@@ -743,3 +744,57 @@ def test_killed_at_many_moments_it_doubles_and_loses_nothing(bench: Bench) -> No
     assert len(bench.letters()) == 7
     assert bench.inbox.object_path(_OBJECT_ID).read_bytes() == _OBJECT
     verify(bench.places.courier / "transport.ndjson")
+
+
+def test_a_signed_refusal_ends_a_delivery_whatever_its_status(bench: Bench) -> None:
+    envelope_id = bench.post()
+    bench.aggregator.tricks = [_says(403, bench.aggregator.refusal(envelope_id), REFUSAL_TYPE)]
+    assert bench.uplink().step(_NOW) == 1
+    assert [kind for kind, _ in bench.letters()] == ["refusal"]
+
+
+def test_a_feed_that_is_not_there_is_the_aggregators_refusal(bench: Bench) -> None:
+    bench.aggregator.tricks = [_status(404)]
+    assert _code(bench.downlink().step) == "some_code"
+
+
+def test_a_refusal_of_an_object_that_breaks_off_is_asked_again(bench: Bench) -> None:
+    def cut(handler: _Handler, body: bytes) -> bool:
+        handler.send_response(404)
+        handler.send_header("Content-Length", "100")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+        handler.wfile.flush()
+        return _drop(handler, body)
+
+    bench.aggregator.publish(1, b"a plan", _OBJECT)
+    bench.aggregator.tricks = [_pass, cut]
+    assert _code(bench.downlink().step) == "TryLater"
+
+
+def test_an_overlong_header_is_not_sent(bench: Bench) -> None:
+    bench.post(bytes(1 << 20))
+    assert _code(bench.uplink().step) == "bad_header"
+    assert bench.aggregator.seen == []
+
+
+def test_the_carrier_tells_what_its_link_did(bench: Bench) -> None:
+    carrier = Https(bench.link)
+    seen = [carrier.last_contact]
+    bench.downlink().step(_NOW)
+    seen.append(carrier.last_contact)
+    assert seen[0] is None
+    assert seen[1] is not None
+    assert carrier.totals.requests == 1
+
+
+def test_a_signal_only_sets_the_event() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        stop = stop_on_signals()
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

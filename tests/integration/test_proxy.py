@@ -13,8 +13,8 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 import pytest
 
 from agent.clock import now
-from agent.errors import Stop, TryLater
-from agent.exchange.pinning import pinned_certificate
+from agent.errors import Refused, Stop, TryLater
+from agent.exchange.pinning import carried_certificate, pinned_certificate
 from agent.exchange.places import Places, trusted_certificates
 from agent.exchange.session import Link, Peer, Timeouts
 from agent.exchange.transport_log import TransportLog
@@ -218,3 +218,8 @@ def test_a_proxy_that_opens_tls_is_refused_until_the_company_names_its_authority
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_certificate_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(Refused, match="unreadable"):
+        carried_certificate(b"no certificate", "00" * 32)

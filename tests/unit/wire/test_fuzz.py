@@ -20,7 +20,7 @@ def test_damaged_messages_are_read_or_refused(name: str) -> None:
     assert len(found) > 1, "the damage reaches more than one end"
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(list(_TARGETS)), st.binary(max_size=600))
 def test_any_bytes_are_read_or_refused(name: str, content: bytes) -> None:
     assert outcome(_TARGETS[name], content)
