@@ -42,7 +42,7 @@ class Recipes:
         """Returns the product's recipes, or the tiny ones."""
         if not quick:
             return cls(LocalRecipe(), FederatedRecipe(), cores())
-        local = LocalRecipe(members=2, hidden=(16,), epochs=2)
+        local = LocalRecipe(members=2, hidden=(16,), hidden_too=(8,), epochs=2)
         federated = FederatedRecipe(rounds=2, hidden=(16,), finetune_epochs=2, members=1)
         return cls(local, federated, 1)  # a process takes longer to start than to train these
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 
 def test_trees_learn_regressions_and_classes(problem: Problem) -> None:
-    pytest.importorskip("lightgbm")
     held_out = problem.labels.rows % 4 == 0
     said = fit_predict_trees(
         problem.features,

@@ -14,7 +14,9 @@ from agent.learning.train import Settings
 if TYPE_CHECKING:
     from tests.unit.learning.conftest import Problem
 
-_LOCAL = LocalRecipe(members=2, hidden=(16,), epochs=3, learning_rate=5e-3, batch_size=32)
+_LOCAL = LocalRecipe(
+    members=2, hidden=(16,), hidden_too=(8,), epochs=3, learning_rate=5e-3, batch_size=32
+)
 _FEDERATED = FederatedRecipe(
     rounds=2,
     hidden=(16, 8),
@@ -46,6 +48,14 @@ def test_shares_are_the_choice_head_by_head(problem: Problem) -> None:
     np.testing.assert_allclose(alone.sum(axis=0), [1.0, 0.5, 0.0])
     np.testing.assert_allclose(federated.sum(axis=0), [0.0, 0.25, 0.5])
     np.testing.assert_allclose(tuned.sum(axis=0), [0.0, 0.25, 0.5])
+
+
+def test_every_second_member_has_the_other_widths(problem: Problem) -> None:
+    own, _ = _silos(problem)
+    found = _learner(problem).learn(own, [], ["personal"] * 3)
+    assert [member.network.hidden for member in found.members] == [(16,), (8,)]
+    alike = replace(_LOCAL, hidden_too=())
+    assert [alike.widths(number) for number in range(3)] == [(16,)] * 3
 
 
 def test_nobody_is_trained_who_is_not_asked(problem: Problem) -> None:
