@@ -1,7 +1,7 @@
 """Whether 90 % intervals hold on later compounds, and whether they are narrower inside the domain.
 
-The intervals are those of `onggi evaluate` and of a release (`agent.learning.intervals`), calibrated
-on the newest training compounds, which the calibrated members had not seen.
+The intervals are those of `onggi evaluate` and of a release (`agent.learning.intervals`),
+calibrated on the newest training compounds, which the calibrated members had not seen.
 """
 
 from collections.abc import Sequence

@@ -43,7 +43,9 @@ class Recipes:
         if not quick:
             return cls(LocalRecipe(), FederatedRecipe(), cores())
         local = LocalRecipe(members=2, hidden=(16,), hidden_too=(8,), epochs=2)
-        federated = FederatedRecipe(rounds=2, hidden=(16,), finetune_epochs=2, members=1)
+        federated = FederatedRecipe(
+            rounds=2, local_rows=0, hidden=(16,), finetune_epochs=2, members=1
+        )
         return cls(local, federated, 1)  # a process takes longer to start than to train these
 
     def learner(self, seed: int, *, together: bool = False) -> Learner:

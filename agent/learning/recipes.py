@@ -45,13 +45,16 @@ class FederatedRecipe:
 
     Attributes:
         rounds: How many; the learning rate's cycle spans them all.
-        local_epochs: Passes of each silo in a round.
+        local_epochs: Passes of each silo in a round, at least.
+        local_rows: A silo of fewer labelled compounds passes over them so often that it sees about
+            as many rows in a round; else small silos take a handful of steps and learn nothing.
         hidden: Widths of the shared trunk; with nine heads, 4.99 MB of float32 in each update.
         weighting: How much a silo counts by its number n of labelled compounds.
         server_momentum: Of the averaged step.
         keep_moments: Whether a silo's optimizer remembers the round before.
         finetune_epochs, finetune_rate: Of the personal copy; the rate is a fraction of the peak.
         share: What the fine-tuned copies count in a prediction; the rest is the federated model's.
+        released_share: The same where a head leans on the federated model.
         members: Fine-tuned copies that differ in their seed.
         learning_rate, dropout, batch_size, recency_rate, weight_decay: As in `LocalRecipe`; the
             recency holds for the fine-tuning and, in the rounds, for silos whose labels are dated.
@@ -59,6 +62,7 @@ class FederatedRecipe:
 
     rounds: int = 20
     local_epochs: int = 1
+    local_rows: int = 3_500
     hidden: tuple[int, ...] = (504, 256, 256)
     weighting: Literal["uniform", "sqrt_n", "n"] = "sqrt_n"
     server_momentum: float = 0.0
@@ -66,6 +70,7 @@ class FederatedRecipe:
     finetune_epochs: int = 20
     finetune_rate: float = 1.0
     share: float = 0.8
+    released_share: float = 0.5
     members: int = 3
     learning_rate: float = 2e-3
     dropout: float = 0.2

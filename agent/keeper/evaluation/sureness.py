@@ -1,4 +1,4 @@
-"""How sure the model is of each compound, calibrated on the newest that its members had not seen."""
+"""How sure the model is of each compound, calibrated on the newest that no member had seen."""
 
 from dataclasses import dataclass, replace
 
