@@ -74,7 +74,7 @@ class EndpointDetail(Document):
     """What else is known of an endpoint.
 
     Attributes:
-        choice: `personal`, `averaged` or `federated`: how its head answers.
+        choice: `personal`, `averaged`, `federated` or `released`: how its head answers.
         n_train: Labels that were trained on.
         mae_95: Percentile bootstrap interval of the error, low and high.
         r2: Coefficient of determination.
