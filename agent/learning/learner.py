@@ -86,7 +86,8 @@ class Learner:
         recipe = self.federated
         if recipe is None or not others:
             alone, _ = self._train(own, [], alone=True, together=False)
-            return _joined(alone, [], ("personal",) * len(own.tasks), FederatedRecipe())
+            choices = ["personal" for _ in own.tasks]
+            return _joined(alone, [], choices, FederatedRecipe())
         wanted = [_FEDERATED[choice] for choice in choices]
         alone, together = self._train(own, others, alone=min(wanted) < 1, together=max(wanted) > 0)
         return _joined(alone, together, choices, recipe)
