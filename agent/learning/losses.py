@@ -15,9 +15,10 @@ from torch.nn import functional
 from agent.learning.batches import to_device
 from agent.learning.tasks import Labels, TaskSpec
 
-SMOOTH_BELOW = 0.05  # in standard deviations of the task's labels at this silo
+SMOOTH_BELOW = 0.2  # in standard deviations of the task's labels at this silo
 """Where the loss turns from the residual's square to the residual itself: what is judged is the
-absolute error, and a series' outliers should not pull (docs/modelling.md)."""
+absolute error, and a series' outliers should not pull; but a task of few labels is too noisy for
+the bare absolute error (docs/modelling.md)."""
 _LEAST_DEVIATION = 0.05  # of a task's spread: a constant task must not blow up the loss
 _LEAST_RELIABILITY = 0.1  # of a task that seems all noise: estimates of noise are rough
 _CHUNK = 1 << 22  # labels looked at together, so that memory does not grow with their number
