@@ -103,3 +103,10 @@ def test_a_request_that_does_not_fit_is_refused(member: Member, consortium: str,
     request = _REQUEST.model_copy(update={"old_key": "44" * 32} if code == "wrong_key" else {})
     with pytest.raises(Refused, match=code):
         verify_rotation(sign_rotation(request, _OLD, _NEW), member, consortium)
+
+
+def test_a_sealing_key_cannot_sign_for_itself() -> None:
+    request = _REQUEST.model_copy(
+        update={"purpose": "seal", "old_key": "11" * 32, "new_key": "55" * 32}
+    )
+    assert verify_rotation(sign_rotation(request, _OLD, None), _MEMBER, "c") == request
