@@ -67,6 +67,8 @@ def test_a_key_is_neither_pickled_nor_copied(key: SigningIdentity | SealingIdent
             pickle.Pickler(io.BytesIO(), protocol).dump(key)
     with pytest.raises(TypeError, match="never pickled"):
         copy.deepcopy(key)
+    with pytest.raises(TypeError, match="never pickled"):
+        key.__getstate__()
     assert not hasattr(key, "__dict__")
 
 

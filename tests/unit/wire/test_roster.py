@@ -89,3 +89,24 @@ def test_a_second_signature_is_added_once() -> None:
     )
     keys = {key_id(one.public_hex): one.public_hex for one in (_OLD, _NEW)}
     assert verify(twice, "roster", keys, 2) == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("member", "consortium", "code"),
+    [
+        (_MEMBER.model_copy(update={"revoked": True}), "c", "revoked"),
+        (_MEMBER, "other", "wrong_consortium"),
+        (_MEMBER, "c", "wrong_key"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_refused(member: Member, consortium: str, code: str) -> None:
+    request = _REQUEST.model_copy(update={"old_key": "44" * 32} if code == "wrong_key" else {})
+    with pytest.raises(Refused, match=code):
+        verify_rotation(sign_rotation(request, _OLD, _NEW), member, consortium)
+
+
+def test_a_sealing_key_cannot_sign_for_itself() -> None:
+    request = _REQUEST.model_copy(
+        update={"purpose": "seal", "old_key": "11" * 32, "new_key": "55" * 32}
+    )
+    assert verify_rotation(sign_rotation(request, _OLD, None), _MEMBER, "c") == request

@@ -486,3 +486,12 @@ def test_a_round_must_seal_as_its_plan_says(profile: str) -> None:
         else:
             with pytest.raises(Refused, match="wrong_profile"):
                 trusted.take_round(content, _NOW)
+
+
+def test_the_root_in_force_is_taken_once_more_with_its_signatures_only() -> None:
+    trusted = _walked(_HANDOVER)
+    assert trusted.take_root(_HANDOVER).version == 2
+    for signers in ((_NEW,), (_KEYS["root"],), ()):
+        with pytest.raises(Refused, match="unknown_signer"):
+            trusted.take_root(sign("root", _ROOT_2.to_bytes(), *signers))
+    assert _walked().take_root(sign("root", _ROOT.to_bytes(), _KEYS["root"])).version == 1
