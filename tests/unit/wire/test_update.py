@@ -152,5 +152,5 @@ def test_any_bytes_are_refused(content: bytes) -> None:
 
 def test_other_numbers_than_float32_are_written_too() -> None:
     """A silo's own moments count their steps in integers."""
-    content = update.encode({"steps": np.asarray([3], dtype=np.int64)})  # type: ignore[dict-item]
+    content = update.encode({"steps": np.asarray([3], dtype=np.int64)})
     assert update.decode_some(content)["steps"].tolist() == [3]
