@@ -798,3 +798,11 @@ def test_a_signal_only_sets_the_event() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_a_shorter_object_than_was_told_is_asked_for_again(bench: Bench) -> None:
+    bench.aggregator.publish(1, b"a plan", _OBJECT)
+    bench.aggregator.tricks = [_pass, _says(200, _OBJECT[:10])]
+    assert _code(bench.downlink().step) == "TryLater"
+    assert bench.downlink().step(_NOW) == 1
+    assert bench.inbox.object_path(_OBJECT_ID).read_bytes() == _OBJECT
