@@ -13,13 +13,16 @@ from agent.audit.transport import Carried, Mark
 from agent.wire.document import Document, Sha256
 
 _HEADER = re.compile(r"/v1/envelopes/([0-9a-f]{64})/header")
-_PIECE = re.compile(r"/v1/envelopes/([0-9a-f]{64})/blob\?offset=([0-9]{1,15})")
+_PIECE = re.compile(r"/v1/envelopes/([0-9a-f]{64})/blob(?:\?offset=([0-9]{1,15}))?")
 # Short, and of few characters: a request without a body must not carry much in its address.
 _QUERY = r"[a-z_]{1,16}=[0-9]{1,15}"
 _QUESTION = re.compile(rf"/v1/[a-z0-9._/-]{{1,160}}(\?{_QUERY}(&{_QUERY})?)?")
-_QUESTIONS = frozenset({"GET", "HEAD"})
+# `WRITE` and `READ` are of a carried folder.
+_QUESTIONS = frozenset({"GET", "HEAD", "READ"})
+_CARRIES = frozenset({"PUT", "WRITE"})
 # Before there is a ledger, and for a new key: public keys, and nothing of what was measured.
-_KEYS = frozenset({("POST", "/v1/enrol"), ("POST", "/v1/rotations")})
+# And what a carried folder asks for, which has a body there.
+_KEYS = frozenset({("POST", "/v1/enrol"), ("POST", "/v1/rotations"), ("WRITE", "/v1/feed")})
 _KEYS_BYTES = 16 << 10
 _SHOWN = 20
 _NEVER = 1 << 62
@@ -117,10 +120,11 @@ class Comparison:
 
 def _look(trip: Carried, seen: dict[str, Seen]) -> Iterator[Difference]:
     number, up = trip.mark.requests, trip.bytes_up
-    if header := _HEADER.fullmatch(trip.target) if trip.method == "PUT" else None:
+    carries = trip.method in _CARRIES
+    if header := _HEADER.fullmatch(trip.target) if carries else None:
         seen.setdefault(header[1], Seen()).headers.setdefault(up, number)
-    elif piece := _PIECE.fullmatch(trip.target) if trip.method == "PUT" else None:
-        start = int(piece[2])
+    elif piece := _PIECE.fullmatch(trip.target) if carries else None:
+        start = int(piece[2] or 0)  # a carried folder gets a blob whole
         seen.setdefault(piece[1], Seen()).parts.setdefault((start, start + up), number)
     elif not _is_question(trip):
         yield Difference(

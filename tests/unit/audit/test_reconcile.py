@@ -69,6 +69,24 @@ def test_what_was_let_out_and_no_byte_more(tmp_path: Path) -> None:
     assert found.progress.mark.requests == 9
 
 
+def test_a_carried_folder_is_accounted_for_as_well(tmp_path: Path) -> None:
+    base = f"/v1/envelopes/{ONE}"
+    trips: list[TripSpec] = [
+        ("WRITE", "/v1/feed", 900),
+        ("WRITE", f"{base}/blob", 2500),
+        ("WRITE", f"{base}/header", 100),
+        ("READ", "/v1/repository/" + "a" * 64, 0),
+        ("READ", f"{base}/header", 0),
+    ]
+    assert _codes(tmp_path, *trips) == []
+    beyond = tmp_path / "beyond"
+    beyond.mkdir()
+    assert "bytes_beyond" in _codes(beyond, ("WRITE", f"{base}/blob", 9_999))
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    assert _codes(strange, ("WRITE", "/v1/feed", 1 << 20)) == ["strange_request"]
+
+
 def test_what_is_sent_again_is_no_difference(tmp_path: Path) -> None:
     again = [*WHOLE[:2], _put_header(), _put_piece(0, 1000), _put_piece(700, 1000), *WHOLE[2:]]
     assert _codes(tmp_path, *again) == []
