@@ -68,7 +68,17 @@ class Samples:
         )
         self.plan = self._plan()
         self.roster = self._roster()
-        self.documents: dict[str, Document] = {
+        self.documents: dict[str, Document] = {**self._published(), **self._said()}
+        sink = BytesIO()
+        update = {"trunk.a": np.ones((4, 8), np.float32), "head.logd.bias": np.ones(1, np.float32)}
+        self.update = pack(update, {"trunk": 2.0, "head.logd": 1.0})
+        self.core = self._core()
+        key = self.recipient.public_hex
+        self.header = seal(self.update, self.core, key, self.signer, sink)
+        self.blob = sink.getvalue()
+
+    def _published(self) -> dict[str, Document]:
+        return {
             "root": self._root(),
             "roster": self.roster,
             "catalogue": self.catalogue,
@@ -91,6 +101,10 @@ class Samples:
                 reason="It is closed.",
                 refused=_AT,
             ),
+        }
+
+    def _said(self) -> dict[str, Document]:
+        return {
             "declined": Declined(
                 consortium=_NAME,
                 silo="a",
@@ -106,19 +120,12 @@ class Samples:
                 root=_HASH,
                 after_size=0,
                 after_root=_HASH,
-                consistency=(),
+                consistency=(_HASH,),
                 created=_AT,
             ),
             "enrolment": self._enrolment(),
             "feed_request": FeedRequest(consortium=_NAME, silo="a", after=3, created=_AT),
         }
-        sink = BytesIO()
-        update = {"trunk.a": np.ones((4, 8), np.float32), "head.logd.bias": np.ones(1, np.float32)}
-        self.update = pack(update, {"trunk": 2.0, "head.logd": 1.0})
-        self.core = self._core()
-        key = self.recipient.public_hex
-        self.header = seal(self.update, self.core, key, self.signer, sink)
-        self.blob = sink.getvalue()
 
     def signed(self, kind: str) -> bytes:
         """Returns a sound container of this kind."""

@@ -159,15 +159,7 @@ def _stages(
     inbox, outbox = Inbox(paths.inbox), Outbox(paths.outbox)
     # The policy that was signed off when the keeper started: a stricter gate is part of it.
     gate = last_known(ledger).gate or config.gate
-    intake = Intake(
-        [_source(store, paths) for store in config.store],
-        ledger,
-        workers,
-        paths.parts,
-        config.keeper.settle_s,
-        identities=paths.models / "identities.sqlite3",
-        processes=config.training.threads,
-    )
+    intake = _intake(config, paths, ledger, workers)
     own = OwnKeys(paths.keys, paths.outbox, enrolment.silo)
     site = Site(
         private_endpoints(config),
@@ -207,6 +199,18 @@ def _stages(
         _leaving(config, paths, enrolment, ledger, trusted, Outgoing(outbox, own)),
     )
     return pipeline, intake
+
+
+def _intake(config: Config, paths: Paths, ledger: Ledger, workers: Workers) -> Intake:
+    return Intake(
+        [_source(store, paths) for store in config.store],
+        ledger,
+        workers,
+        paths.parts,
+        config.keeper.settle_s,
+        identities=paths.models / "identities.sqlite3",
+        processes=config.training.threads,
+    )
 
 
 @dataclass(frozen=True, slots=True)

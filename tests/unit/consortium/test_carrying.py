@@ -96,7 +96,7 @@ def test_a_round_goes_by_folder_alone(trip: Trip) -> None:
     assert trip.carry().silos == ["a", "b", "c"]
     (page,) = trip.down("b", "feed-")
     kinds = [item.kind for item in Feed.parse(page.read_bytes()).items]
-    assert {"roster", "catalogue", "plan", "round", "release"} <= set(kinds)
+    assert {"roster", "catalogue", "plan", "round", "stable"} <= set(kinds)
 
 
 def test_a_refusal_is_signed_and_written(trip: Trip) -> None:

@@ -204,17 +204,17 @@ def test_a_withdrawn_release_is_refused_before_it_is_checked(planned: "House") -
 
 
 def test_a_release_waits_for_every_file_that_it_lists(planned: "House") -> None:
-    consortium, golden = planned.consortium, b"golden"
+    consortium, notes = planned.consortium, b"notes"
     manifest = consortium.release_document(1).to_bytes()
     weights = ObjectRef(sha256=sha256_bytes(consortium.base), bytes=len(consortium.base))
-    files = {MANIFEST: reference(manifest), WEIGHTS: weights, "golden.json": reference(golden)}
+    files = {MANIFEST: reference(manifest), WEIGHTS: weights, "notes.json": reference(notes)}
     consortium.repository.list("r1", 1, files)
     state = consortium.repository.state().to_bytes()
     planned.courier.bring_release((state, manifest), consortium.base)
     planned.mail.take_all(planned.now)
     planned.order_release(None)
     assert _releases(planned) == {"r1": "announced"}
-    planned.inbox.object_path(sha256_bytes(golden)).write_bytes(golden)
+    planned.inbox.object_path(sha256_bytes(notes)).write_bytes(notes)
     planned.order_release(None)
     assert _releases(planned) == {"r1": "fetched"}
 

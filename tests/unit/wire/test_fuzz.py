@@ -42,4 +42,4 @@ def test_the_samples_are_sound() -> None:
     for kind in _SAMPLES.documents:
         payload = _SAMPLES.documents[kind].to_bytes()
         assert type(_SAMPLES.documents[kind]).parse(payload) == _SAMPLES.documents[kind]
-        assert distorted(payload, random.Random(1)) != payload
+        assert any(distorted(payload, random.Random(seed)) != payload for seed in range(5))
