@@ -101,7 +101,7 @@ def _round(root: Path) -> tuple[float, float]:
         payload = parties.update_of(Plan.parse(silos[0].wait_for("plan")))
         with ThreadPoolExecutor(20) as pool:  # one process, twenty couriers
             list(pool.map(lambda silo: silo.send(payload), silos))
-            list(pool.map(lambda silo: silo.wait_for("release"), silos))
+            list(pool.map(lambda silo: silo.wait_for_release(), silos))
         seconds = monotonic_s() - start_s
         grown = parties.peak_mb(consortium.pid) - before
         for silo in silos:
@@ -120,7 +120,7 @@ def large_rows(root: Path, silos: int) -> Iterator[Row]:
         for silo in members:
             silo.skip_objects()
             silo.send(payload)
-        members[0].wait_for("release")
+        members[0].wait_for_release()
         seconds = monotonic_s() - start_s
         peak = parties.peak_mb(consortium.pid)
         for silo in members:

@@ -9,7 +9,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +33,7 @@ from agent.keys import load_signing
 from agent.wire.documents import Plan, Privacy, RoundManifest, UpdateCore
 from agent.wire.envelope import seal
 from agent.wire.network import expected_shapes
+from agent.wire.repository import RepositoryFiles, newest_files
 from agent.wire.signed import key_id, parse
 from agent.wire.update import group_of, pack
 
@@ -99,7 +100,12 @@ class Consortium:
         }
         path = self.folder.parent / "plan.json"
         path.write_text(json.dumps(draft))
-        self.run("plan", str(path))
+        self.run("plan", str(path), *self.officers())
+
+    def officers(self) -> list[str]:
+        """Returns the options by which two of the three officers sign at once."""
+        keys = sorted((self.folder / "offline").glob("officer-*.key"))[:2]
+        return [word for key in keys for word in ("--key", str(key))]
 
 
 @contextmanager
@@ -140,8 +146,6 @@ class Silo:
     def __init__(self, name: str, consortium: Consortium, root: Path) -> None:
         self.name = name
         self.places = Places.under(root / name)
-        token = consortium.run("token", name)
-        enrol(token, self.places, Applicant("", REFERENCE), clock=now)
         self.inbox, self.outbox = Inbox(self.places.inbox), Outbox(self.places.outbox)
         self._log = TransportLog(self.places.courier / "transport.ndjson")
         courier = load_signing(self.places.courier_key, "courier")
@@ -164,6 +168,16 @@ class Silo:
             for letter in self.inbox.letters():
                 if letter.kind == kind:
                     return parse(letter.content).payload
+            self._down.step(now())
+
+    def wait_for_release(self) -> None:
+        """Follows the feed until a release with its weights is in the inbox."""
+        while True:
+            for letter in self.inbox.letters():
+                if letter.kind == "stable" and newest_files(
+                    RepositoryFiles.parse(letter.content), "stable"
+                ):
+                    return
             self._down.step(now())
 
     def skip_objects(self) -> None:
@@ -229,5 +243,15 @@ def update_of(plan: Plan) -> bytes:
 
 
 def enrolled(count: int, consortium: Consortium, root: Path) -> Sequence[Silo]:
-    """Enrols so many silos."""
-    return [Silo(f"silo-{number:03d}", consortium, root) for number in range(count)]
+    """Enrols so many silos: all ask, two officers admit them at once, all ask again."""
+    names = [f"silo-{number:03d}" for number in range(count)]
+    tokens = {name: consortium.run("token", name) for name in names}
+    _ask(tokens, root)
+    consortium.run("roster", "admit", *consortium.officers())
+    _ask(tokens, root)
+    return [Silo(name, consortium, root) for name in names]
+
+
+def _ask(tokens: Mapping[str, str], root: Path) -> None:
+    for name, token in tokens.items():
+        enrol(token, Places.under(root / name), Applicant("", REFERENCE), clock=now)

@@ -71,7 +71,11 @@ class Aggregator:
         }
         path = self.folder.parent / "plan.json"
         path.write_text(json.dumps(draft))
-        self.run("plan", str(path))
+        self.run("plan", str(path), *self.officers())
+
+    def officers(self) -> list[str]:
+        keys = sorted((self.folder / "offline").glob("officer-*.key"))[:2]
+        return [word for key in keys for word in ("--key", str(key))]
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -104,12 +108,18 @@ def _enrol(silo: Silo, aggregator: Aggregator) -> None:
         shutil.rmtree(silo.paths.state / name)
     token = aggregator.run("token", "silo-a")
 
-    def enrolled() -> bool:
-        done = silo.run("enroll", "--token", token)
+    def ask() -> int:
+        done = silo.run("enroll", "--token", token, "--no-wait")
         assert done.returncode in {0, EXIT_TRY_LATER}, done.stderr
-        return done.returncode == 0
+        return done.returncode
 
-    _until("an enrolment", enrolled)
+    def applied() -> bool:
+        ask()  # in vain while the server is not up yet
+        return "silo-a" in aggregator.run("roster", "pending")
+
+    _until("a request", applied)
+    aggregator.run("roster", "admit", "silo-a", *aggregator.officers())
+    _until("an enrolment", lambda: ask() == 0)
 
 
 def _until(what: str, is_so: Callable[[], bool], pause_s: float = 0.2) -> None:
