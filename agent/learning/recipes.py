@@ -69,7 +69,7 @@ class FederatedRecipe:
     keep_moments: bool = True
     finetune_epochs: int = 20
     finetune_rate: float = 1.0
-    share: float = 0.8
+    share: float = 1.0
     released_share: float = 0.5
     members: int = 3
     learning_rate: float = 2e-3
