@@ -27,7 +27,7 @@ class LocalRecipe:
     members: int = 6
     hidden: tuple[int, ...] = (1024, 512)
     hidden_too: tuple[int, ...] = (512, 256, 256)
-    epochs: int = 20
+    epochs: int = 30
     learning_rate: float = 2e-3
     dropout: float = 0.2
     batch_size: int = 128
