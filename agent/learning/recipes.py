@@ -27,7 +27,7 @@ class LocalRecipe:
     members: int = 6
     hidden: tuple[int, ...] = (1024, 512)
     hidden_too: tuple[int, ...] = (512, 256, 256)
-    epochs: int = 20
+    epochs: int = 30
     learning_rate: float = 2e-3
     dropout: float = 0.2
     batch_size: int = 128
@@ -69,7 +69,7 @@ class FederatedRecipe:
     keep_moments: bool = True
     finetune_epochs: int = 20
     finetune_rate: float = 1.0
-    share: float = 0.8
+    share: float = 1.0
     released_share: float = 0.5
     members: int = 3
     learning_rate: float = 2e-3
