@@ -12,6 +12,7 @@ from agent.clock import now, to_text
 from agent.config import Paths
 from agent.demo.parties import Aggregator, Party, ask, free_ports
 from agent.demo.plan import draft
+from agent.errors import EXIT_TRY_LATER
 from agent.keys import new_signing
 from agent.ledger.book import Ledger
 from agent.policy.signing import sign_off, signature_path
@@ -80,7 +81,10 @@ def test_a_plan_is_declined_and_every_byte_of_it_is_proved(
 ) -> None:
     silo = Silo(tmp_path)
     token = ask("consortium", "token", "silo-a", "--folder", str(aggregator.folder)).strip()
-    silo.ask("enroll", "--token", token)
+    enroll = ("--config", str(silo.config), "enroll", "--token", token, "--no-wait")
+    ask("agent", *enroll, fine=(EXIT_TRY_LATER,))
+    ask("consortium", "roster", "admit", "silo-a", *aggregator.officers())
+    ask("agent", *enroll)
     parties = [silo.party("keeper"), silo.party("courier")]
     try:
         for party in parties:
