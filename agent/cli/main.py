@@ -26,6 +26,7 @@ _COMMANDS = {
     "keeper": "agent.cli.services:keeper",
     "courier": "agent.cli.services:courier",
     "serve": "agent.cli.services:serve",
+    "predict-worker": "agent.cli.services:predict_worker",
     "reader": "agent.cli.services:reader",
     "work": "agent.cli.services:work",
     "status": "agent.cli.look:status",

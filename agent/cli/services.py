@@ -89,6 +89,23 @@ def serve(config_path: Path, supervised: bool) -> None:
     serve_until(paths.releases, paths.predict, section.host, section.port, section.threads, stop)
 
 
+@click.command(hidden=True)
+@click.argument("releases", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--channel", type=int, required=True, help="The socket to predict.")
+@click.option("--place", type=int, required=True, help="The file of the structure it reads.")
+@click.option("--deadline-s", type=float, required=True, help="Processor time of a structure.")
+@click.option("--nice", is_flag=True, help="Step back behind the others.")
+def predict_worker(releases: Path, channel: int, place: int, deadline_s: float, nice: bool) -> None:
+    """Do the chemistry that predict hands over."""
+    import socket
+
+    from agent.serving.worker import work as answer
+
+    # What a terminal's Ctrl-C or a supervisor's signal means is for predict to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answer(releases, socket.socket(fileno=channel), place, deadline_s, nice)
+
+
 @click.command()
 @click.argument("store")
 @click.option("--once", is_flag=True, help="Read what is new and end.")

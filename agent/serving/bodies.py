@@ -9,11 +9,14 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.records import InvalidStructure, Json, Structure
-from agent.serving.predictor import Answer, Estimate
+from agent.serving.answers import Answer, Estimate
 from agent.serving.problems import Problem
 
 MAX_STRUCTURES = 10_000
 MAX_BODY_BYTES = 32 << 20
+CHUNK = 64  # structures that a worker answers in a row, some 50 ms; then another call gets a turn
+_QUICK, _QUICK_SMILES, _QUICK_MOLBLOCK = 4, 400, 20_000  # structures, characters of each
+_BETWEEN = b", "
 _MAX_COMMAS = 1_000_000  # 32 MB of "1,1,1" would fill half a gigabyte before it is refused
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -164,11 +167,41 @@ def _sentence(error: ValidationError) -> str:
     return f"The body is malformed at {where}: {fault['msg']}. See /openapi.json for its shape."
 
 
-def render(release: str, version: int, asked: Sequence[Asked], answers: Sequence[Answer]) -> bytes:
-    """Writes the answers as JSON; equal answers give equal bytes."""
-    results = [_result(one, answer) for one, answer in zip(asked, answers, strict=True)]
-    document = {"release": release, "version": version, "results": results}
-    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+def chunks(asked: Sequence[Asked]) -> list[bytes]:
+    """Cuts a call into pieces that workers answer one by one; others get their turn in between."""
+    return [_packed(asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
+
+
+def _packed(asked: Sequence[Asked]) -> bytes:
+    # Ready for a worker: the process that answers HTTP never looks into a large call.
+    return json.dumps([[one.structure, one.fmt, one.id] for one in asked]).encode()
+
+
+def read_chunk(chunk: bytes) -> list[Asked]:
+    """Reads a piece that `chunks` made."""
+    return [Asked(structure, fmt, own_id) for structure, fmt, own_id in json.loads(chunk)]
+
+
+def is_quick(asked: Sequence[Asked]) -> bool:
+    """Tells whether a call is so small that a person waits for it."""
+    return len(asked) <= _QUICK and all(
+        len(one.structure) <= (_QUICK_SMILES if one.fmt == "smiles" else _QUICK_MOLBLOCK)
+        for one in asked
+    )
+
+
+def render_results(asked: Sequence[Asked], answers: Sequence[Answer]) -> bytes:
+    """Writes the answers of one piece, to be joined by `render`; equal answers, equal bytes."""
+    results = (_result(one, answer) for one, answer in zip(asked, answers, strict=True))
+    return _BETWEEN.join(
+        json.dumps(result, ensure_ascii=False, allow_nan=False).encode() for result in results
+    )
+
+
+def render(release: str, version: int, pieces: Sequence[bytes]) -> bytes:
+    """Joins rendered pieces to the whole answer."""
+    head = json.dumps({"release": release, "version": version}).encode()
+    return head[:-1] + b', "results": [' + _BETWEEN.join(pieces) + b"]}"
 
 
 def _result(one: Asked, answer: Answer) -> dict[str, object]:

@@ -6,13 +6,13 @@ depend on what else was asked: a matrix product may choose another kernel for an
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from rdkit import Chem
 
 from agent.errors import Refused
 from agent.features.fast import Featurizer
@@ -21,6 +21,7 @@ from agent.features.rows import Features
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard, TaskCard, read_card
 from agent.releases.folder import MODEL
+from agent.serving.answers import Answer, Estimate
 from agent.serving.certainty import NOTHING_KNOWN, Doubt, Judge
 from agent.serving.native import rounded, to_native
 
@@ -34,26 +35,12 @@ _ORT_ERRORS_ONLY = 3
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """One endpoint's prediction.
-
-    Attributes:
-        value: In `unit`; the probability of the positive class for a classification.
-        model_value: On the model's scale.
-        unit: The endpoint's canonical unit; empty for a class.
-        interval, inside, similarity: As of `certainty.Doubt`; None on old releases.
-    """
-
-    value: float
-    model_value: float
-    unit: str
-    interval: tuple[float, float] | None = None
-    inside: bool | None = None
-    similarity: float | None = None
+Given = tuple[str, Structure]
+Watch = Callable[[Iterable[Given], int], Iterable[Given]]
 
 
-Answer = dict[str, Estimate] | InvalidStructure
+def _unwatched(structures: Iterable[Given], _start: int) -> Iterable[Given]:
+    return structures
 
 
 class Predictor:
@@ -92,26 +79,32 @@ class Predictor:
             raise Refused("wrong_card", "The card in the folder is that of another release.")
         return cls(card, _session(folder / MODEL, threads), Judge.load(folder, card))
 
-    def predict(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
+    def predict(
+        self, structures: Sequence[Given], watch: Watch = _unwatched, start: int = 0
+    ) -> list[Answer]:
         """Predicts every endpoint of every structure.
 
         Args:
             structures: Texts and how to read each.
+            watch: Is given the structures and the first one's number, and yields each before it is
+                read; all of its chemistry is done before it is asked for the next.
+            start: The first structure's number.
 
         Returns:
             One answer a structure, in order; a structure that cannot be used keeps its place and
             its reason.
         """
         answers: list[Answer] = []
-        for start in range(0, len(structures), MAX_BATCH):
-            answers.extend(self._predict_batch(structures[start : start + MAX_BATCH]))
+        for first in range(0, len(structures), MAX_BATCH):
+            batch = watch(structures[first : first + MAX_BATCH], start + first)
+            answers.extend(self._predict_batch(batch))
         return answers
 
-    def _predict_batch(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
-        made = [light_mol(text, fmt) for text, fmt in structures]
-        good = [mol for mol in made if not isinstance(mol, InvalidStructure)]
-        answers = iter(self._answers(self._featurizer.featurize(good)) if good else ())
-        return [mol if isinstance(mol, InvalidStructure) else next(answers) for mol in made]
+    def _predict_batch(self, structures: Iterable[Given]) -> list[Answer]:
+        invalid: list[InvalidStructure | None] = []
+        features = self._featurizer.featurize(_readable(structures, invalid))
+        answers = iter(self._answers(features) if len(features) else ())
+        return [next(answers) if reason is None else reason for reason in invalid]
 
     def _answers(self, features: Features) -> list[Answer]:
         mean, spread = self._run(features)
@@ -139,6 +132,19 @@ class Predictor:
     def _joined(self, blocks: Sequence[Sequence[Floats]], name: str, rows: int) -> Floats:
         place = self._outputs.index(name)
         return np.concatenate([block[place] for block in blocks])[:rows]
+
+
+def _readable(
+    structures: Iterable[Given], invalid: list[InvalidStructure | None]
+) -> Iterator[Chem.Mol]:
+    """Yields the molecules; says of each structure, in order, why it is none."""
+    for text, fmt in structures:
+        mol = light_mol(text, fmt)
+        if isinstance(mol, InvalidStructure):
+            invalid.append(mol)
+        else:
+            invalid.append(None)
+            yield mol
 
 
 def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats]]:

@@ -1,5 +1,6 @@
 """The process: one thread answers HTTP, the main one follows `releases/active`."""
 
+import asyncio
 import errno
 import json
 import logging
@@ -17,7 +18,8 @@ from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
 from agent.serving.app import create_app
-from agent.serving.predictor import Predictor
+from agent.serving.pool import Pool
+from agent.serving.remote import RemoteRelease
 from agent.serving.swap import Models, Serving
 
 STATUS = "status.json"
@@ -29,7 +31,7 @@ _GRACE_S = 20  # for calls in flight when the process is told to stop
 
 
 def serve(
-    releases: Path, state: Path, host: str, port: int, threads: int, stop: threading.Event
+    releases: Path, state: Path, host: str, port: int, workers: int, stop: threading.Event
 ) -> None:
     """Serves predictions until `stop` is set, and finishes the calls in flight.
 
@@ -40,7 +42,7 @@ def serve(
         state: Predict's own folder: the account of attempts and `status.json`.
         host: Address to listen on.
         port: Port, or 0 for a free one, which `status.json` names.
-        threads: How many cores predictions may use.
+        workers: How many processes work on large calls; two more answer single molecules.
         stop: Set it to end.
 
     Raises:
@@ -49,10 +51,12 @@ def serve(
     """
     listener = _listen(host, port)
     status = _Status(state, host, listener.getsockname()[1])
-    models = Models(releases, Attempts(state), partial(Predictor.load, threads=threads))
-    server = uvicorn.Server(_config(models, threads))
+    pool = Pool(releases, workers)
+    models = Models(releases, Attempts(state), partial(RemoteRelease.load, pool=pool))
+    server = uvicorn.Server(_config(models, pool, workers))
     # Outside the main thread uvicorn leaves signals alone.
-    thread = threading.Thread(target=server.run, args=([listener],), name="http", daemon=True)
+    work = _answer(server, listener, pool)
+    thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
     with listener:
         _write_first(status, models.serving())
         thread.start()
@@ -134,9 +138,14 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _config(models: Models, threads: int) -> uvicorn.Config:
+async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
+    async with pool.running():
+        await server.serve([listener])
+
+
+def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(models, threads),
+        create_app(models, pool, 2 * workers),  # the next piece is there when one is done
         log_config=None,
         access_log=False,
         server_header=False,

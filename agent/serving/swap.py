@@ -15,7 +15,7 @@ from agent.errors import Refused
 from agent.records import Structure
 from agent.releases.attempts import MAX_ATTEMPTS, Attempts
 from agent.releases.folder import active_id, path_of
-from agent.serving.predictor import Predictor
+from agent.serving.answers import Answering
 
 _LOGGER = logging.getLogger(__name__)
 _WARM_UP: tuple[tuple[str, Structure], ...] = (
@@ -23,7 +23,7 @@ _WARM_UP: tuple[tuple[str, Structure], ...] = (
     ("CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "smiles"),  # caffeine
 )
 
-Load = Callable[[Path], Predictor]
+Load = Callable[[Path], Answering]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class Models:
         self._load = load
         self._retry_wait_s = retry_wait_s
         self._not_before_s = 0.0
-        self._current: Predictor | None = None
+        self._current: Answering | None = None
         self._serving = Serving(None, None, None, "No release is active yet.")
 
-    def current(self) -> Predictor | None:
+    def current(self) -> Answering | None:
         """Returns the predictor to use for all of one call, or None before the first release."""
         return self._current
 
@@ -141,7 +141,7 @@ class Models:
         return f"{wanted} is not loaded yet and {answers}. {reason}"
 
 
-def _warm(predictor: Predictor) -> None:
+def _warm(predictor: Answering) -> None:
     for answer in predictor.predict(_WARM_UP):
         if not isinstance(answer, dict):
             raise Refused("bad_answers", f"Its warm-up gave no answer: {answer.cause}")

@@ -14,11 +14,14 @@ import uvicorn
 from agent.releases.attempts import Attempts
 from agent.releases.card import ModelCard
 from agent.releases.folder import activate
-from agent.serving import bodies
+from agent.serving import app, bodies
 from agent.serving.app import create_app
 from agent.serving.bodies import Prediction
+from agent.serving.frames import Frame
 from agent.serving.predictor import Predictor
+from agent.serving.problems import Problem
 from agent.serving.swap import Models
+from agent.serving.worker import Desk
 
 Build = Callable[..., ModelCard]
 
@@ -33,6 +36,22 @@ class Answer:
     def json(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.content)
         return document
+
+
+class Here:
+    """Does in this process what `Pool` lets workers do."""
+
+    def __init__(self, releases: Path) -> None:
+        self._desk = Desk(releases, lambda structures, _start: structures)
+
+    async def split(self, body: bytes) -> list[bytes]:
+        return bodies.chunks(bodies.parse(body))
+
+    async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:  # noqa: ARG002
+        answer = self._desk.reply({"do": "predict", "release": release}, piece)
+        if "raised" in answer[0]:
+            raise Problem(500, "internal", "It raised.")
+        return answer
 
 
 class Endpoint:
@@ -60,7 +79,9 @@ def empty(releases: Path, tmp_path: Path) -> Iterator[Endpoint]:
     models = Models(releases, Attempts(tmp_path), partial(Predictor.load, threads=1))
     models.step(0.0)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(models), log_config=None, lifespan="off", ws="none")
+    config = uvicorn.Config(
+        create_app(models, Here(releases)), log_config=None, lifespan="off", ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
@@ -94,6 +115,16 @@ def test_one_or_many_structures_are_answered_in_order(endpoint: Endpoint) -> Non
     assert many[2]["error"]["step"] == "parse"
     assert "predictions" not in many[2]
     assert many[0]["predictions"]["solubility"].keys() == Prediction.model_fields.keys()
+
+
+def test_a_large_body_is_read_elsewhere_to_the_same_answer(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"smiles": ["CCO", "no", "CCN"] * 50}
+    expected = endpoint.predict(body)
+    monkeypatch.setattr(app, "_READ_HERE_BYTES", 10)
+    assert endpoint.predict(body).content == expected.content
+    assert endpoint.predict({"smiles": []}).json["results"] == []
 
 
 def test_ids_come_back_beside_their_answers(endpoint: Endpoint) -> None:
@@ -142,10 +173,12 @@ def test_a_fault_of_our_own_tells_nothing(
     def fail(*_: object) -> None:
         raise RuntimeError("CCO leaked")
 
-    monkeypatch.setattr(bodies, "render", fail)
-    answer = endpoint.predict({"smiles": "CCO"})
-    assert _is_problem(answer, 500, "internal")
-    assert b"leaked" not in answer.content
+    for name in ("render", "render_results"):  # here, and where a worker would be
+        with monkeypatch.context() as patch:
+            patch.setattr(bodies, name, fail)
+            answer = endpoint.predict({"smiles": "CCO"})
+            assert _is_problem(answer, 500, "internal")
+            assert b"leaked" not in answer.content
 
 
 def test_the_model_and_its_state_can_be_read(endpoint: Endpoint) -> None:

@@ -14,7 +14,8 @@ from agent.learning.tasks import TaskSpec
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard
 from agent.releases.folder import CARD, MODEL
-from agent.serving.predictor import MAX_BATCH, Answer, Predictor
+from agent.serving.answers import Answer
+from agent.serving.predictor import MAX_BATCH, Predictor
 from agent.wire.network import initial_weights
 
 Build = Callable[..., ModelCard]

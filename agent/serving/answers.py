@@ -1,0 +1,41 @@
+"""What a loaded release answers; apart from the models, so that the HTTP process loads none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.records import InvalidStructure, Structure
+from agent.releases.card import ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One endpoint's prediction.
+
+    Attributes:
+        value: In `unit`; the probability of the positive class for a classification.
+        model_value: On the model's scale.
+        unit: The endpoint's canonical unit; empty for a class.
+        interval, inside, similarity: As of `certainty.Doubt`; None on old releases.
+    """
+
+    value: float
+    model_value: float
+    unit: str
+    interval: tuple[float, float] | None = None
+    inside: bool | None = None
+    similarity: float | None = None
+
+
+Answer = dict[str, Estimate] | InvalidStructure
+
+
+class Answering(Protocol):
+    """A release that is loaded, here or in other processes."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Its card."""
+
+    def predict(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
+        """Predicts every endpoint of every structure, in order."""
