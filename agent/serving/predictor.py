@@ -24,10 +24,11 @@ from agent.releases.folder import MODEL
 from agent.serving.answers import Answer, Estimate
 from agent.serving.certainty import NOTHING_KNOWN, Doubt, Judge
 from agent.serving.native import rounded, to_native
+from agent.serving.sparse import SUMS, FirstLayer, take_apart
 
 MAX_BATCH = 1024  # molecules featurized at once; bounds the memory of one call
-_BLOCK = 16  # rows of a run: as fast a row as larger blocks, and 0.1 ms for a single one
-_INPUTS = ("counts", "descriptors")
+_BLOCK = 4  # rows of a run: larger ones gain 7 us a row and cost a single molecule as much again
+_DESCRIPTORS = "descriptors"
 _OUTPUT = "predictions"
 _SPREAD = "spread"  # a graph of an earlier version has none
 _ORT_ERRORS_ONLY = 3
@@ -47,19 +48,24 @@ class Predictor:
     """A release that can answer; safe to call from several threads."""
 
     def __init__(
-        self, card: ModelCard, session: ort.InferenceSession, judge: Judge | None = None
+        self,
+        card: ModelCard,
+        first: FirstLayer,
+        session: ort.InferenceSession,
+        judge: Judge | None = None,
     ) -> None:
-        """Binds a checked graph to its card.
+        """Binds a graph and its first layer to their card.
 
         Raises:
             Refused: `wrong_graph`: it is not the graph that the card describes; or as
                 `Featurizer`.
         """
         self.card = card
+        self._first = first
         self._session = session
         self._judge = judge
         self._featurizer = Featurizer(card.features)
-        _check_graph(session, card)
+        _check_graph(first, session, card)
         self._outputs = [output.name for output in session.get_outputs()]
 
     @classmethod
@@ -77,7 +83,8 @@ class Predictor:
         card = read_card(folder)
         if card.release_id != folder.name:
             raise Refused("wrong_card", "The card in the folder is that of another release.")
-        return cls(card, _session(folder / MODEL, threads), Judge.load(folder, card))
+        first, rest = take_apart(folder / MODEL)
+        return cls(card, first, _session(rest, threads), Judge.load(folder, card))
 
     def predict(
         self, structures: Sequence[Given], watch: Watch = _unwatched, start: int = 0
@@ -120,9 +127,10 @@ class Predictor:
 
     def _run(self, features: Features) -> tuple[Floats, Floats]:
         """Returns the mean and the spread between members, float32 (n, tasks) each."""
+        inputs = self._first.sums(features), features.dense
         blocks = [
-            self._session.run(self._outputs, dict(zip(_INPUTS, block, strict=True)))
-            for block in _blocks(features, self.card.features.hash_size)
+            self._session.run(self._outputs, {SUMS: sums, _DESCRIPTORS: dense})
+            for sums, dense in zip(*map(_blocks, inputs), strict=True)
         ]
         mean = self._joined(blocks, _OUTPUT, len(features))
         if _SPREAD not in self._outputs:  # one member has nobody to differ from
@@ -147,12 +155,11 @@ def _readable(
             yield mol
 
 
-def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats]]:
-    last = len(features) - 1
-    for start in range(0, len(features), _BLOCK):
-        # The last block is filled up with its last row, again and again.
-        block = features.take(np.minimum(np.arange(start, start + _BLOCK), last))
-        yield block.dense_counts(hash_size), block.dense
+def _blocks(rows: Floats) -> Iterator[Floats]:
+    # The last block is filled up with its last row, again and again.
+    missing = -len(rows) % _BLOCK
+    filled = np.concatenate([rows, *[rows[-1:]] * missing]) if missing else rows
+    return (filled[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
 
 
 def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) -> Answer:
@@ -172,7 +179,7 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
     return answer
 
 
-def _session(model: Path, threads: int) -> ort.InferenceSession:
+def _session(graph: bytes, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -181,19 +188,19 @@ def _session(model: Path, threads: int) -> ort.InferenceSession:
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     # onnxruntime's errors share no base below Exception.
     except Exception as error:
-        raise Refused("unloadable_model", f"onnxruntime cannot load {model.name}.") from error
+        raise Refused("unloadable_model", "onnxruntime cannot load the graph.") from error
 
 
-def _check_graph(session: ort.InferenceSession, card: ModelCard) -> None:
+def _check_graph(first: FirstLayer, session: ort.InferenceSession, card: ModelCard) -> None:
     inputs = {entry.name: entry.shape[-1] for entry in session.get_inputs()}
     outputs = {entry.name: entry.shape[-1] for entry in session.get_outputs()}
-    widths = (card.features.hash_size, len(card.features.descriptors))
+    wanted = {SUMS: first.weights.shape[1], _DESCRIPTORS: len(card.features.descriptors)}
     said: dict[str, str] = session.get_modelmeta().custom_metadata_map
     fits = {
-        "inputs": inputs == dict(zip(_INPUTS, widths, strict=True)),
+        "inputs": inputs == wanted and len(first.weights) == card.features.hash_size,
         "outputs": outputs.pop(_SPREAD, len(card.tasks)) == len(card.tasks)
         and outputs == {_OUTPUT: len(card.tasks)},
         "tasks": _columns(said) == [(task.task, task.kind) for task in card.tasks],

@@ -88,7 +88,7 @@ def test_a_failing_release_is_tried_three_times_while_the_old_one_answers(
     models.step(1.0)
     assert Attempts(state).account("r2").begun == 1  # left alone for a while
     assert models.serving().problem == (
-        "r2 is not loaded yet and r1 answers instead. onnxruntime cannot load model.onnx."
+        "r2 is not loaded yet and r1 answers instead. model.onnx is no graph; build it again."
     )
     _steps(models, 60)
     assert Attempts(state).account("r2").begun == MAX_ATTEMPTS
@@ -96,7 +96,7 @@ def test_a_failing_release_is_tried_three_times_while_the_old_one_answers(
         "r1",
         1,
         "r2",
-        "r2 failed to load 3 times and r1 answers instead. onnxruntime cannot load model.onnx.",
+        "r2 failed to load 3 times and r1 answers instead. model.onnx is no graph; build it again.",
     )
 
 
