@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import torch
-from admet_ai import ADMETModel
+from admet_ai import ADMETModel  # type: ignore[import-not-found]
 
 
 def main() -> None:

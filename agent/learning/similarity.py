@@ -176,7 +176,7 @@ class Nearest:
         ends = np.cumsum(lengths)
         total = int(ends[-1]) if len(ends) else 0
         places = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-        return self._lists[places]
+        return np.asarray(self._lists[places], np.int32)
 
     def _by_task(self, similarity: Floats) -> Floats:
         best = np.zeros(len(self._index.tasks), np.float32)
@@ -192,7 +192,7 @@ class Nearest:
 
     def _compounds(self, task: int) -> npt.NDArray[np.int32]:
         start, end = self._index.task_indptr[task : task + 2]
-        return self._index.task_rows[start:end]
+        return np.asarray(self._index.task_rows[start:end], np.int32)
 
 
 def _pairs(starts: Ints) -> Iterator[tuple[int, int]]:

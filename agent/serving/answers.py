@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard
+
+Limit = Literal["similarity", "spread"]  # what may put a compound outside a model's domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,8 @@ class Estimate:
         value: In `unit`; the probability of the positive class for a classification.
         model_value: On the model's scale.
         unit: The endpoint's canonical unit; empty for a class.
-        interval, inside, similarity: As of `certainty.Doubt`; None on old releases.
+        interval, inside, similarity, spread, outside_by: As of `certainty.Doubt`; None or empty on
+            old releases.
     """
 
     value: float
@@ -25,6 +28,8 @@ class Estimate:
     interval: tuple[float, float] | None = None
     inside: bool | None = None
     similarity: float | None = None
+    spread: float | None = None
+    outside_by: tuple[Limit, ...] = ()
 
 
 Answer = dict[str, Estimate] | InvalidStructure

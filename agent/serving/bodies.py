@@ -9,7 +9,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.records import InvalidStructure, Json, Structure
-from agent.serving.answers import Answer, Estimate
+from agent.serving.answers import Answer, Estimate, Limit
 from agent.serving.problems import Problem
 
 MAX_STRUCTURES = 10_000
@@ -57,7 +57,9 @@ class Prediction(BaseModel):
     """One endpoint's prediction; `value` is in `unit`, or a probability for a class.
 
     `interval` holds the measured value nine times in ten; `inside` says whether the model knows
-    compounds like this one, `similarity` how near the nearest is that was measured here.
+    compounds like this one, `similarity` how near the nearest is that was measured here, `spread`
+    how far the members of the model differ (a standard deviation on the model's scale), and
+    `outside_by` which of the two puts it outside.
     """
 
     value: float
@@ -66,6 +68,8 @@ class Prediction(BaseModel):
     interval: tuple[float, float] | None = None
     inside: bool | None = None
     similarity: float | None = None
+    spread: float | None = None
+    outside_by: list[Limit] = []
 
 
 class Fault(BaseModel):
@@ -224,4 +228,6 @@ def _estimate(estimate: Estimate) -> dict[str, object]:
         "interval": estimate.interval,
         "inside": estimate.inside,
         "similarity": estimate.similarity,
+        "spread": estimate.spread,
+        "outside_by": estimate.outside_by,
     }

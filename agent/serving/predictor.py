@@ -175,6 +175,8 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
             doubt.interval,
             doubt.inside,
             doubt.similarity,
+            doubt.spread,
+            doubt.outside_by,
         )
     return answer
 

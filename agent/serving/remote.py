@@ -54,4 +54,12 @@ class RemoteRelease:
 def _answer(result: dict[str, Any]) -> Answer:
     if "error" in result:
         return InvalidStructure(**result["error"])
-    return {task: Estimate(**said) for task, said in result["predictions"].items()}
+    return {task: _estimate(said) for task, said in result["predictions"].items()}
+
+
+def _estimate(said: dict[str, Any]) -> Estimate:
+    # JSON has lists where an estimate has tuples.
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in said.items()
+    }
+    return Estimate(**fields)

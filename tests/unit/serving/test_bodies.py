@@ -1,5 +1,6 @@
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -80,7 +81,8 @@ def test_a_refusal_never_repeats_the_structure(secret: str, shape: str) -> None:
 
 def test_answers_are_rendered_beside_what_was_asked() -> None:
     asked = [Asked("CCO", "smiles", "a"), Asked("x", "molblock"), Asked("é", "smiles")]
-    known = Estimate(100.0, 2.0, "uM", (20.0, 500.0), inside=True, similarity=0.7)
+    known = Estimate(100.0, 2.0, "uM", (20.0, 500.0), inside=False, similarity=0.7)
+    known = replace(known, spread=0.2, outside_by=("similarity",))
     answer = {"sol": known, "logd": Estimate(1.0, 1.0, "")}
     answers: list[Answer] = [answer, InvalidStructure("parse", "no"), {}]
     pieces = [render_results(asked[:2], answers[:2]), render_results(asked[2:], answers[2:])]
@@ -99,8 +101,10 @@ def test_answers_are_rendered_beside_what_was_asked() -> None:
                         "model_value": 2.0,
                         "unit": "uM",
                         "interval": [20.0, 500.0],
-                        "inside": True,
+                        "inside": False,
                         "similarity": 0.7,
+                        "spread": 0.2,
+                        "outside_by": ["similarity"],
                     },
                     "logd": {
                         "value": 1.0,
@@ -109,6 +113,8 @@ def test_answers_are_rendered_beside_what_was_asked() -> None:
                         "interval": None,
                         "inside": None,
                         "similarity": None,
+                        "spread": None,
+                        "outside_by": [],
                     },
                 },
             },
