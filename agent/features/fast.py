@@ -12,6 +12,7 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from agent.errors import Refused
+from agent.features.atoms import without_each_atom
 from agent.features.light import light_mol
 from agent.features.rows import Features
 from agent.records import InvalidStructure
@@ -52,6 +53,17 @@ class Featurizer:
             numbers.append(self._descriptors(mol))
         raw = np.array(numbers, dtype=np.float64)
         return Features.from_rows(counts, self._scale(raw.reshape(len(counts), len(self._centre))))
+
+    def without_each_atom(self, mol: Chem.Mol) -> Features:
+        """Featurizes one molecule, and then what is left of it without each of its atoms.
+
+        Returns:
+            The molecule's own row, and behind it a row an atom, in the molecule's order.
+        """
+        whole = self.featurize([mol])
+        return Features.concat(
+            [whole, without_each_atom(mol, whole, self._morgan.GetCountFingerprint)]
+        )
 
     def featurize_smiles(
         self, smiles: Sequence[str]

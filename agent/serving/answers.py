@@ -35,6 +35,22 @@ class Estimate:
 Answer = dict[str, Estimate] | InvalidStructure
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What each atom contributes to the predictions of one structure.
+
+    Attributes:
+        smiles: The structure as the model read it.
+        contributions: By endpoint, one number for each atom in the order of `smiles`: by how much
+            the prediction falls, on the model's scale, without the atom.
+        svg: The atoms coloured by it, for the endpoint that was asked for; else empty.
+    """
+
+    smiles: str
+    contributions: dict[str, list[float]]
+    svg: str = ""
+
+
 class Answering(Protocol):
     """A release that is loaded, here or in other processes."""
 

@@ -8,9 +8,10 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from agent import __version__, clock
+from agent.errors import Refused
 from agent.serving import bodies, problems
 from agent.serving.answers import Answering
-from agent.serving.bodies import PredictResponse
+from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse
 from agent.serving.frames import Frame
 from agent.serving.metrics import CountedRequests, Metrics
 from agent.serving.problems import Problem
@@ -18,8 +19,10 @@ from agent.serving.swap import Models
 
 _READ_HERE_BYTES = 65_536  # a larger body is read by a worker: a big one holds the GIL for 0.1 s
 _RETRY_AFTER_S = 5
-_PREDICT, _MODEL = "/v1/predict", "/v1/model"
-_ROUTES = frozenset({_PREDICT, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"})
+_PREDICT, _EXPLAIN, _MODEL = "/v1/predict", "/v1/explain", "/v1/model"
+_ROUTES = frozenset(
+    {_PREDICT, _EXPLAIN, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"}
+)
 _JSON = "application/json"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {problems.MEDIA_TYPE: {}}}
@@ -40,6 +43,9 @@ class Compute(Protocol):
     async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:
         """Answers one piece: how many `good` and `bad`, and the rendered answers."""
 
+    async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
+        """Tells what each atom of one structure contributes, rendered."""
+
 
 def create_app(models: Models, compute: Compute, width: int = 1) -> FastAPI:
     """Builds the app.
@@ -54,6 +60,7 @@ def create_app(models: Models, compute: Compute, width: int = 1) -> FastAPI:
     problems.install(app)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
     _add_predict(app, models, metrics, _Caller(compute, width))
+    _add_explain(app, models, compute)
     _add_state(app, models, metrics)
     return app
 
@@ -78,6 +85,27 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
         rendered = bodies.render(card.release_id, card.version, [body for _, body in answers])
         good, bad = (sum(head[kind] for head, _ in answers) for kind in ("good", "bad"))
         metrics.predicted(good, bad, clock.monotonic_s() - began_s)
+        return Response(rendered, media_type=_JSON)
+
+
+def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
+    schema = ExplainRequest.model_json_schema()
+
+    @app.post(
+        _EXPLAIN,
+        response_model=None,
+        responses={200: {"model": ExplainResponse}, **_PROBLEMS},
+        openapi_extra={"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}},
+    )
+    async def explain(request: Request) -> Response:
+        """Tells what each atom of one structure contributes to its predictions."""
+        content = await bodies.read_body(request, bodies.MAX_EXPLAIN_BYTES)
+        asked, endpoint = bodies.parse_explain(content)
+        (piece,) = bodies.chunks([asked])
+        try:
+            rendered = await compute.explain(_loaded(models).card.release_id, piece, endpoint)
+        except Refused as refused:
+            raise Problem(422, refused.code, refused.reason) from None
         return Response(rendered, media_type=_JSON)
 
 

@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Self
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.records import InvalidStructure, Json, Structure
-from agent.serving.answers import Answer, Estimate, Limit
+from agent.releases.card import ModelCard
+from agent.serving.answers import Answer, Estimate, Explanation, Limit
 from agent.serving.problems import Problem
 
 MAX_STRUCTURES = 10_000
 MAX_BODY_BYTES = 32 << 20
+MAX_EXPLAIN_BYTES = 1 << 20
 CHUNK = 64  # structures that a worker answers in a row, some 50 ms; then another call gets a turn
 _QUICK, _QUICK_SMILES, _QUICK_MOLBLOCK = 4, 400, 20_000  # structures, characters of each
 _BETWEEN = b", "
@@ -72,6 +74,38 @@ class Prediction(BaseModel):
     outside_by: list[Limit] = []
 
 
+class ExplainRequest(BaseModel):
+    """One structure; with an endpoint, a drawing comes along."""
+
+    model_config = _STRICT
+
+    id: Annotated[str, Field(max_length=200)] | None = None
+    smiles: str | None = None
+    molblock: str | None = None
+    endpoint: Annotated[str, Field(max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.smiles is None) == (self.molblock is None):
+            raise ValueError("give either smiles or molblock")
+        return self
+
+
+class ExplainResponse(BaseModel):
+    """What each atom contributes, in the order of the atoms in `smiles`.
+
+    A contribution is how much the prediction falls, on the model's scale (a probability for a
+    class), without the fingerprint's environments that the atom is a part of.
+    """
+
+    release: str
+    version: int
+    id: str | None = None
+    smiles: str
+    contributions: dict[str, list[float]]
+    svg: str
+
+
 class Fault(BaseModel):
     """Which step refused the structure, and why."""
 
@@ -117,17 +151,22 @@ def request_schema() -> dict[str, Json]:
     return schema
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, most: int | None = None) -> bytes:
     """Reads the body, and no more of it than is allowed.
+
+    Args:
+        request: Whose body.
+        most: Bytes; as many as a large call may have by default.
 
     Raises:
         Problem: 413 `body_too_large`.
     """
+    most = MAX_BODY_BYTES if most is None else most
     content = bytearray()
     async for piece in request.stream():
         content += piece
-        if len(content) > MAX_BODY_BYTES:
-            limit = f"The body has over {MAX_BODY_BYTES} bytes; send fewer structures at once."
+        if len(content) > most:
+            limit = f"The body has over {most} bytes; send fewer structures at once."
             raise Problem(413, "body_too_large", limit)
     return bytes(content)
 
@@ -169,6 +208,27 @@ def _sentence(error: ValidationError) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "its top"
     # pydantic quotes nothing of a JSON text but the place where it breaks off.
     return f"The body is malformed at {where}: {fault['msg']}. See /openapi.json for its shape."
+
+
+def parse_explain(content: bytes) -> tuple[Asked, str | None]:
+    """Reads a request to explain: the structure, and the endpoint or None.
+
+    Raises:
+        Problem: 422 `malformed`.
+    """
+    try:
+        body = ExplainRequest.model_validate_json(content)
+    except ValidationError as error:
+        raise Problem(422, "malformed", _sentence(error)) from None
+    asked = StructureIn(id=body.id, smiles=body.smiles, molblock=body.molblock)
+    return _one(asked), body.endpoint
+
+
+def render_explanation(card: ModelCard, own_id: str | None, answer: Explanation) -> bytes:
+    """Writes an explanation as JSON."""
+    document = {"release": card.release_id, "version": card.version}
+    named = {} if own_id is None else {"id": own_id}
+    return json.dumps({**document, **named, **asdict(answer)}, ensure_ascii=False).encode()
 
 
 def chunks(asked: Sequence[Asked]) -> list[bytes]:

@@ -27,9 +27,8 @@ _LOGGER = logging.getLogger(__name__)
 DEADLINE_S = 0.5  # processor time of one structure; a large honest one takes some 30 ms
 _QUICK_SEATS = 2  # while one reads a hostile structure, the other answers everybody else
 _MOST_GONE = 5  # structures of one call that end a worker each; then the call is refused
-_LIMIT_S = (
-    90.0  # of the clock, for one piece of a call: over 64 structures just within the deadline
-)
+_MOST_LOST = 5  # workers that die of no structure: whoever kills them may kill all at once
+_LIMIT_S = 90.0  # of the clock, for one piece: more than 64 structures just within the deadline
 _LOAD_LIMIT_S = 60.0
 _WAIT_S = 120.0
 _START_S = 30.0
@@ -97,12 +96,31 @@ class Pool:
         Raises:
             Problem: 422 `too_slow`, or 503.
         """
+        return await self._read({"do": "predict", "release": release}, piece, quick=quick)
+
+    async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
+        """Tells what each atom of one structure contributes.
+
+        Args:
+            release: Which release answers.
+            piece: One structure, as `bodies.chunks` made it.
+            endpoint: Which one, or None for all.
+
+        Raises:
+            Problem: 422 `bad_structure`, or as of `predict`.
+            Refused: `unknown_endpoint`.
+        """
+        # Some thirty predictions: not for the seats that a single one waits for.
+        head = {"do": "explain", "release": release, "endpoint": endpoint}
+        return (await self._read(head, piece, quick=False))[1]
+
+    async def _read(self, head: Mapping[str, object], piece: bytes, *, quick: bool) -> Frame:
+        """Asks about structures, again without those that end their worker."""
         gone: dict[int, str] = {}
         crashes: Counter[int | None] = Counter()
         while len(gone) <= _MOST_GONE:
-            head = {"do": "predict", "release": release, "gone": list(gone.items())}
             try:
-                return await self._asked(head, piece, quick=quick)
+                return await self._asked({**head, "gone": list(gone.items())}, piece, quick=quick)
             except Lost as lost:
                 _blame(lost, crashes, gone)
         raise Problem(
@@ -230,14 +248,14 @@ def _blame(lost: Lost, crashes: Counter[int | None], gone: dict[int, str]) -> No
     """Notes which structure it was; one crash may be anybody's fault, two at one place are its.
 
     Raises:
-        Problem: 503: two workers died, and of no structure.
+        Problem: 503: several workers died, and of no structure.
     """
     if lost.late and lost.place is not None:
         gone[lost.place] = "late"
     if lost.late or not lost.began:
         return
     crashes[lost.place] += 1
-    if crashes[lost.place] < 2:
+    if crashes[lost.place] < (_MOST_LOST if lost.place is None else 2):
         return
     if lost.place is None:
         sentence = "The processes that predict died of this; try again in a while."

@@ -21,8 +21,9 @@ from agent.features.rows import Features
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard, TaskCard, read_card
 from agent.releases.folder import MODEL
-from agent.serving.answers import Answer, Estimate
+from agent.serving.answers import Answer, Estimate, Explanation
 from agent.serving.certainty import NOTHING_KNOWN, Doubt, Judge
+from agent.serving.drawing import highlighted
 from agent.serving.native import rounded, to_native
 from agent.serving.sparse import SUMS, FirstLayer, take_apart
 
@@ -107,6 +108,42 @@ class Predictor:
             answers.extend(self._predict_batch(batch))
         return answers
 
+    def explain(
+        self, given: Given, endpoint: str | None, watch: Watch = _unwatched
+    ) -> Explanation | InvalidStructure:
+        """Tells what each atom contributes to what is predicted.
+
+        Args:
+            given: One structure.
+            endpoint: Which endpoint to draw and to speak of alone; None speaks of all and draws
+                none.
+            watch: As of `predict`.
+
+        Raises:
+            Refused: `unknown_endpoint`.
+        """
+        tasks = [task.task for task in self.card.tasks]
+        if endpoint is not None and endpoint not in tasks:
+            raise Refused("unknown_endpoint", "The release has no such endpoint; see /v1/model.")
+        (answer,) = (self._explained(one, endpoint, tasks) for one in watch([given], 0))
+        return answer
+
+    def _explained(
+        self, given: Given, endpoint: str | None, tasks: Sequence[str]
+    ) -> Explanation | InvalidStructure:
+        mol = light_mol(*given)
+        if isinstance(mol, InvalidStructure):
+            return mol
+        mean, _ = self._run(self._featurizer.without_each_atom(mol))
+        falls = (mean[0] - mean[1:]).astype(np.float64)
+        if not np.isfinite(falls).all():
+            return InvalidStructure("predict", "A prediction came out as no finite number.")
+        columns = range(len(tasks)) if endpoint is None else [tasks.index(endpoint)]
+        smiles, order = _in_order(mol)
+        said = {tasks[j]: [rounded(falls[atom, j]) for atom in order] for j in columns}
+        drawn = "" if endpoint is None else highlighted(mol, falls[:, columns[0]].tolist())
+        return Explanation(smiles, said, drawn)
+
     def _predict_batch(self, structures: Iterable[Given]) -> list[Answer]:
         invalid: list[InvalidStructure | None] = []
         features = self._featurizer.featurize(_readable(structures, invalid))
@@ -153,6 +190,13 @@ def _readable(
         else:
             invalid.append(None)
             yield mol
+
+
+def _in_order(mol: Chem.Mol) -> tuple[str, list[int]]:
+    """Returns the molecule as SMILES, and its atoms in the order in which they stand there."""
+    smiles = Chem.MolToSmiles(mol)
+    order: list[int] = list(mol.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])
+    return smiles, order
 
 
 def _blocks(rows: Floats) -> Iterator[Floats]:

@@ -70,6 +70,7 @@ class Desk:
         self._does: dict[str, _Does] = {
             "load": self._load,
             "predict": self._predict,
+            "explain": self._explain,
             "split": self._split,
         }
 
@@ -101,6 +102,16 @@ class Desk:
         good = sum(isinstance(answer, dict) for answer in answers)
         said = {"good": good, "bad": len(answers) - good}
         return said, bodies.render_results(asked, answers)
+
+    def _explain(self, head: Head, body: bytes) -> Frame:
+        (asked,) = bodies.read_chunk(body)
+        predictor = self._predictor(head["release"])
+        gone = [_GONE[how] for _, how in head.get("gone", ())]
+        given = (asked.structure, asked.fmt)
+        answer = gone[0] if gone else predictor.explain(given, head["endpoint"], self._watch)
+        if isinstance(answer, InvalidStructure):
+            raise Problem(422, "bad_structure", f"{answer.step}: {answer.cause}")
+        return {}, bodies.render_explanation(predictor.card, asked.id, answer)
 
     def _answers(
         self, predictor: Predictor, asked: list[Asked], gone: dict[int, str]

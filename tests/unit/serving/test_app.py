@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import uvicorn
 
+from agent.errors import Refused
 from agent.releases.attempts import Attempts
 from agent.releases.card import ModelCard
 from agent.releases.folder import activate
 from agent.serving import app, bodies
 from agent.serving.app import create_app
-from agent.serving.bodies import Prediction
+from agent.serving.bodies import ExplainResponse, Prediction
 from agent.serving.frames import Frame
 from agent.serving.predictor import Predictor
 from agent.serving.problems import Problem
@@ -52,6 +53,16 @@ class Here:
         if "raised" in answer[0]:
             raise Problem(500, "internal", "It raised.")
         return answer
+
+    async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
+        head, body = self._desk.reply(
+            {"do": "explain", "release": release, "endpoint": endpoint}, piece
+        )
+        if "refused" in head:
+            raise Refused(*head["refused"])
+        if "problem" in head:
+            raise Problem(*head["problem"])
+        return body
 
 
 class Endpoint:
@@ -127,6 +138,26 @@ def test_a_large_body_is_read_elsewhere_to_the_same_answer(
     assert endpoint.predict({"smiles": []}).json["results"] == []
 
 
+def test_an_explanation_has_its_drawing_where_an_endpoint_is_asked(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explain(**body: object) -> Answer:
+        return endpoint.ask("POST", "/v1/explain", json.dumps(body).encode())
+
+    said = explain(smiles="OCC", id="A-1", endpoint="logd")
+    assert (said.status, said.json["id"], said.json["smiles"]) == (200, "A-1", "CCO")
+    assert said.json.keys() == ExplainResponse.model_fields.keys()
+    assert [len(values) for values in said.json["contributions"].values()] == [3]
+    assert said.json["svg"].startswith("<svg")
+    assert len(explain(smiles="OCC").json["contributions"]) == 4
+    assert _is_problem(explain(smiles="no"), 422, "bad_structure")
+    assert _is_problem(explain(smiles="CCO", endpoint="none"), 422, "unknown_endpoint")
+    assert _is_problem(explain(), 422, "malformed")
+    monkeypatch.setattr(bodies, "MAX_EXPLAIN_BYTES", 100)
+    long = explain(smiles="C" * 200)
+    assert _is_problem(long, 413, "body_too_large")
+
+
 def test_ids_come_back_beside_their_answers(endpoint: Endpoint) -> None:
     body = {"structures": [{"id": "A-1", "smiles": "CCO"}, {"id": "A-2", "molblock": "bad"}]}
     results = endpoint.predict(body).json["results"]
@@ -197,6 +228,11 @@ def test_figures_name_no_structure_and_no_path_of_a_caller(endpoint: Endpoint) -
     assert 'onggi_predict_requests_total{route="other",status="404"} 1.0' in text
     assert 'release_info{release="r1",version="1"} 1.0' in text
     assert "CCSCCCO" not in text
+
+
+def test_every_route_that_is_counted_is_documented(endpoint: Endpoint) -> None:
+    paths = endpoint.ask("GET", "/openapi.json").json["paths"]
+    assert paths.keys() == app._ROUTES - {"/metrics", "/openapi.json"}
 
 
 def test_openapi_describes_both_directions_and_resolves(endpoint: Endpoint) -> None:

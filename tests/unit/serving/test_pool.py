@@ -88,6 +88,15 @@ def test_what_kills_its_worker_twice_is_an_error_in_its_place(running: Running) 
     assert running.steps("C", "CCCCCCCl", "CC") == ["", "crash", ""]
 
 
+def test_what_cannot_be_read_is_not_explained(running: Running) -> None:
+    for text, step in ((HOSTILE, "time"), ("CCCCCCCl", "crash"), ("no", "parse")):
+        (piece,) = bodies.chunks([Asked(text, "smiles")])
+        with pytest.raises(Problem) as caught:
+            running.pool.wait(running.pool.explain("r1", piece, None))
+        assert (caught.value.status, caught.value.code) == (422, "bad_structure")
+        assert step in caught.value.detail
+
+
 def test_a_call_of_many_hostile_structures_is_refused(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
