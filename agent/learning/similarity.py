@@ -115,7 +115,9 @@ class Nearest:
     def __init__(self, index: Index) -> None:
         """Turns the index inside out: for each bit, the compounds that have it."""
         rows, bits = _bits(index.indptr, index.indices, index.counts)
-        self._index = index
+        # Of the index only this is kept: its counts are all here, inside out.
+        self._tasks = len(index.tasks)
+        self._task_rows, self._task_indptr = index.task_rows, index.task_indptr
         self._size = len(index.indptr) - 1
         space = int(bits.max()) + 1 if len(bits) else 1
         having = np.bincount(bits, minlength=space)
@@ -148,7 +150,7 @@ class Nearest:
         """
         rows, bits = _bits(features.indptr, features.indices, _counts(features.values))
         ends = np.searchsorted(rows, np.arange(len(features) + 1))
-        found = np.zeros((len(features), len(self._index.tasks)), np.float32)
+        found = np.zeros((len(features), self._tasks), np.float32)
         for row, (start, end) in enumerate(_pairs(ends)):
             found[row] = self._by_task(self._to_all(bits[start:end]))
         return found
@@ -179,7 +181,7 @@ class Nearest:
         return np.asarray(self._lists[places], np.int32)
 
     def _by_task(self, similarity: Floats) -> Floats:
-        best = np.zeros(len(self._index.tasks), np.float32)
+        best = np.zeros(self._tasks, np.float32)
         alone = self._small.tolist()
         if len(self._large):
             near = np.flatnonzero(similarity >= _NEAR * similarity.max())
@@ -191,8 +193,8 @@ class Nearest:
         return best
 
     def _compounds(self, task: int) -> npt.NDArray[np.int32]:
-        start, end = self._index.task_indptr[task : task + 2]
-        return np.asarray(self._index.task_rows[start:end], np.int32)
+        start, end = self._task_indptr[task : task + 2]
+        return np.asarray(self._task_rows[start:end], np.int32)
 
 
 def _pairs(starts: Ints) -> Iterator[tuple[int, int]]:

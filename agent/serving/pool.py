@@ -138,7 +138,7 @@ class Pool:
             raise Problem(503, "busy", sentence, _RETRY_AFTER) from None
 
     def load(self, release: str) -> None:
-        """Makes every worker load a release, one after the other; others go on answering.
+        """Makes every worker load a release, one after the other while another one answers.
 
         Call it from another thread than the event loop's.
 
@@ -163,12 +163,19 @@ class Pool:
         # A large call's worker first: should it die of it, single molecules do not notice.
         first, *others = reversed(self._seats)
         await self._load_at(first, release)
+        at_once = self._wanted is None  # nobody is answered yet, so nobody has to wait
         self._wanted = release  # whoever starts from now on loads it before anything else
+        if at_once:
+            await asyncio.gather(*(self._follow(seat, release) for seat in others))
+            return
         for seat in others:
-            try:
-                await self._load_at(seat, release)
-            except Refused as refused:
-                log.trouble(_LOGGER, "worker_not_loaded", release=release, code=refused.code)
+            await self._follow(seat, release)
+
+    async def _follow(self, seat: Seat, release: str) -> None:
+        try:
+            await self._load_at(seat, release)
+        except Refused as refused:
+            log.trouble(_LOGGER, "worker_not_loaded", release=release, code=refused.code)
 
     async def _load_at(self, seat: Seat, release: str) -> None:
         done: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()

