@@ -8,14 +8,16 @@ a file or a folder is expected. So the keeper follows none there; it would read 
 """
 
 import errno
+import hashlib
 import os
 import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +27,9 @@ from agent.files import publish_folder, sha256_bytes, sha256_file, write_atomic
 _STAGED = ".staged-"
 _GONE = ".gone-"
 _LETTER = re.compile(r"[12]-[0-9a-f]{1,64}-[a-z]{1,32}-[0-9a-f]{1,64}")
+_ROOT = re.compile(r"root\.([1-9][0-9]{0,8})\.json")
 _OBJECT = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.part")
+_PIECE_BYTES = 1 << 20
 _LETTER_BYTES = 4 << 20  # no signed document may be larger
 _FOLDER_ONLY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not hold the keeper up
@@ -41,7 +45,7 @@ class Parcel:
 
 
 class Outbox:
-    """Sealed envelopes that wait for a receipt."""
+    """Sealed envelopes that wait for a receipt; a statement is one with an empty blob."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -71,11 +75,24 @@ class Outbox:
         size = sum(path.stat().st_size for path in folder.iterdir())
         return size, sha256_file(folder / "blob")
 
+    def staged_header(self, envelope_id: str) -> bytes:
+        """Returns the signed header of a staged envelope."""
+        return (self._folder / f"{_STAGED}{envelope_id}" / "header").read_bytes()
+
     def post(self, envelope_id: str) -> None:
         """Shows a staged envelope to the courier; harmless when it is there already."""
         staged = self._folder / f"{_STAGED}{envelope_id}"
         if staged.exists():
             publish_folder(staged, self._folder / envelope_id)
+
+    def withhold(self, envelope_id: str) -> None:
+        """Hides an envelope from the courier; harmless when it is hidden already.
+
+        An upload that has begun goes on to its end: the courier has the file open.
+        """
+        shown = self._folder / envelope_id
+        if shown.exists():
+            publish_folder(shown, self._folder / f"{_STAGED}{envelope_id}")
 
     def discard_staged(self, keep: frozenset[str]) -> None:
         """Removes staged envelopes that no transaction has booked, and what a kill left behind."""
@@ -109,8 +126,9 @@ class Letter:
 
     Attributes:
         name: File name; letters are read in the order of their names.
-        kind: `root`, `roster`, `catalogue`, `plan`, `round`, `release`, `receipt`, `refusal`,
-            or `delivered` (the courier's unsigned note that an upload is complete).
+        kind: `root`, `roster`, `catalogue`, `plan`, `round`, `stable` and `canary` (states of the
+            release repository), `receipt`, `refusal`, or `delivered` (the courier's unsigned note
+            that an upload is complete).
     """
 
     name: str
@@ -146,7 +164,7 @@ class Inbox:
             if not _LETTER.fullmatch(path.name):
                 continue
             try:
-                content = _read_regular(path, _LETTER_BYTES + 1)
+                content = read_regular(path, _LETTER_BYTES + 1)
             except OSError:  # a link, a pipe; what may pass is read another time
                 continue
             yield Letter(path.name, path.name.split("-")[2], content)
@@ -198,32 +216,124 @@ def read_object(path: Path, sha256: str, size: int) -> bytes:
         Refused: `wrong_object`: it is a link, in a linked folder, no regular file, or has other
             bytes than the signed document names.
     """
+    with _opened_object(path) as handle:
+        # One byte more than it may have tells a longer one, however long it is.
+        content = handle.read(size + 1)
+    if len(content) != size or sha256_bytes(content) != sha256:
+        raise _other_bytes(path)
+    return content
+
+
+def check_object(path: Path, sha256: str, size: int) -> None:
+    """Checks an object of the inbox as `read_object` does, and holds a piece of it at a time.
+
+    Args:
+        path: What `Inbox.object_path` returned.
+        sha256: What the signed document says of its content.
+        size: What it says of its length, in bytes; no more than that is ever read, and one byte.
+
+    Raises:
+        Refused: `wrong_object`, as `read_object`.
+    """
+    digest, left = hashlib.sha256(), size + 1
+    piece = memoryview(bytearray(_PIECE_BYTES))
+    with _opened_object(path) as handle:
+        while left and (count := handle.readinto(piece[:left])):
+            digest.update(piece[:count])
+            left -= count
+    if left != 1 or digest.hexdigest() != sha256:
+        raise _other_bytes(path)
+
+
+@contextmanager
+def _opened_object(path: Path) -> Iterator[FileIO]:
     try:
         folder = os.open(path.parent, _FOLDER_ONLY)
         try:
-            # One byte more than it may have tells a longer one, however long it is.
-            content = _read_regular(path.name, size + 1, folder)
+            with _open_regular(path.name, folder) as handle:
+                yield handle
         finally:
             os.close(folder)
     except OSError as error:
         reason = f"The object {path.name[:12]} cannot be read from the inbox: {error.strerror}."
         raise Refused("wrong_object", reason) from error
-    if len(content) != size or sha256_bytes(content) != sha256:
-        raise Refused(
-            "wrong_object",
-            f"The object {path.name[:12]} in the inbox has other bytes than were published; "
-            "look at what the courier brought.",
-        )
-    return content
 
 
-def _read_regular(path: str | Path, limit: int, folder: int | None = None) -> bytes:
-    """Reads the first bytes of a regular file; a link, a pipe or a folder is an OSError."""
-    descriptor = os.open(path, _FILE_ONLY, dir_fd=folder)
-    with os.fdopen(descriptor, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "It is no regular file", str(path))
+def _other_bytes(path: Path) -> Refused:
+    return Refused(
+        "wrong_object",
+        f"The object {path.name[:12]} in the inbox has other bytes than were published; "
+        "look at what the courier brought.",
+    )
+
+
+def later_roots(trust: Path) -> dict[int, bytes]:
+    """Returns the signed roots that an enrolment wrote down after the pinned one, by version.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    found = (_ROOT.fullmatch(path.name) for path in trust.iterdir())
+    versions = sorted(int(name[1]) for name in found if name)
+    return {version: (trust / f"root.{version}.json").read_bytes() for version in versions}
+
+
+def rotation_path(outbox: Path, purpose: str) -> Path:
+    """Returns where a request for a new key waits; hidden, for it is no envelope."""
+    return outbox / f".rotation-{purpose}.json"
+
+
+def rotation_requests(outbox: Path) -> list[bytes]:
+    """Returns the signed requests for new keys that wait, in a stable order.
+
+    Raises:
+        OSError: The folder or a file cannot be read.
+    """
+    found = []
+    for path in sorted(outbox.glob(".rotation-*.json")):
+        with suppress(FileNotFoundError):  # the keeper has just taken it out
+            found.append(path.read_bytes())
+    return found
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Reads the first bytes of a regular file that somebody else may have put there.
+
+    Raises:
+        OSError: It is a link, a pipe or a folder, or cannot be read.
+    """
+    with _open_regular(path) as handle:
         return handle.read(limit)
+
+
+def copy_regular(source: Path, draft: Path, limit: int) -> str:
+    """Copies a regular file durably, byte for byte; one longer than `limit` is cut behind it.
+
+    Returns:
+        SHA-256 of what was copied.
+
+    Raises:
+        OSError: As `read_regular`, or the disk is full.
+    """
+    digest, left = hashlib.sha256(), limit + 1
+    piece = memoryview(bytearray(_PIECE_BYTES))
+    with _open_regular(source) as handle, draft.open("wb") as sink:
+        while left and (count := handle.readinto(piece[:left])):
+            digest.update(piece[:count])
+            sink.write(piece[:count])
+            left -= count
+        sink.flush()
+        os.fsync(sink.fileno())
+    return digest.hexdigest()
+
+
+def _open_regular(path: str | Path, folder: int | None = None) -> FileIO:
+    """Opens a regular file, unbuffered; a link, a pipe or a folder is an OSError."""
+    descriptor = os.open(path, _FILE_ONLY, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "It is no regular file", str(path))
+    return FileIO(descriptor, "rb")
 
 
 def _remove_old(name: str, folder: int, before: datetime) -> None:

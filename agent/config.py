@@ -4,22 +4,16 @@ The silo's name, the aggregator's address and its keys are not here: enrolment p
 """
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from agent.errors import Stop
+from agent.toml import Section as Section
+from agent.toml import parse_toml
 
 DEFAULT_CONFIG = Path("/etc/onggi/onggi.toml")
 
@@ -32,6 +26,14 @@ def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError("must be an absolute path, because services start in /")
     return path
+
+
+def _folder_or_none(value: object) -> object:
+    return None if value == "" else _folder(value)
+
+
+def _absolute_or_none(path: Path | None) -> Path | None:
+    return None if path is None else _absolute(path)
 
 
 def _hours(text: str) -> str:
@@ -50,16 +52,14 @@ _NEEDED: dict[object, tuple[str, ...]] = {
     "database": ("url", "query", "watermark", "key", "profile"),
 }
 
+HoursOfDay = Annotated[str, AfterValidator(_hours)]
 AbsolutePath = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
+PathOrNone = Annotated[
+    Path | None, BeforeValidator(_folder_or_none), AfterValidator(_absolute_or_none)
+]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 StoreName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 EndpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration that forbids unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Site(Section):
@@ -109,8 +109,8 @@ class PrivateEndpoint(Section):
     transform: Literal["identity", "log10", "neg_log10_molar", "log10_plus_1"] = "identity"
     low: Annotated[float, Field(allow_inf_nan=False)]
     high: Annotated[float, Field(allow_inf_nan=False)]
-    positive: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
+    positive: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    negative: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class KeeperSection(Section):
@@ -126,6 +126,22 @@ class CourierSection(Section):
 
     poll_s: Annotated[float, Field(ge=0, le=25)] = 20.0
     retry_max_s: Seconds = 60.0
+
+
+class ExchangeSection(Section):
+    """By what the silo and the consortium exchange files.
+
+    Attributes:
+        carrier: `https`, or `folder`: then this silo opens no connection of its own.
+        folder: What the courier watches with carrier `folder`. Without one no courier runs, and a
+            person carries with `onggi carry`.
+        ca_file: Certificates (PEM) to trust beside the pinned one: a company's own authority,
+            whose proxy opens TLS.
+    """
+
+    carrier: Literal["https", "folder"] = "https"
+    folder: PathOrNone = None
+    ca_file: PathOrNone = None
 
 
 class TrainingSection(Section):
@@ -150,15 +166,49 @@ class TrainingSection(Section):
     quorum_uncensored: Annotated[int, Field(ge=0)] = 25
     quorum_each_class: Annotated[int, Field(ge=0)] = 25
     members: Annotated[int, Field(ge=1, le=16)] = 2
-    hours: Annotated[str, AfterValidator(_hours)] = ""
+    hours: HoursOfDay = ""
     min_new_rows: Annotated[int, Field(ge=1)] = 1
 
 
+class ReleasesSection(Section):
+    """Which releases this silo takes: `canary` also those that are tried first."""
+
+    channel: Literal["canary", "stable"] = "stable"
+
+
 class GateSection(Section):
-    """When a new release is refused: a head with enough held-out labels got worse by more."""
+    """When a new release is refused: heads that got worse beyond chance, and by more than a limit.
+
+    Attributes:
+        max_worsening: Of a head's error, relative to that of the active release.
+        min_labels: Held-out measurements that a head needs to be judged.
+        confidence: Of the interval that a worsening must clear to be more than chance.
+        heads_may_worsen: So many heads may be worse by more than the limit all the same.
+        window_days: The measurements of so many days before a head's newest are compared.
+        tell: What the consortium learns of a release that was taken or refused: nothing, the
+            class of the reason, or the outcome of each shared head, too.
+        let_pass: Hashes of weights that may be checked again although they were refused.
+    """
 
     max_worsening: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.25
     min_labels: Annotated[int, Field(ge=1)] = 20
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    heads_may_worsen: Annotated[int, Field(ge=0)] = 0
+    window_days: Annotated[int, Field(ge=1, le=36_500)] = 365
+    tell: Literal["nothing", "class", "heads"] = "class"
+    let_pass: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+
+
+class PolicySection(Section):
+    """Where the site's policy is, and who signs it off.
+
+    Attributes:
+        officer: The officer's public signing key in hexadecimal; empty pins the key of the first
+            sign-off that the keeper sees.
+    """
+
+    file: AbsolutePath = Path("/etc/onggi/policy.toml")
+    officer: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
 class ServeSection(Section):
@@ -175,8 +225,11 @@ class Config(Section):
     site: Site = Site()
     keeper: KeeperSection = KeeperSection()
     courier: CourierSection = CourierSection()
+    exchange: ExchangeSection = ExchangeSection()
     training: TrainingSection = TrainingSection()
+    releases: ReleasesSection = ReleasesSection()
     gate: GateSection = GateSection()
+    policy: PolicySection = PolicySection()
     serve: ServeSection = ServeSection()
     store: tuple[Store, ...] = ()
     private: tuple[PrivateEndpoint, ...] = ()
@@ -249,6 +302,11 @@ class Paths:
         return self.state / "status"
 
     @property
+    def requests(self) -> Path:
+        """What people ask of the keeper by commands; it takes and removes them."""
+        return self.state / "requests"
+
+    @property
     def courier(self) -> Path:
         """The courier's own state and key."""
         return self.state / "courier"
@@ -272,7 +330,8 @@ class Paths:
         yield self.state
         yield from (self.keys, self.trust, self.outbox, self.inbox, self.inbox / "objects")
         yield from (self.parts, self.spool, self.snapshots, self.models, self.jobs)
-        yield from (self.releases, self.status, self.courier, self.predict)
+        yield from (self.releases, self.status, self.requests)
+        yield from (self.courier, self.predict)
 
 
 def make_folder(folder: Path) -> None:
@@ -297,24 +356,16 @@ def load(path: Path) -> Config:
         Stop: The file cannot be read, or it has faults: all of them, each with its path.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise Stop(
             f"Cannot read {path}: {error.strerror}. Name another file with --config."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Stop(f"{path} is not valid TOML: {error}.") from error
-    # Cross-checks look at the raw tables, so that a fault elsewhere does not hide them.
-    faults = [*_store_faults(raw.get("store")), *_doubled_names(raw)]
-    try:
-        # TOML has arrays, strict models have tuples.
-        config = Config.model_validate(_tupled(raw))
-    except ValidationError as error:
-        faults = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()] + faults
-    else:
-        if not faults:
-            return config
-    raise Stop(f"{path} has {len(faults)} fault(s):\n" + "\n".join(faults))
+    return parse_toml(Config, content, path, "config_templates/onggi.toml", _cross_checks)
+
+
+def _cross_checks(raw: dict[str, object]) -> list[str]:
+    return [*_store_faults(raw.get("store")), *_doubled_names(raw)]
 
 
 def _store_faults(stores: object) -> Iterator[str]:
@@ -336,19 +387,3 @@ def _doubled_names(raw: dict[str, object]) -> Iterator[str]:
         names = [str(row[key]) for row in rows if isinstance(row, dict) and key in row]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield f"  {table}: two entries are named {name!r}"
-
-
-def _tupled(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _tupled(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(_tupled(item) for item in value)
-    return value
-
-
-def _sentence(location: tuple[int | str, ...], message: str) -> str:
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    text = message.removeprefix("Value error, ").replace(
-        "Extra inputs are not permitted", "unknown key; see config_templates/onggi.toml"
-    )
-    return f"  {where.lstrip('.') or '(top)'}: {text}"

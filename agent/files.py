@@ -91,15 +91,19 @@ def sha256_file(path: Path) -> str:
 
 
 @contextmanager
-def exclusive(lock_path: Path) -> Iterator[None]:
+def exclusive(lock_path: Path, *, wait: bool = False) -> Iterator[None]:
     """Holds an advisory lock that the kernel frees when this process dies.
+
+    Args:
+        lock_path: The lock's file.
+        wait: Until the other process lets go, rather than say that it holds it.
 
     Raises:
         TryLater: Another process holds it.
     """
     with lock_path.open("a") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise TryLater(
                 f"Another process holds {lock_path}; stop it, or wait until it ends."

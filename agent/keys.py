@@ -1,12 +1,18 @@
 """Identity: one key, one purpose. Secrets never print.
 
+A key is one line in a file: `onggi-key-v2 PURPOSE HEX MADE`. The first word is the format's
+version; `onggi-key-v1 PURPOSE HEX`, which did not say when the key was made, is read for ever,
+because an identity outlives the program that made it. Beside `sign.key`, `sign.next.key` is a key
+that waits for the roster to name it.
+
 PyNaCl's own classes show the raw key in an f-string, so they stay behind these wrappers.
 """
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
 from pathlib import Path
-from typing import Literal, NoReturn
 
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
@@ -14,52 +20,20 @@ from nacl.signing import SigningKey
 
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
+from agent.hybrid_keys import HybridSealingIdentity as HybridSealingIdentity
+from agent.hybrid_keys import PostQuantumIdentity as PostQuantumIdentity
+from agent.hybrid_keys import load_hybrid as load_hybrid
+from agent.hybrid_keys import load_post_quantum as load_post_quantum
+from agent.hybrid_keys import new_hybrid as new_hybrid
+from agent.hybrid_keys import new_post_quantum as new_post_quantum
+from agent.key_file import Held as Held
+from agent.key_file import Purpose as Purpose
+from agent.key_file import Secret, load_held
 
-Purpose = Literal["sign", "seal", "courier", "root", "release", "aggregator", "round"]
-_MARK = "onggi-key-v1"
-
-
-class _Secret:
-    """Hides what it holds from repr, str, format, pickle and comparison."""
-
-    __slots__ = ("_raw", "purpose")
-
-    def __init__(self, purpose: Purpose, raw: bytes) -> None:
-        self._raw = raw
-        self.purpose = purpose
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} for {self.purpose}, hidden>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a key is never pickled")
-
-    def save(self, path: Path) -> None:
-        """Writes the key to a new file that only its owner can read (mode 0400).
-
-        Raises:
-            Stop: A file is there already, for keys are never overwritten; or the folder cannot
-                be written.
-        """
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        draft.unlink(missing_ok=True)
-        try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-            with os.fdopen(descriptor, "w") as handle:
-                handle.write(f"{_MARK} {self.purpose} {self._raw.hex()}\n")
-                handle.flush()
-                os.fsync(handle.fileno())
-            os.link(draft, path)  # unlike a rename, it refuses to replace what is there
-        except FileExistsError as error:
-            raise Stop(f"{path} exists; keys are never overwritten. Move it away first.") from error
-        except OSError as error:
-            raise Stop(f"Cannot write the key {path}: {error.strerror}.") from error
-        finally:
-            draft.unlink(missing_ok=True)
-        fsync_folder(path.parent)
+_RETIRED = "retired"
 
 
-class SigningIdentity(_Secret):
+class SigningIdentity(Secret):
     """An Ed25519 key that signs for one purpose."""
 
     __slots__ = ()
@@ -74,7 +48,7 @@ class SigningIdentity(_Secret):
         return bytes(SigningKey(self._raw).sign(message).signature)
 
 
-class SealingIdentity(_Secret):
+class SealingIdentity(Secret):
     """An X25519 key that opens what was sealed for it."""
 
     __slots__ = ()
@@ -90,20 +64,27 @@ class SealingIdentity(_Secret):
         Raises:
             Refused: `not_for_us`.
         """
+        opened = self._open(sealed)
+        # Raised here, not where PyNaCl raises: the locals of its frames are the raw key.
+        if opened is None:
+            raise Refused("not_for_us", "This was sealed for another key.")
+        return opened
+
+    def _open(self, sealed: bytes) -> bytes | None:
         try:
             return bytes(SealedBox(PrivateKey(self._raw)).decrypt(sealed))
-        except (CryptoError, ValueError, TypeError) as error:
-            raise Refused("not_for_us", "This was sealed for another key.") from error
+        except (CryptoError, ValueError, TypeError):
+            return None
 
 
-def new_signing(purpose: Purpose) -> SigningIdentity:
+def new_signing(purpose: Purpose, made: datetime | None = None) -> SigningIdentity:
     """Makes a fresh signing key from the system's random source."""
-    return SigningIdentity(purpose, bytes(SigningKey.generate()))
+    return SigningIdentity(purpose, bytes(SigningKey.generate()), made)
 
 
-def new_sealing(purpose: Purpose) -> SealingIdentity:
+def new_sealing(purpose: Purpose, made: datetime | None = None) -> SealingIdentity:
     """Makes a fresh sealing key from the system's random source."""
-    return SealingIdentity(purpose, bytes(PrivateKey.generate()))
+    return SealingIdentity(purpose, bytes(PrivateKey.generate()), made)
 
 
 def load_signing(path: Path, purpose: Purpose) -> SigningIdentity:
@@ -112,7 +93,8 @@ def load_signing(path: Path, purpose: Purpose) -> SigningIdentity:
     Raises:
         Stop: The file is missing, open to others, damaged, or for another purpose.
     """
-    return SigningIdentity(purpose, _load(path, purpose))
+    found = load_held(path, purpose)
+    return SigningIdentity(purpose, found.raw, found.made)
 
 
 def load_sealing(path: Path, purpose: Purpose) -> SealingIdentity:
@@ -121,26 +103,36 @@ def load_sealing(path: Path, purpose: Purpose) -> SealingIdentity:
     Raises:
         Stop: The file is missing, open to others, damaged, or for another purpose.
     """
-    return SealingIdentity(purpose, _load(path, purpose))
+    found = load_held(path, purpose)
+    return SealingIdentity(purpose, found.raw, found.made)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A silo's three keys, one for each purpose."""
+    """A silo's keys, one for each purpose.
+
+    Attributes:
+        post_quantum: For plans with the hybrid profile; None in a silo that enrolled before.
+    """
 
     sign: SigningIdentity
     seal: SealingIdentity
     courier: SigningIdentity
+    post_quantum: PostQuantumIdentity | None = None
 
 
-def make_identity(keys_folder: Path, courier_folder: Path) -> Identity:
+def make_identity(
+    keys_folder: Path, courier_folder: Path, made: datetime | None = None
+) -> Identity:
     """Makes those of a silo's keys that are not there yet, and reads all of them.
 
     A kill in between loses nothing: a key's file is whole or absent, and what exists is kept.
 
     Args:
-        keys_folder: For `sign.key` and `seal.key`; made with mode 0700 where it is missing.
+        keys_folder: For `sign.key`, `seal.key` and `pq-sign.key`; made with mode 0700 where it is
+            missing.
         courier_folder: For `courier.key`, which another user may own; likewise.
+        made: The time, which new keys remember.
 
     Raises:
         Stop: A folder or key cannot be written or read.
@@ -151,40 +143,72 @@ def make_identity(keys_folder: Path, courier_folder: Path) -> Identity:
         except OSError as error:
             raise Stop(f"Cannot make the folder {folder}: {error.strerror}.") from error
     if not (path := keys_folder / "sign.key").exists():
-        new_signing("sign").save(path)
+        new_signing("sign", made).save(path)
     if not (path := keys_folder / "seal.key").exists():
-        new_sealing("seal").save(path)
+        new_sealing("seal", made).save(path)
+    if not (path := keys_folder / "pq-sign.key").exists():
+        new_post_quantum(made).save(path)
     if not (path := courier_folder / "courier.key").exists():
-        new_signing("courier").save(path)
+        new_signing("courier", made).save(path)
     return load_identity(keys_folder, courier_folder)
 
 
 def load_identity(keys_folder: Path, courier_folder: Path) -> Identity:
-    """Reads a silo's three keys.
+    """Reads a silo's keys.
 
     Raises:
         Stop: as `load_signing`.
     """
+    path = keys_folder / "pq-sign.key"
     return Identity(
         load_signing(keys_folder / "sign.key", "sign"),
         load_sealing(keys_folder / "seal.key", "seal"),
         load_signing(courier_folder / "courier.key", "courier"),
+        load_post_quantum(path) if path.exists() else None,
     )
 
 
-def _load(path: Path, purpose: Purpose) -> bytes:
-    try:
-        mode = path.stat().st_mode
-        words = path.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Stop(f"Cannot read the key {path}; run `onggi keygen` or restore it.") from error
-    if mode & 0o007:
-        raise Stop(f"Others can read the key {path}; run `chmod 0400 {path}`.")
-    if len(words) != 3 or words[0] != _MARK or len(words[2]) != 64:
-        raise Stop(f"{path} is damaged or no Onggi key; restore it from a backup.")
-    if words[1] != purpose:
-        raise Stop(f"{path} is a key to {words[1]}, and a key to {purpose} is needed here.")
-    try:
-        return bytes.fromhex(words[2])
-    except ValueError as error:
-        raise Stop(f"{path} is damaged; restore it from a backup.") from error
+def next_key(path: Path) -> Path:
+    """Returns where the key is that shall follow the one at `path`."""
+    return path.with_suffix(".next.key")
+
+
+def prepare_next(path: Path, purpose: Purpose, made: datetime) -> None:
+    """Makes the key that shall follow the one at `path`, unless it is there already.
+
+    Raises:
+        Stop: It cannot be written.
+    """
+    following = next_key(path)
+    if following.exists():
+        return
+    fresh = new_sealing(purpose, made) if purpose == "seal" else new_signing(purpose, made)
+    fresh.save(following, like=path)
+
+
+def promote(path: Path, *, keep: bool) -> None:
+    """Puts the next key in the place of the one at `path`; harmless where that is done already.
+
+    There is no moment without a key at `path`. A kill leaves either the old one or the new one, and
+    doing it again ends the same.
+
+    Args:
+        path: The key in use, for example `keys/seal.key`.
+        keep: Keeps the old key in `retired/`, for a key that opens what was sealed before. Without
+            it the old key is gone, which is right for one that only signs.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    following = next_key(path)
+    if not following.exists():
+        return
+    if keep:
+        kept = path.parent / _RETIRED
+        kept.mkdir(mode=0o700, exist_ok=True)
+        if not any(other.samefile(path) for other in kept.iterdir()):
+            names = (kept / f"{path.stem}-{number}.key" for number in count(1))
+            os.link(path, next(name for name in names if not name.exists()))
+        fsync_folder(kept)
+    following.replace(path)
+    fsync_folder(path.parent)

@@ -6,8 +6,9 @@ import multiprocessing  # noqa: TID251 - its spawn context alone; the work is sh
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 from agent import log
@@ -16,6 +17,7 @@ _LOGGER = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _CHUNK = 100  # of what takes a millisecond each: some 100 ms of work in one message
 _WORTH_IT = 1_000  # a process needs a second or two to load RDKit
+_LOST = (BrokenProcessPool, CancelledError, OSError)  # the second where an earlier answer was lost
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,20 +51,40 @@ class Spread(Generic[T, R]):
         self.close()
 
     def answers(self, wanted: Sequence[T]) -> list[R]:
-        """Returns the answer to each chunk, in the given order.
+        """Returns the answer to each chunk, in the given order, once all are there.
 
-        The caller waits for it: what waits in memory is what it asked for. Where the processes
-        cannot be started, or one dies, this process does the work.
+        Where the processes cannot be started, or one dies, this process does the work.
+        """
+        return self.begin(wanted)()
+
+    def begin(self, wanted: Sequence[T]) -> Callable[[], list[R]]:
+        """Lets the processes begin, so that this one may do something else meanwhile.
+
+        Returns:
+            What waits for the answers and returns what `answers` does; it must be called once.
         """
         self._seen += len(wanted)
         if self._processes > 1 and self._seen >= self._worth_it and len(wanted) > _CHUNK:
             try:
-                return list(self._started().map(self._work, _chunks(wanted)))
-            except (BrokenProcessPool, OSError) as error:
-                log.trouble(_LOGGER, "processes_lost", cause=type(error).__name__)
-                self.close()
-                self._processes = 1
-        return [self._work(wanted)]
+                pool = self._started()
+                asked = [pool.submit(self._work, chunk) for chunk in _chunks(wanted)]
+            except _LOST as error:
+                self._lose(error)
+            else:
+                return partial(self._finish, asked, wanted)
+        return lambda: [self._work(wanted)]
+
+    def _finish(self, asked: Sequence[Future[R]], wanted: Sequence[T]) -> list[R]:
+        try:
+            return [one.result() for one in asked]
+        except _LOST as error:
+            self._lose(error)
+            return [self._work(wanted)]
+
+    def _lose(self, error: BaseException) -> None:
+        log.trouble(_LOGGER, "processes_lost", cause=type(error).__name__)
+        self.close()
+        self._processes = 1
 
     def _started(self) -> ProcessPoolExecutor:
         if self._executor is None:

@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.assays.curate import curate
-from agent.assays.endpoints import EndpointIndex
-from agent.config import PrivateEndpoint
+from agent.assays.endpoints import EndpointIndex, together
 from agent.errors import Stop
 from agent.files import write_atomic
 from agent.stores.profile import load_profile
@@ -31,15 +30,10 @@ _NEEDS_NO_PROFILE = "kmelloddy"
 Account = dict[str, Any]
 
 
-def private_endpoints(path: Path = PROFILES / "private.toml") -> tuple[Endpoint, ...]:
-    """Returns the endpoints of the profiles that the default catalogue does not have."""
-    found = tomllib.loads(path.read_text(encoding="utf-8"))["private"]
-    own = [PrivateEndpoint.model_validate({**entry, **_words(entry)}) for entry in found]
-    return tuple(Endpoint.model_validate(entry.model_dump()) for entry in own)
-
-
-def _words(entry: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(entry.get(name, ())) for name in ("positive", "negative")}
+def private_endpoints() -> tuple[Endpoint, ...]:
+    """Returns the endpoints that the profiles declare, which the default catalogue lacks."""
+    names = sorted(set(profiles_by_file().values()))
+    return together(*(load_profile(PROFILES / f"{name}.toml").own_endpoints for name in names))
 
 
 def profiles_by_file() -> dict[str, str]:

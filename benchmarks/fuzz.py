@@ -27,6 +27,7 @@ from agent.records import Blank, Reading, SetAside
 from agent.stores.kinds import StoreKind
 from agent.stores.profile import KMELLODDY, AssayColumn, Columns, Profile
 from agent.stores.readers import read
+from benchmarks import fuzz_protocol
 
 TABLE = Profile(
     version=1,
@@ -229,9 +230,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=10_000, help="Damaged files for each reader.")
     parser.add_argument("--first", type=int, default=0, help="The number of the first run.")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=list(READERS), help="One reader, in this process.")
+    parser.add_argument("--only", help="One reader, in this process.")
+    parser.add_argument("--protocol", action="store_true", help="The protocol's parsers instead.")
     parser.add_argument("--folder", type=Path, help="Where the damaged file lies.")
     chosen = parser.parse_args(arguments)
+    if chosen.protocol:
+        fuzz_protocol.main(chosen.runs, chosen.seed, [chosen.only] if chosen.only else [])
+        return
+    if chosen.only and chosen.only not in READERS:
+        parser.error(f"--only takes one of {', '.join(READERS)}")
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="onggi-fuzz-"))
     if chosen.only:
         print(dict(fuzz(chosen.only, range(chosen.first, chosen.runs), chosen.seed, folder)))

@@ -60,7 +60,7 @@ def alone_rows(parts: Split, recipes: Recipes, seeds: int) -> tuple[list[Row], l
 
 
 def member_row(parts: Split, recipes: Recipes) -> Row:
-    """Times one network on the whole of the series, on one core."""
+    """Times one network on the whole of the series, in seconds of one core."""
     whole = parts.sets.problem(parts.sets.own, ()) or parts.own
     labels, tasks = whole.silo.labels, len(whole.silo.tasks)
     name = f"training one member, {len(np.unique(labels.rows)):,} compounds × {tasks} tasks, 1 core"

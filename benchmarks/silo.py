@@ -73,7 +73,7 @@ def _trust(paths: Paths, at: datetime) -> None:
     root = TrustRoot(
         consortium=NAME,
         version=1,
-        roles=dict.fromkeys(("root", "roster", "plan", "release", "aggregator"), _role(offline)),
+        roles=dict.fromkeys(("root", "roster", "plan", "aggregator"), _role(offline)),
         expires=end,
     )
     identity = make_identity(paths.keys, paths.courier)

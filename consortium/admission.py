@@ -30,12 +30,14 @@ def admit(
     Raises:
         Refused: `wrong_consortium`, `wrong_silo`, `wrong_plan`, `wrong_attempt`,
             `not_participant`, `expired`, `wrong_base`, `wrong_features`, `wrong_reference`,
-            `wrong_recipient`, `wrong_privacy`, or `too_large`.
+            `wrong_recipient`, `wrong_privacy`, `wrong_profile`, or `too_large`.
     """
     core = header.core
     check_address(core, sender, consortium)
     _check_round(core, manifest, now)
     _check_plan(core, plan)
+    if header.profile != plan.seal_profile:
+        raise Refused("wrong_profile", f"The plan seals by the {plan.seal_profile} profile.")
     limit = longest_blob(plan)
     if header.blob_bytes > limit:
         raise Refused("too_large", f"The blob may have {limit} bytes for this plan's network.")

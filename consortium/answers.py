@@ -59,7 +59,14 @@ class Registrar:
         self._aggregator = aggregator
 
     def receive(self, session: Session, subject: Subject, round_id: str, now: datetime) -> Answer:
-        """Acknowledges an envelope that is here, whole and durable."""
+        """Acknowledges an envelope that is here, whole and durable.
+
+        Args:
+            session: The caller's transaction.
+            subject: What is acknowledged.
+            round_id: Its round; empty for a statement.
+            now: The time.
+        """
         index = _next_index(session)
         receipt = Receipt(
             consortium=self._consortium,

@@ -22,12 +22,15 @@ from consortium.faults import install, problem, refused
 from consortium.feed import read_feed, read_round
 from consortium.folder import Folder
 from consortium.objects import object_path
+from consortium.repository import metadata_file
+from consortium.rotation import Rotations
 from consortium.status import read_status
 from consortium.store import Store, newest
 
 _MAX_BODY_BYTES = 2 << 20  # a piece of a blob has at most 1 MiB
 _LONGEST_WAIT_S = 25.0
 _POLL_S = 0.25
+_JSON = {"Content-Type": "application/json"}
 _REFUSAL_STATUS = {"equivocation": 409, "round_closed": 410, "expired": 410}
 
 
@@ -57,7 +60,8 @@ def create_app(
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     install(app)
     door = _door(store, time)
-    app.include_router(_open_routes(store, enrolment, time))
+    app.include_router(_open_routes(store, folder, enrolment, time))
+    app.include_router(_rotation_routes(Rotations(store, enrolment.consortium), door))
     app.include_router(_published_routes(store, folder, door))
     app.include_router(_envelope_routes(desk, door, time))
     return app
@@ -89,7 +93,7 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _open_routes(store: Store, enrolment: Enrolment, time: Clock) -> APIRouter:
+def _open_routes(store: Store, folder: Folder, enrolment: Enrolment, time: Clock) -> APIRouter:
     router = APIRouter()
 
     @router.post("/v1/enrol")
@@ -99,13 +103,14 @@ def _open_routes(store: Store, enrolment: Enrolment, time: Clock) -> APIRouter:
             answer = await run_in_threadpool(enrolment.enrol, body, time())
         except Refused as refusal:
             return refused(refusal, 403)
-        return Response(answer, media_type="application/json")
+        # 202: the request is kept, and officers must sign a roster before there is more to say.
+        return Response(answer.content, 200 if answer.admitted else 202, _JSON)
 
     @router.get("/v1/status")
     def status(request: Request) -> Response:
         _check_local(request)
         with store.reading() as session:
-            return JSONResponse(read_status(session, enrolment.consortium, time()))
+            return JSONResponse(read_status(session, folder, enrolment.consortium, time()))
 
     @router.get("/healthz")
     async def healthz() -> Response:
@@ -120,6 +125,16 @@ def _check_local(request: Request) -> None:
         raise Refused(
             "loopback_only", "Ask on the aggregator's own host, or run `onggi-aggregator status`."
         )
+
+
+def _rotation_routes(rotations: Rotations, door: Door) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/v1/rotations")
+    def rotation(caller: Annotated[Caller, Depends(door)]) -> Response:
+        return Response(rotations.take(caller.body, caller.silo), 202, _JSON)
+
+    return router
 
 
 def _published_routes(store: Store, folder: Folder, door: Door) -> APIRouter:
@@ -149,6 +164,18 @@ def _published_routes(store: Store, folder: Folder, door: Door) -> APIRouter:
     def repository(sha256: str, _caller: Annotated[Caller, Depends(door)]) -> Response:
         path = object_path(folder.objects, sha256)
         return FileResponse(path, media_type="application/octet-stream")
+
+    @router.get("/v1/repository/metadata/{name}")
+    def repository_metadata(name: str, _caller: Annotated[Caller, Depends(door)]) -> Response:
+        with store.reading() as session:
+            return Response(metadata_file(session, name), media_type="application/json")
+
+    @router.get("/v1/repository/targets/{path:path}")
+    def repository_target(path: str, _caller: Annotated[Caller, Depends(door)]) -> Response:
+        # A consistent snapshot's name begins with the hash, and the hash says it all.
+        name = path.rpartition("/")[2]
+        found = object_path(folder.objects, name.partition(".")[0])
+        return FileResponse(found, media_type="application/octet-stream")
 
     return router
 

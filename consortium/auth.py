@@ -55,7 +55,7 @@ def authenticate(session: Session, claim: Claim, now: datetime) -> str:
     if not _NONCE.fullmatch(nonce) or not _SIGNATURE.fullmatch(signature):
         raise Refused("unsigned_request", "The request's nonce or signature is malformed.")
     member = session.get(MemberRow, silo)
-    if member is None or not _in_force(member, now):
+    if member is None or not in_force(member, now):
         raise Refused(
             "unknown_silo",
             f"No silo {silo!r} is enrolled here, or no longer; enrol, or ask the consortium.",
@@ -69,7 +69,8 @@ def authenticate(session: Session, claim: Claim, now: datetime) -> str:
     return silo
 
 
-def _in_force(member: MemberRow, now: datetime) -> bool:
+def in_force(member: MemberRow, now: datetime) -> bool:
+    """Tells whether a silo's membership has begun, and has neither ended nor been revoked."""
     begun = from_text(member.not_before) <= now
     return begun and now < from_text(member.expires) and not member.revoked
 

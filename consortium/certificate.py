@@ -61,14 +61,28 @@ def public_key_sha256(certificate_file: Path) -> str:
     Raises:
         Stop: The file is missing or no certificate.
     """
-    try:
-        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Stop(f"Cannot read the certificate {certificate_file}; restore it.") from error
-    info = certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    info = (
+        _read(certificate_file)
+        .public_key()
+        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
     return hashlib.sha256(info).hexdigest()
+
+
+def certificate_end(certificate_file: Path) -> datetime:
+    """Returns when the certificate ends.
+
+    Raises:
+        Stop: The file is missing or no certificate.
+    """
+    return _read(certificate_file).not_valid_after_utc
+
+
+def _read(certificate_file: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Stop(f"Cannot read the certificate {certificate_file}; restore it.") from error
 
 
 def is_loopback(host: str) -> bool:

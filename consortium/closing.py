@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.errors import Refused
-from agent.keys import SealingIdentity
 from agent.wire.adaptive import adam_step, state_shapes
 from agent.wire.averaging import step
 from agent.wire.documents import ObjectRef, Plan, Roster, RoundManifest
-from agent.wire.envelope import Header, verify_header
+from agent.wire.envelope import Header, Unsealer, verify_header
 from agent.wire.network import expected_shapes
-from agent.wire.update import Weights, decode, encode
+from agent.wire.tensors import views
+from agent.wire.update import Weights, check_tensors, decode, encode
 from consortium.aggregate import Aggregate, aggregate
 from consortium.folder import Folder
 from consortium.objects import get_object, put_object
@@ -55,14 +55,20 @@ class AtRest:
 
 @dataclass(frozen=True, slots=True)
 class NewWeights:
-    """A round's result, durable; `momentum_sha256` is None where the recipe keeps no state."""
+    """A round's result, durable.
+
+    Attributes:
+        momentum_sha256: None where the recipe keeps no state.
+        golden: Its golden molecules, where it becomes a release.
+    """
 
     weights: ObjectRef
     momentum_sha256: str | None
+    golden: ObjectRef | None = None
 
 
 def sum_up(
-    rows: Sequence[EnvelopeRow], trusted: Roster, blobs: Path, key: SealingIdentity, plan: Plan
+    rows: Sequence[EnvelopeRow], trusted: Roster, blobs: Path, key: Unsealer, plan: Plan
 ) -> Aggregate:
     """Opens and averages a round's envelopes, in the silos' order."""
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
@@ -81,7 +87,7 @@ def move(
         folder: Where weights and momenta are.
         plan: The plan.
         manifest: The round.
-        delta: The mean delta.
+        delta: The mean delta; it is used up.
         momentum: Hash of the state of the plan's server optimizer so far, or None.
 
     Raises:
@@ -89,7 +95,8 @@ def move(
         OSError: The disk is full.
     """
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
-    base = decode(get_object(folder.objects, manifest.base_sha256), shapes)
+    base = views(get_object(folder.objects, manifest.base_sha256))
+    check_tensors(base, shapes)
     adaptive = plan.recipe.optimizer == "adam"
     kept = state_shapes(shapes) if adaptive else shapes
     before = decode(get_object(folder.momenta, momentum), kept) if momentum else {}
@@ -97,7 +104,12 @@ def move(
         weights, state = adam_step(base, delta, before, plan.recipe)
     else:
         weights, state = step(base, delta, before, plan.recipe.server_momentum)
-    reference = put_object(folder.objects, encode(weights))
     if not adaptive and plan.recipe.server_momentum == 0:
+        state = {}
+    # A model's size each, and writing the new one takes three more.
+    del base, before
+    delta.clear()
+    reference = put_object(folder.objects, encode(weights))
+    if not state:
         return NewWeights(reference, None)
     return NewWeights(reference, put_object(folder.momenta, encode(state)).sha256)

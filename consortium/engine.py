@@ -8,7 +8,9 @@ go only after the transaction in which its result stands.
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -17,19 +19,22 @@ from agent import log
 from agent.clock import from_text, to_text
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
-from agent.keys import load_sealing
+from agent.keys import load_hybrid, load_sealing
 from agent.wire.documents import ObjectRef, RoundManifest
 from agent.wire.network import initial_weights
 from agent.wire.update import encode
 from consortium.answers import Registrar, Subject
 from consortium.closing import NewWeights, move, sum_up
 from consortium.folder import Folder, Signers
+from consortium.golden import put_golden
 from consortium.objects import put_object
 from consortium.opening import Opener, Running, key_path
 from consortium.publish import Result, publish_release
+from consortium.repository import open_repository
 from consortium.rounds import Attempt, decide, is_last, releases_after
 from consortium.store import (
     Store,
+    catalogue,
     envelopes_of,
     held_count,
     latest_round,
@@ -39,7 +44,11 @@ from consortium.store import (
 )
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
 
+if TYPE_CHECKING:
+    from agent.wire.envelope import Unsealer
+
 _logger = logging.getLogger(__name__)
+_REFRESH_EVERY = timedelta(minutes=5)
 
 
 class Engine:
@@ -48,7 +57,7 @@ class Engine:
     Args:
         store: The database.
         folder: Where objects, blobs and round keys are.
-        signers: Keys to sign rounds and releases with.
+        signers: Keys to sign rounds with.
         registrar: Signs refusals of updates that cannot be opened.
     """
 
@@ -57,10 +66,11 @@ class Engine:
     ) -> None:
         self._store = store
         self._folder = folder
-        self._release = signers.release
+        self._repository = open_repository(folder)
         self._opener = Opener(folder.round_keys, signers.aggregator)
         self._registrar = registrar
         self._stuck: set[str] = set()
+        self._look_again: datetime | None = None
 
     def tick(self, now: datetime) -> bool:
         """Does the next step of every plan.
@@ -73,6 +83,7 @@ class Engine:
             OSError: The disk is full; nothing was changed.
         """
         self._destroy_secrets(now)
+        self._refresh(now)
         with self._store.reading() as session:
             rows = session.scalars(
                 select(PlanRow).where(PlanRow.state == "running").order_by(PlanRow.plan_id)
@@ -88,6 +99,22 @@ class Engine:
                     log.trouble(_logger, "plan_stuck", plan=row.plan_id, code=refusal.code)
                 self._stuck.add(row.plan_id)
         return moved
+
+    def _refresh(self, now: datetime) -> None:
+        if self._look_again is not None and now < self._look_again:
+            return
+        self._look_again = now + _REFRESH_EVERY
+        with self._store.reading() as session:
+            due = self._repository.due(session, now)
+        if not due:
+            return
+        try:
+            with self._store.writing() as session:
+                self._repository.refresh(session, now)
+        except Stop as error:  # a key is away: rounds go on, and silos will say that it expired
+            log.trouble(_logger, "repository_not_refreshed", why=str(error))
+        else:
+            log.event(_logger, "repository_refreshed")
 
     def _advance(self, running: Running, now: datetime) -> bool:
         with self._store.reading() as session:
@@ -140,7 +167,9 @@ class Engine:
     def _finish(self, running: Running, manifest: RoundManifest, now: datetime) -> bool:
         plan = running.plan
         try:
-            key = load_sealing(key_path(self._folder.round_keys, manifest.round_id), "round")
+            path = key_path(self._folder.round_keys, manifest.round_id)
+            load = load_sealing if manifest.kem_key is None else load_hybrid
+            key: Unsealer = load(path, "round")
         except Stop:
             # Without it nobody can open these envelopes any more, so the round starts anew.
             log.trouble(_logger, "round_key_lost", round=manifest.round_id)
@@ -149,12 +178,17 @@ class Engine:
         with self._store.reading() as session:
             rows = envelopes_of(session, manifest.round_id, "held")
             trusted, seen = roster(session), newest(session, "roster").number
+            known = catalogue(session)
             momentum = session.get_one(PlanRow, plan.plan_id).momentum_sha256
         outcome = sum_up(rows, trusted, self._folder.blobs, key, plan)
         if len(outcome.counted) < plan.quorum:
             self._abort(running, manifest, outcome.refused, now)
             return True
         new = move(self._folder, plan, manifest, outcome.delta, momentum)
+        golden = None
+        if releases_after(plan, manifest.number):
+            golden = put_golden(self._folder.objects, new.weights, plan, known)
+        new = replace(new, golden=golden)
         with self._store.writing() as session:
             if newest(session, "roster").number != seen:
                 return True  # a silo may have been revoked meanwhile: sum up anew
@@ -180,8 +214,8 @@ class Engine:
         session.get_one(PlanRow, plan.plan_id).momentum_sha256 = new.momentum_sha256
         if releases_after(plan, manifest.number):
             counted = len(envelopes_of(session, manifest.round_id, "counted"))
-            result = Result(new.weights, plan.endpoints, counted)
-            publish_release(session, manifest, result, self._release, now)
+            result = Result(new.weights, plan.endpoints, counted, new.golden)
+            publish_release(session, manifest, result, self._repository, self._folder.objects, now)
         if is_last(plan, manifest.number):
             session.get_one(PlanRow, plan.plan_id).state = "finished"
         else:

@@ -7,7 +7,7 @@ refused headers past the bound that `answers` sets a silo).
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,13 +15,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from agent.errors import Refused, TryLater
-from agent.files import fsync_folder, sha256_bytes, sha256_file
+from agent.files import exclusive, fsync_folder, sha256_bytes, sha256_file
 from agent.wire.documents import Plan, RoundManifest
 from agent.wire.envelope import Header, verify_header
+from agent.wire.signed import parse, payload_type
+from agent.wire.statements import is_statement
+from agent.wire.verdict import KIND as VERDICT
 from consortium.admission import admit, check_address
 from consortium.answers import Answer, Registrar, Subject, first_answer
+from consortium.statements import judge_statement
 from consortium.store import Store, roster
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
+from consortium.verdicts import judge_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,10 @@ class Desk:
         self._blobs = blobs
         self._consortium = consortium
         self._registrar = registrar
-        # One writer a file: two requests for one envelope must not interleave.
+        # One writer a file: two requests for one envelope must not interleave, nor one with a
+        # stick that another process reads.
         self._writing_blob = threading.Lock()
+        self._lock_file = blobs.with_name("blobs.lock")
 
     def put_header(
         self, envelope_id: str, silo: str, content: bytes, now: datetime
@@ -80,11 +87,36 @@ class Desk:
             row = session.get(EnvelopeRow, envelope_id)
             if row is not None and row.silo == silo and row.state == "arriving":
                 return Known(row.held_bytes)
+            if is_statement(content):
+                return self._take_statement(session, Subject(envelope_id, silo, None), content, now)
             round_id, refusal = self._judge(session, content, silo, now)
             if refusal is None:
                 return Known(0)
             subject = Subject(envelope_id, silo, round_id, content)
             return self._registrar.refuse(session, subject, refusal, now)
+
+    def _take_statement(
+        self, session: Session, subject: Subject, content: bytes, now: datetime
+    ) -> Answer:
+        try:
+            about = self._judge_statement(session, subject, content, now)
+        except Refused as refusal:
+            evidence = replace(subject, header=content)
+            return self._registrar.refuse(session, evidence, refusal, now)
+        return self._registrar.receive(session, subject, about, now)
+
+    def _judge_statement(
+        self, session: Session, subject: Subject, content: bytes, now: datetime
+    ) -> str:
+        """Keeps what a silo says, and returns what its receipt names as its round."""
+        if parse(content).payload_type == payload_type(VERDICT):
+            verdict = judge_verdict(
+                session, subject.envelope_id, content, subject.silo, self._consortium
+            )
+            return verdict.release_id
+        row = judge_statement(session, content, subject.silo, self._consortium, now)
+        session.add(row)
+        return ""
 
     def offset(self, envelope_id: str, silo: str) -> int | None:
         """Returns how many bytes of the silo's blob are here, or None when it is unknown."""
@@ -101,7 +133,7 @@ class Desk:
             Refused: `unknown_envelope`: its header comes first.
             TryLater: The database is busy or the disk is full.
         """
-        with self._writing_blob:
+        with self._writing_blob, exclusive(self._lock_file, wait=True):
             with self._store.reading() as session:
                 earlier = first_answer(session, envelope_id, silo)
                 row = session.get(EnvelopeRow, envelope_id)

@@ -17,9 +17,10 @@ def read_feed(session: Session, silo: str, after: int) -> Feed:
     """Returns what was published after a number, oldest first, at most a page of it.
 
     A round shows to its participants, and only while it collects: a silo that was away for a week
-    fetches no weights of rounds that are over. Of rosters and catalogues only the newest shows: an
-    older one would look like an attempt to roll a new silo back. `last` counts hidden items too, so
-    that the next question starts behind them.
+    fetches no weights of rounds that are over. Of rosters, catalogues and the channels of releases
+    only the newest shows: an older one would look like an attempt to roll a new silo back. Every
+    root shows: a silo walks from the one that it knows to the newest. `last` counts hidden items
+    too, so that the next question starts behind them.
 
     Args:
         session: A transaction that sees one state.
@@ -72,7 +73,7 @@ def read_round(session: Session, silo: str, round_id: str) -> bytes:
 def _newest(session: Session) -> dict[str, int]:
     found = session.execute(
         select(PublishedRow.kind, func.max(PublishedRow.number))
-        .where(PublishedRow.kind.in_(("root", "roster", "catalogue")))
+        .where(PublishedRow.kind.in_(("roster", "catalogue", "stable", "canary")))
         .group_by(PublishedRow.kind)
     )
     return {row[0]: row[1] for row in found}

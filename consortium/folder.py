@@ -1,5 +1,6 @@
 """Where the aggregator keeps what: one folder, and the few settings it was founded with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from agent.errors import Refused, Stop
-from agent.keys import SigningIdentity, load_signing
+from agent.keys import Purpose, SigningIdentity, load_signing
 from agent.wire.documents import Document, Name, Sha256
+from agent.wire.repository import Channel
+from agent.wire.signed import Signer
 
 
 class Settings(Document):
@@ -21,6 +24,7 @@ class Settings(Document):
         tls: False only for plain HTTP on a loopback host.
         reference_sha256: Hash of the feature reference set that every silo must reproduce, or
             empty: then the first silo that enrols sets it.
+        channel: Where the release of a plan's round goes by itself.
     """
 
     consortium: Name
@@ -28,6 +32,7 @@ class Settings(Document):
     port: Annotated[int, Field(ge=1, le=65535)]
     tls: bool = True
     reference_sha256: Sha256 | None = None
+    channel: Channel = "stable"
 
     @property
     def url(self) -> str:
@@ -58,8 +63,18 @@ class Folder:
         return self.root / "keys"
 
     @property
+    def offline(self) -> Path:
+        """Where `init` writes keys to be carried away; `serve` never looks here."""
+        return self.root / "offline"
+
+    @property
+    def aggregator_key(self) -> Path:
+        """The online key of rounds, receipts and refusals."""
+        return self.keys / "aggregator.key"
+
+    @property
     def trust_root(self) -> Path:
-        """The signed trust root."""
+        """The first signed trust root; those after it are in the database, as published."""
         return self.root / "root.json"
 
     @property
@@ -99,23 +114,58 @@ class Folder:
 
     def folders(self) -> tuple[Path, ...]:
         """Lists the folders that must exist."""
-        return (self.keys, self.objects, self.blobs, self.round_keys, self.momenta)
+        return (
+            self.keys,
+            self.offline,
+            self.objects,
+            self.blobs,
+            self.round_keys,
+            self.momenta,
+        )
+
+
+class LiveSigner:
+    """A signing key that is read for each signature, so that a rotation needs no restart.
+
+    Args:
+        path: The key's file.
+        purpose: What it is for.
+
+    Raises:
+        Stop: It is missing, open to others, or damaged.
+    """
+
+    def __init__(self, path: Path, purpose: Purpose) -> None:
+        self._path = path
+        self._purpose: Purpose = purpose
+        self._load()
+
+    def _load(self) -> SigningIdentity:
+        return load_signing(self._path, self._purpose)
+
+    @property
+    def public_hex(self) -> str:
+        """The public half, 32 bytes in hexadecimal."""
+        return self._load().public_hex
+
+    def sign(self, message: bytes) -> bytes:
+        """Returns the 64-byte Ed25519 signature of the message."""
+        return self._load().sign(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Signers:
-    """The consortium's signing keys, one for each purpose.
+    """The consortium's online signing keys, one for each purpose.
+
+    The officers' keys, which sign roots, rosters, plans and catalogues, are not among them.
 
     Attributes:
-        offline: Signs rosters, plans and catalogues. The reference aggregator keeps it at hand,
-            because it enrols by itself; a consortium with an offline ceremony keeps it away.
-        release: Signs releases.
         aggregator: Signs rounds, receipts and refusals.
+
+    Releases have keys of their own (`consortium.repository`).
     """
 
-    offline: SigningIdentity
-    release: SigningIdentity
-    aggregator: SigningIdentity
+    aggregator: Signer
 
 
 def load_settings(folder: Folder) -> Settings:
@@ -135,13 +185,20 @@ def load_settings(folder: Folder) -> Settings:
 
 
 def load_signers(folder: Folder) -> Signers:
-    """Reads the signing keys.
+    """Reads the online signing keys.
 
     Raises:
         Stop: A key is missing, open to others, or damaged.
     """
     return Signers(
-        offline=load_signing(folder.keys / "offline.key", "root"),
-        release=load_signing(folder.keys / "release.key", "release"),
-        aggregator=load_signing(folder.keys / "aggregator.key", "aggregator"),
+        aggregator=LiveSigner(folder.aggregator_key, "aggregator"),
     )
+
+
+def load_officers(paths: Sequence[Path]) -> tuple[SigningIdentity, ...]:
+    """Reads officers' keys where they are at hand.
+
+    Raises:
+        Stop: A key is missing, open to others, damaged, or no officer's.
+    """
+    return tuple(load_signing(path, "officer") for path in paths)

@@ -2,85 +2,125 @@
 
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from sqlalchemy.orm import Session
 
 from agent.clock import to_text
 from agent.errors import Stop
 from agent.files import publish_folder, sha256_bytes, write_atomic
 from agent.keys import SigningIdentity, new_signing
-from agent.wire.documents import RoleKeys, TrustRoot
-from agent.wire.signed import key_id, parse, sign
+from agent.wire.documents import TrustRoot
+from agent.wire.signed import Signer, parse, sign
 from consortium.catalogue import default_catalogue
+from consortium.ceremony import FirstFiles, begin, open_channels
 from consortium.certificate import is_loopback, make_certificate
-from consortium.folder import Folder, Settings, Signers
-from consortium.publish import publish, publish_roster
+from consortium.folder import Folder, Settings
+from consortium.publish import publish
+from consortium.repository import open_repository
+from consortium.roots import (
+    MAX_OFFICERS,
+    OFFLINE_ROLES,
+    first_root,
+    published_roots,
+    role_keys,
+)
+from consortium.rosters import first_roster
 from consortium.store import Store
 
-_ROOT_VALID_FOR = timedelta(days=3650)
+ROOT_VALID_FOR = timedelta(days=3650)
 
 
-def found(root: Path, settings: Settings, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Council:
+    """How many officers there are, and how many of them must sign."""
+
+    officers: int = 3
+    threshold: int = 2
+
+
+def found(root: Path, settings: Settings, now: datetime, council: Council | None = None) -> None:
     """Lays out a new aggregator's folder; all of it appears at once, or nothing.
 
+    Args:
+        root: The folder to make.
+        settings: What never changes afterwards.
+        now: Everything holds from here.
+        council: How many officers there are, and how many must sign.
+
     Raises:
-        Stop: The folder exists, or plain HTTP was asked for on a host that is not loopback.
+        Stop: The folder exists, plain HTTP was asked for on a host that is not loopback, or the
+            threshold is above the number of officers.
         OSError: The disk is full or the folder is not writable.
     """
     if root.exists():
         raise Stop(f"{root} exists; name a new folder, a consortium is founded once.")
     if not settings.tls and not is_loopback(settings.host):
         raise Stop("Plain HTTP is for loopback hosts only; leave TLS on.")
+    council = council or Council()
+    if not 1 <= council.threshold <= council.officers <= MAX_OFFICERS:
+        raise Stop(
+            f"{council.threshold} of {council.officers} officers cannot be; name at most "
+            f"{MAX_OFFICERS} officers and a threshold between 1 and their number."
+        )
     root.parent.mkdir(parents=True, exist_ok=True)
     staged = root.with_name(f".{root.name}.{os.getpid()}.founding")
     shutil.rmtree(staged, ignore_errors=True)
     folder = Folder(staged)
     for path in (staged, *folder.folders()):
         path.mkdir(mode=0o750)
+    folder.offline.chmod(0o700)
     folder.settings_file.write_bytes(settings.to_bytes())
     _write_certificate(folder, settings, now)
-    _publish_first(folder, settings, _make_keys(folder, settings, now), now)
+    first = begin(folder.offline, folder.keys, council.officers, council.threshold, now)
+    officers = _make_keys(folder, settings, council, sha256_bytes(first.root), now)
+    _publish_first(folder, settings, officers, first, now)
     publish_folder(staged, root)
 
 
-def root_sha256(folder: Folder) -> str:
-    """Returns SHA-256 of the trust root's payload, which tokens carry.
+def root_sha256(folder: Folder, session: Session | None = None) -> str:
+    """Returns SHA-256 of a trust root's payload.
+
+    Args:
+        folder: The aggregator's folder.
+        session: Asks for the root in force, which tokens carry; without it, for the first one.
 
     Raises:
-        Stop: The file is missing.
+        Stop: The first root's file is missing.
     """
-    try:
-        return sha256_bytes(parse(folder.trust_root.read_bytes()).payload)
-    except OSError as error:
-        raise Stop(f"Cannot read {folder.trust_root}; restore it from backup.") from error
+    if session is not None:
+        return sha256_bytes(parse(published_roots(session, folder)[-1]).payload)
+    return sha256_bytes(parse(first_root(folder)).payload)
 
 
-def _make_keys(folder: Folder, settings: Settings, now: datetime) -> Signers:
-    root = new_signing("root")
-    # Rosters and plans have a key of their own, so that the root's can be locked away at once.
-    signers = Signers(new_signing("root"), new_signing("release"), new_signing("aggregator"))
+def _make_keys(
+    folder: Folder,
+    settings: Settings,
+    council: Council,
+    release_root_sha256: str,
+    now: datetime,
+) -> tuple[SigningIdentity, ...]:
+    officers = tuple(new_signing("officer", now) for _ in range(council.officers))
+    aggregator = new_signing("aggregator", now)
+    offline = role_keys(council.threshold, [key.public_hex for key in officers])
     trust = TrustRoot(
         consortium=settings.consortium,
         version=1,
         roles={
-            "root": _role(root),
-            "roster": _role(signers.offline),
-            "plan": _role(signers.offline),
-            "release": _role(signers.release),
-            "aggregator": _role(signers.aggregator),
+            **dict.fromkeys(OFFLINE_ROLES, offline),
+            "aggregator": role_keys(1, [aggregator.public_hex]),
         },
-        expires=to_text(now + _ROOT_VALID_FOR),
+        release_root_sha256=release_root_sha256,
+        expires=to_text(now + ROOT_VALID_FOR),
     )
-    write_atomic(folder.trust_root, sign("root", trust.to_bytes(), root))
-    root.save(folder.keys / "root.key")
-    signers.offline.save(folder.keys / "offline.key")
-    signers.release.save(folder.keys / "release.key")
-    signers.aggregator.save(folder.keys / "aggregator.key")
-    return signers
-
-
-def _role(key: SigningIdentity) -> RoleKeys:
-    return RoleKeys(threshold=1, keys={key_id(key.public_hex): key.public_hex})
+    write_atomic(folder.trust_root, sign("root", trust.to_bytes(), *officers))
+    for number, officer in enumerate(officers, 1):
+        officer.save(folder.offline / f"officer-{number}.key")
+    aggregator.save(folder.aggregator_key)
+    return officers
 
 
 def _write_certificate(folder: Folder, settings: Settings, now: datetime) -> None:
@@ -90,12 +130,18 @@ def _write_certificate(folder: Folder, settings: Settings, now: datetime) -> Non
         write_atomic(folder.certificate, certificate)
 
 
-def _publish_first(folder: Folder, settings: Settings, signers: Signers, now: datetime) -> None:
+def _publish_first(
+    folder: Folder,
+    settings: Settings,
+    officers: Sequence[Signer],
+    first: FirstFiles,
+    now: datetime,
+) -> None:
     store = Store(folder.database)
     try:
         with store.writing() as session:
-            catalogue = default_catalogue(settings.consortium)
-            publish(session, "catalogue", catalogue, signers.offline)
-            publish_roster(session, settings.consortium, signers.offline, now)
+            publish(session, "catalogue", default_catalogue(settings.consortium), *officers)
+            publish(session, "roster", first_roster(settings.consortium, now), *officers)
+            open_channels(session, open_repository(folder), first, now)
     finally:
         store.close()

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from agent import log
 from agent.clock import from_text
 from agent.files import sha256_bytes
-from agent.keys import new_sealing
+from agent.keys import new_hybrid, new_sealing
 from agent.wire.documents import ObjectRef, Plan
 from agent.wire.signed import Signer
 from consortium.publish import publish_round
@@ -72,8 +72,13 @@ class Opener:
         path = key_path(self._round_keys, round_id(plan.plan_id, attempt))
         # Left by a kill before the commit: no manifest names it, so nothing was sealed for it.
         path.unlink(missing_ok=True)
-        key = new_sealing("round")
-        key.save(path)
-        start = Start(participants, base, key.public_hex)
+        if plan.seal_profile == "hybrid":
+            pair = new_hybrid("round")
+            pair.save(path)
+            start = Start(participants, base, pair.public_hex, pair.kem_hex)
+        else:
+            key = new_sealing("round")
+            key.save(path)
+            start = Start(participants, base, key.public_hex)
         manifest = make_manifest(plan, running.sha256, attempt, start, now)
         publish_round(session, manifest, self._aggregator)

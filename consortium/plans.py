@@ -1,4 +1,4 @@
-"""Plans: a draft by a person, completed with what only the aggregator knows, then signed."""
+"""Plans: a draft by a person, completed with what only the aggregator knows."""
 
 import math
 import secrets
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from sqlalchemy import select
@@ -27,15 +27,14 @@ from agent.wire.documents import (
     Plan,
     Privacy,
     Recipe,
+    Roster,
     Sha256,
 )
 from agent.wire.network import expected_shapes
-from agent.wire.signed import Signer
 from consortium.enrol import reference
 from consortium.folder import Settings
-from consortium.publish import publish_plan
 from consortium.rounds import Attempt, round_id
-from consortium.store import catalogue, members, newest
+from consortium.store import catalogue, members, newest, roster
 from consortium.tables import PlanRow
 
 _QUORUM_SHARE = 2 / 3
@@ -58,6 +57,7 @@ class Draft(Document):
         valid_days: How long the plan lasts.
         fold_key: Decides which compounds every silo holds out; left out, the key of the newest
             plan, so that no held-out compound of one plan is trained on under the next.
+        seal_profile: `hybrid` needs participants who have a post-quantum key.
     """
 
     plan_id: Name
@@ -83,6 +83,7 @@ class Draft(Document):
     round_deadline_s: Annotated[Finite, Field(gt=0)] = 86_400.0
     valid_days: Annotated[Finite, Field(gt=0, le=3650)] = 90.0
     fold_key: Sha256 | None = None
+    seal_profile: Literal["classic", "hybrid"] = "classic"
 
     def adjusted(
         self, rounds: int | None, quorum: int | None, round_deadline_s: float | None
@@ -123,14 +124,13 @@ def read_draft(path: Path) -> Draft:
         raise Stop(f"{path} is no valid TOML in UTF-8, or holds a date: {error}") from error
 
 
-def sign_plan(
-    session: Session, draft: Draft, settings: Settings, offline: Signer, now: datetime
-) -> Plan:
-    """Completes a draft, signs it and publishes it, in the caller's transaction.
+def complete(session: Session, draft: Draft, settings: Settings, now: datetime) -> Plan:
+    """Completes a draft with what only the aggregator knows; the officers sign the result.
 
     Raises:
         Refused: `plan_exists`, `unknown_endpoint`, `no_members`, `unknown_member`,
-            `bad_quorum`, `no_reference`, `plan_id_too_long`, or a code of `expected_shapes`.
+            `bad_quorum`, `no_reference`, `no_post_quantum_key`, `plan_id_too_long`, or a code of
+            `expected_shapes`.
     """
     if session.get(PlanRow, draft.plan_id) is not None:
         raise Refused("plan_exists", f"There is a plan {draft.plan_id}; choose another id.")
@@ -140,7 +140,8 @@ def sign_plan(
     features = draft.features or default_features()
     expected_shapes(draft.network, features, endpoints)
     _check_name(draft)
-    plan = Plan(
+    _check_profile(draft, roster(session), participants)
+    return Plan(
         consortium=settings.consortium,
         plan_id=draft.plan_id,
         version=draft.version,
@@ -157,9 +158,8 @@ def sign_plan(
         fold_key=draft.fold_key or _last_fold_key(session) or secrets.token_hex(32),
         not_before=to_text(now),
         expires=to_text(now + timedelta(days=draft.valid_days)),
+        seal_profile=draft.seal_profile,
     )
-    publish_plan(session, plan, offline)
-    return plan
 
 
 def _endpoints(known: Catalogue, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -175,6 +175,14 @@ def _participants(enrolled: Sequence[str], wanted: tuple[str, ...]) -> tuple[str
     if not enrolled:
         raise Refused("no_members", "No silo is enrolled yet; hand out tokens first.")
     return tuple(sorted(set(wanted or enrolled)))
+
+
+def _check_profile(draft: Draft, known: Roster, participants: Sequence[str]) -> None:
+    able = {one.silo for one in known.members if one.pq_sign_key is not None}
+    if draft.seal_profile == "hybrid" and (lacks := sorted(set(participants) - able)):
+        raise Refused(
+            "no_post_quantum_key", f"Silo {lacks[0]} has no post-quantum key; leave it out."
+        )
 
 
 def _quorum(participants: int, wanted: int | None) -> int:

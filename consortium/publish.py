@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import func, select
@@ -13,19 +14,19 @@ from agent.clock import to_text
 from agent.files import sha256_bytes
 from agent.wire.documents import (
     Document,
-    Member,
     ObjectRef,
     Plan,
     ReleaseManifest,
-    Roster,
     RoundManifest,
 )
-from agent.wire.signed import Signer, sign
-from consortium.store import members
+from agent.wire.repository import GOLDEN, MANIFEST, WEIGHTS
+from agent.wire.signed import Signer, parse, sign
+from consortium.objects import put_object
+from consortium.repository import Listed, ReleaseRepository
 from consortium.tables import PlanRow, PublishedRow, ReleaseRow, RoundRow
 
 VALID_FOR = timedelta(days=365)
-Kind = Literal["root", "roster", "catalogue", "plan", "round", "release"]
+Kind = Literal["root", "roster", "catalogue", "plan", "round"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,21 @@ class Result:
         weights: The new weights, durable already.
         heads: The endpoints that the weights have heads for.
         contributors: How many silos' updates are in them.
+        golden: What they answer for the golden molecules, durable already; None where the plan's
+            features allow none.
     """
 
     weights: ObjectRef
     heads: tuple[str, ...]
     contributors: int
+    golden: ObjectRef | None = None
 
 
 def publish(
     session: Session,
     kind: Kind,
     document: Document,
-    signer: Signer,
+    *signers: Signer,
     objects: Sequence[ObjectRef] = (),
     round_id: str | None = None,
 ) -> PublishedRow:
@@ -57,15 +61,25 @@ def publish(
         session: The writing transaction; the item shows when it commits.
         kind: Kind of the document.
         document: What to sign.
-        signer: The key of the role that may sign this kind.
+        signers: Keys of the role that may sign this kind.
         objects: What the document names and a silo must have first; durable already.
         round_id: For a round, so that only its participants see it.
     """
-    payload = document.to_bytes()
+    return append(session, kind, sign(kind, document.to_bytes(), *signers), objects, round_id)
+
+
+def append(
+    session: Session,
+    kind: Kind,
+    content: bytes,
+    objects: Sequence[ObjectRef] = (),
+    round_id: str | None = None,
+) -> PublishedRow:
+    """Appends a document to the feed that its role has signed already; checked by the caller."""
     row = PublishedRow(
         kind=kind,
-        document=sign(kind, payload, signer),
-        payload_sha256=sha256_bytes(payload),
+        document=content,
+        payload_sha256=sha256_bytes(parse(content).payload),
         round_id=round_id,
         objects=json.dumps([reference.model_dump() for reference in objects]),
     )
@@ -74,46 +88,26 @@ def publish(
     return row
 
 
-def publish_roster(session: Session, consortium: str, offline: Signer, now: datetime) -> Roster:
-    """Publishes the roster of all members as the next version, and returns it."""
-    version = session.scalar(
-        select(func.count()).select_from(PublishedRow).where(PublishedRow.kind == "roster")
-    )
-    roster = Roster(
-        consortium=consortium,
-        version=(version or 0) + 1,
-        issued=to_text(now),
-        expires=to_text(now + VALID_FOR),
-        members=tuple(
-            Member(
-                silo=row.silo,
-                legal_entity=row.legal_entity,
-                sign_key=row.sign_key,
-                seal_key=row.seal_key,
-                courier_key=row.courier_key,
-                not_before=row.not_before,
-                expires=row.expires,
-                revoked=row.revoked,
-            )
-            for row in members(session)
-        ),
-    )
-    publish(session, "roster", roster, offline)
-    return roster
+def publish_plan(session: Session, content: bytes) -> Plan:
+    """Publishes a signed plan; the engine opens its first round.
 
-
-def publish_plan(session: Session, plan: Plan, offline: Signer) -> None:
-    """Publishes a plan; the engine opens its first round."""
-    item = publish(session, "plan", plan, offline)
+    Args:
+        session: The writing transaction.
+        content: The signed container, checked by the caller.
+    """
+    item = append(session, "plan", content)
+    payload = parse(content).payload
+    plan = Plan.parse(payload)
     row = PlanRow(
         plan_id=plan.plan_id,
-        payload=plan.to_bytes(),
+        payload=payload,
         payload_sha256=item.payload_sha256,
         state="running",
         momentum_sha256=None,
     )
     session.add(row)
     session.flush()
+    return plan
 
 
 def publish_round(session: Session, manifest: RoundManifest, aggregator: Signer) -> None:
@@ -131,17 +125,31 @@ def publish_round(session: Session, manifest: RoundManifest, aggregator: Signer)
         destroyed=None,
     )
     session.add(row)
-    publish(session, "round", manifest, aggregator, (base,), manifest.round_id)
+    publish(session, "round", manifest, aggregator, objects=(base,), round_id=manifest.round_id)
 
 
 def publish_release(
     session: Session,
     manifest: RoundManifest,
     result: Result,
-    signer: Signer,
+    repository: ReleaseRepository,
+    objects: Path,
     now: datetime,
-) -> None:
-    """Publishes the result of a round as the next release."""
+) -> str:
+    """Publishes the result of a round as the next release and returns its id.
+
+    Args:
+        session: The writing transaction.
+        manifest: Of the round.
+        result: Its weights are in `objects` already.
+        repository: Lists the release in the consortium's channel.
+        objects: Where the manifest goes, durable before the transaction that names it.
+        now: For the manifest.
+
+    Raises:
+        Stop: A key of the repository is missing.
+        OSError: The disk is full.
+    """
     version = (session.scalar(select(func.max(ReleaseRow.version))) or 0) + 1
     release = ReleaseManifest(
         consortium=manifest.consortium,
@@ -156,6 +164,8 @@ def publish_release(
         contributors=result.contributors,
         created=to_text(now),
         expires=to_text(now + VALID_FOR),
+        golden_sha256=result.golden.sha256 if result.golden else None,
+        golden_bytes=result.golden.bytes if result.golden else 0,
     )
     row = ReleaseRow(
         version=version,
@@ -164,4 +174,9 @@ def publish_release(
         weights_sha256=result.weights.sha256,
     )
     session.add(row)
-    publish(session, "release", release, signer, (result.weights,))
+    session.flush()
+    files = {MANIFEST: put_object(objects, release.to_bytes()), WEIGHTS: result.weights}
+    files |= {GOLDEN: result.golden} if result.golden else {}
+    listed = Listed(release.release_id, version, repository.channel)
+    repository.publish(session, listed, files, now)
+    return release.release_id

@@ -46,11 +46,13 @@ class Start:
         participants: Silos that may take part.
         base: The weights to start from.
         seal_key: The round's public sealing key, in hexadecimal.
+        kem_key: Its post-quantum half under the hybrid profile, else None.
     """
 
     participants: tuple[str, ...]
     base: ObjectRef
     seal_key: str
+    kem_key: str | None = None
 
 
 def decide(
@@ -121,6 +123,7 @@ def make_manifest(
         base_sha256=start.base.sha256,
         base_bytes=start.base.bytes,
         seal_key=start.seal_key,
+        kem_key=start.kem_key,
         participants=start.participants,
         opens=to_text(now),
         deadline=to_text(deadline),

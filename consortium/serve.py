@@ -18,6 +18,7 @@ from consortium.engine import Engine
 from consortium.enrol import Enrolment
 from consortium.envelopes import Desk
 from consortium.folder import Folder, Settings, load_settings, load_signers
+from consortium.roots import root_in_force, settle_keys
 from consortium.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Service:
 
     settings: Settings
     store: Store
+    desk: Desk
     app: FastAPI
     engine: Engine
 
@@ -43,13 +45,15 @@ def build(folder: Folder, time: Clock = clock.now) -> Service:
     """
     settings, signers = load_settings(folder), load_signers(folder)
     registrar = Registrar(settings.consortium, signers.aggregator)
-    root = folder.trust_root.read_bytes()
     store = Store(folder.database)
+    with store.reading() as session:
+        settle_keys(folder, root_in_force(session, folder))
     desk = Desk(store, folder.blobs, settings.consortium, registrar)
-    enrolment = Enrolment(store, settings, root, signers.offline)
+    enrolment = Enrolment(store, settings)
     return Service(
         settings=settings,
         store=store,
+        desk=desk,
         app=create_app(store, folder, desk, enrolment, time),
         engine=Engine(store, folder, signers, registrar),
     )

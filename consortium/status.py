@@ -7,18 +7,28 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from agent.records import Json
-from agent.wire.documents import Plan, RoundManifest
-from consortium.membership import warnings
+from agent.wire.documents import Plan, Roster, RoundManifest
+from consortium.certificate import certificate_end
+from consortium.folder import Folder
+from consortium.membership import certificate_warnings, root_warnings, warnings
+from consortium.repository import alarms
+from consortium.roots import root_in_force
+from consortium.rosters import applications, rotations
 from consortium.rounds import MOST_SPOILT
+from consortium.statements import declined, egress_roots
 from consortium.store import roster, standing
 from consortium.tables import AnswerRow, EnvelopeRow, PlanRow, ReleaseRow, RoundRow
+from consortium.verdicts import verdicts_of
 
 
-def read_status(session: Session, consortium: str, now: datetime) -> dict[str, Json]:
+def read_status(
+    session: Session, folder: Folder, consortium: str, now: datetime
+) -> dict[str, Json]:
     """Returns the state of the consortium; every list is in order of creation.
 
     Args:
         session: A transaction that sees one state.
+        folder: The aggregator's folder, for its roots and its certificate.
         consortium: This consortium.
         now: The time, for what expires soon.
     """
@@ -32,12 +42,32 @@ def read_status(session: Session, consortium: str, now: datetime) -> dict[str, J
         "consortium": consortium,
         "members": list[Json](sorted(standing(session))),
         "roster": {"version": current.version, "expires": current.expires},
-        "warnings": list[Json](warnings(current, now)),
+        "pending": [row.silo for row in applications(session)],
+        "warnings": list[Json]([*_warnings(session, folder, current, now), *alarms(session, now)]),
         "plans": [_plan(session, row) for row in plans],
         "rounds": [_round(session, row) for row in rounds],
         "refused": _refused(_refusals(session, None)),
-        "releases": [_release(row) for row in releases],
+        "declined": declined(session),
+        "egress_roots": egress_roots(session),
+        "releases": [_release(session, row) for row in releases],
     }
+
+
+def _warnings(session: Session, folder: Folder, current: Roster, now: datetime) -> list[str]:
+    root = root_in_force(session, folder)
+    lines = [*warnings(current, now), *root_warnings(root, now)]
+    if folder.certificate.exists():
+        lines += certificate_warnings(certificate_end(folder.certificate), now)
+    lines += [
+        f"Silo {row.silo} waits for admission; see `onggi-aggregator roster pending`."
+        for row in applications(session)
+    ]
+    lines += [
+        f"Silo {row.silo} has a new key to {row.purpose}, which waits for a roster; see "
+        "`onggi-aggregator roster pending`."
+        for row in rotations(session)
+    ]
+    return lines
 
 
 def describe(status: Mapping[str, Json]) -> str:
@@ -48,10 +78,13 @@ def describe(status: Mapping[str, Json]) -> str:
     for one in _list(status, "rounds"):
         counts = ", ".join(f"{len(_list(one, key))} {key}" for key in ("counted", "refused"))
         lines.append(f"round {_text(one, 'round_id', 'state')}, {one['held']} held, {counts}")
+    for one in _list(status, "declined"):
+        codes = ", ".join(str(code[""]) for code in _list(one, "codes")) or "without a reason"
+        lines.append(f"declined {one['round_id'] or one['plan_id']} by {one['silo']}: {codes}")
     lines += [f"refused {_text(one, 'envelope_id', 'code')}" for one in _list(status, "refused")]
-    lines += [
-        f"release {_text(one, 'release_id', 'round_id')}" for one in _list(status, "releases")
-    ]
+    lines += [_release_line(one) for one in _list(status, "releases")]
+    for one in _list(status, "egress_roots"):
+        lines.append(f"egress of {one['silo']}: {one['size']} leaves, root {one['root']}")
     return "\n".join(lines)
 
 
@@ -112,12 +145,21 @@ def _round(session: Session, row: RoundRow) -> Json:
     }
 
 
-def _release(row: ReleaseRow) -> Json:
+def _release_line(one: Mapping[str, Json]) -> str:
+    said = [
+        f"{_text(word, 'silo', 'outcome')}" + (f" ({word['reason']})" if word["reason"] else "")
+        for word in _list(one, "verdicts")
+    ]
+    return f"release {_text(one, 'release_id', 'round_id')}: " + (", ".join(said) or "no verdict")
+
+
+def _release(session: Session, row: ReleaseRow) -> Json:
     return {
         "release_id": row.release_id,
         "version": row.version,
         "round_id": row.round_id,
         "weights_sha256": row.weights_sha256,
+        "verdicts": verdicts_of(session, row.release_id),
     }
 
 

@@ -28,8 +28,39 @@ class TokenRow(Base):
     response: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
+class ApplicationRow(Base):
+    """A silo that has used its token and waits until the officers sign a roster with it.
+
+    It goes when a roster admits it, or when the operator rejects it.
+    """
+
+    __tablename__ = "applications"
+    silo: Mapped[str] = mapped_column(primary_key=True)
+    nonce: Mapped[str] = mapped_column(unique=True)
+    legal_entity: Mapped[str]
+    sign_key: Mapped[str] = mapped_column(unique=True)
+    seal_key: Mapped[str] = mapped_column(unique=True)
+    courier_key: Mapped[str] = mapped_column(unique=True)
+    pq_sign_key: Mapped[str | None]
+    reference_sha256: Mapped[str]
+    asked: Mapped[str]
+
+
+class RotationRow(Base):
+    """A new key that a silo has asked for and that the officers have not put into a roster yet.
+
+    `created` is the silo's own time: an older request that is brought again must not win.
+    """
+
+    __tablename__ = "rotations"
+    silo: Mapped[str] = mapped_column(ForeignKey("members.silo"), primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    new_key: Mapped[str] = mapped_column(unique=True)
+    created: Mapped[str]
+
+
 class MemberRow(Base):
-    """A silo of the roster."""
+    """A silo of the roster in force, as that roster says it."""
 
     __tablename__ = "members"
     silo: Mapped[str] = mapped_column(primary_key=True)
@@ -137,14 +168,67 @@ class AnswerRow(Base):
     answered: Mapped[str]
 
 
+class StatementRow(Base):
+    """A statement of a silo: that it declines, or a root of its egress log.
+
+    A row of kind `egress_restart` is the operator's: the next root may go on from any other.
+
+    `document` is the signed container. `round_id` is empty where a whole plan is declined; `codes`
+    is a JSON list. `size` and `root` are those of an egress log, and None for the others.
+    """
+
+    __tablename__ = "statements"
+    statement_id: Mapped[str] = mapped_column(primary_key=True)
+    log_index: Mapped[int] = mapped_column(unique=True)
+    silo: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    plan_id: Mapped[str | None]
+    round_id: Mapped[str | None]
+    codes: Mapped[str | None]
+    size: Mapped[int | None]
+    root: Mapped[str | None]
+    received: Mapped[str]
+
+
 class ReleaseRow(Base):
-    """A published release."""
+    """A published release; `round_id` is the last round before it.
+
+    A round's own result is published in the transaction that ends the round, so never twice; an
+    operator may publish more weights after it.
+    """
 
     __tablename__ = "releases"
     version: Mapped[int] = mapped_column(primary_key=True)
     release_id: Mapped[str] = mapped_column(unique=True)
-    round_id: Mapped[str] = mapped_column(ForeignKey("rounds.round_id"), unique=True)
+    round_id: Mapped[str] = mapped_column(ForeignKey("rounds.round_id"))
     weights_sha256: Mapped[str]
+
+
+class MetadataRow(Base):
+    """A file of the release repository; a role's newest version is the one in force."""
+
+    __tablename__ = "repository"
+    role: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class VerdictRow(Base):
+    """A silo's signed word on a release; the newest of a silo counts.
+
+    `heads` is a JSON object of outcomes by task, empty where the silo tells none.
+    """
+
+    __tablename__ = "verdicts"
+    envelope_id: Mapped[str] = mapped_column(primary_key=True)
+    silo: Mapped[str]
+    release_id: Mapped[str] = mapped_column(index=True)
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    heads: Mapped[str]
+    created: Mapped[str]
+    document: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class NonceRow(Base):

@@ -141,6 +141,10 @@ install_templates() {
     do_it cp "$HERE/config_templates/$template" "$target"
     do_it chmod 0640 "$target"
   done
+  # An example only: a policy without a signature beside it would let nothing leave.
+  target=$ROOT/etc/onggi/policy.toml.example
+  do_it cp "$HERE/config_templates/policy.toml" "$target"
+  do_it chmod 0640 "$target"
 }
 
 install_units() {

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache, partial
 from typing import Literal
 
 from agent.assays import endpoints, qualifiers, units
@@ -26,13 +27,16 @@ from agent.wire.documents import Endpoint
 
 Kind = Literal["regression", "classification"]
 Progress = Callable[[int], None]
-IdentifyAll = Callable[[Sequence[tuple[str, Structure]]], Sequence[Compound | InvalidStructure]]
+Found = Sequence[Compound | InvalidStructure]
+Identify = Callable[[Sequence[tuple[str, Structure]]], Callable[[], Found]]
+"""Begins to find out what structures are, and returns what waits for the answers, in order."""
 Item = Reading | SetAside | Blank
 Compounds = Mapping[tuple[str, Structure], Compound | InvalidStructure]
 
 _PROGRESS_EVERY = 500
 _BATCH_ITEMS = 4_000
 _BATCH_CHARS = 16 << 20  # molblocks may be large
+_KNOWN_DAYS = 4_096
 _DATE = re.compile(r"^(?:(\d{4})([-./])(\d{1,2})\2(\d{1,2})|(\d{4})(\d\d)(\d\d))(?!\d)")
 
 
@@ -62,7 +66,7 @@ def curate(
     items: Iterable[Item],
     index: EndpointIndex,
     on_progress: Progress | None = None,
-    identify_all: IdentifyAll | None = None,
+    begin_identifying: Identify | None = None,
     joints: Sequence[Joint] = (),
 ) -> Curated:
     """Curates everything that a reader yields; no item is lost, whatever it holds.
@@ -71,14 +75,14 @@ def curate(
         items: What `stores.readers.read` yields.
         index: The endpoints.
         on_progress: Called with the number of items read so far, every few hundred.
-        identify_all: What the structures are; `Identifier.identify_all` keeps its answers.
+        begin_identifying: What the structures are; `Identifier.begin` keeps its answers.
         joints: Conversions that the store's profile declares.
 
     Raises:
         Refused: Only what `items` itself raises: the file as a whole cannot be used.
     """
     whole = Curated()
-    for batch in curate_in_batches(items, index, on_progress, identify_all, joints):
+    for batch in curate_in_batches(items, index, on_progress, begin_identifying, joints):
         whole.measurements += batch.measurements
         whole.set_aside += batch.set_aside
         whole.emptied += batch.emptied
@@ -92,7 +96,7 @@ def curate_in_batches(
     items: Iterable[Item],
     index: EndpointIndex,
     on_progress: Progress | None = None,
-    identify_all: IdentifyAll | None = None,
+    begin_identifying: Identify | None = None,
     joints: Sequence[Joint] = (),
 ) -> Iterator[Curated]:
     """Does what `curate` does, and holds no more than a few thousand items at a time.
@@ -104,16 +108,37 @@ def curate_in_batches(
         Refused: As `curate`.
     """
     repeats, first = Repeats(), 0
+    begin = begin_identifying or _identify_each
+    # While the structures of one batch are worked out, on other cores, the next one is read.
+    waiting: Callable[[], Curated] | None = None
     for batch in _batches(items, index):
-        result = Curated(read=len(batch))
         resolved = [_resolved(item, index, repeats) for item in batch]
-        compounds = _compounds(batch, resolved, identify_all or _identify_each)
-        for place, (item, found) in enumerate(zip(batch, resolved, strict=True), start=first):
-            _book(item, found, compounds, joints, place, result)
-            if on_progress is not None and (place + 1) % _PROGRESS_EVERY == 0:
-                on_progress(place + 1)
+        compounds = _compounds(batch, resolved, begin)
+        if waiting is not None:
+            yield waiting()
+        waiting = partial(_booked, batch, resolved, compounds, joints, first, on_progress)
         first += len(batch)
-        yield result
+    if waiting is not None:
+        yield waiting()
+
+
+def _booked(
+    batch: Sequence[Item],
+    resolved: Sequence[Resolved | Refused | None],
+    compounds: Callable[[], Compounds],
+    joints: Sequence[Joint],
+    first: int,
+    on_progress: Progress | None,
+) -> Curated:
+    result, known = Curated(read=len(batch)), compounds()
+    for place, (item, found) in enumerate(zip(batch, resolved, strict=True), start=first):
+        if isinstance(item, Reading):
+            _take(item, found, known, joints, place, result)
+        else:
+            _book_other(item, place, result)
+        if on_progress is not None and (place + 1) % _PROGRESS_EVERY == 0:
+            on_progress(place + 1)
+    return result
 
 
 def _batches(items: Iterable[Item], index: EndpointIndex) -> Iterator[list[Item]]:
@@ -149,38 +174,20 @@ def _refuse_retracted(reading: Reading) -> None:
 
 
 def _compounds(
-    batch: Sequence[Item], resolved: Sequence[Resolved | Refused | None], identify_all: IdentifyAll
-) -> Compounds:
-    """Identifies the structures of a batch, those that are needed, each once."""
+    batch: Sequence[Item], resolved: Sequence[Resolved | Refused | None], begin: Identify
+) -> Callable[[], Compounds]:
+    """Begins to identify the structures of a batch, those that are needed, each once."""
     wanted = {
         (item.structure, item.structure_format): None
         for item, found in zip(batch, resolved, strict=True)
         if isinstance(item, Reading) and isinstance(found, Resolved)
     }
-    return dict(zip(wanted, identify_all(list(wanted)), strict=True))
+    answers = begin(list(wanted))
+    return lambda: dict(zip(wanted, answers(), strict=True))
 
 
-def _identify_each(wanted: Sequence[tuple[str, Structure]]) -> list[Compound | InvalidStructure]:
-    return [identify(*one) for one in wanted]
-
-
-def _book(
-    item: Item,
-    found: Resolved | Refused | None,
-    compounds: Compounds,
-    joints: Sequence[Joint],
-    place: int,
-    result: Curated,
-) -> None:
-    if isinstance(item, Blank):
-        result.blank += 1
-        if item.measurement_id:
-            why = ("emptied", "Its value was emptied.", "", item.measurement_id, place)
-            result.emptied.append(SetAside(item.place, *why))
-    elif isinstance(item, SetAside):
-        result.set_aside.append(replace(item, item=place))
-    else:
-        _take(item, found, compounds, joints, place, result)
+def _identify_each(wanted: Sequence[tuple[str, Structure]]) -> Callable[[], Found]:
+    return lambda: [identify(*one) for one in wanted]
 
 
 def _take(
@@ -202,6 +209,16 @@ def _take(
         number = "" if refused.code == "duplicate_row" else reading.measurement_id
         why = (refused.code, refused.reason, reading.compound_id, number, place)
         result.set_aside.append(SetAside(reading.place, *why))
+
+
+def _book_other(item: SetAside | Blank, place: int, result: Curated) -> None:
+    if isinstance(item, SetAside):
+        result.set_aside.append(replace(item, item=place))
+        return
+    result.blank += 1
+    if item.measurement_id:
+        why = ("emptied", "Its value was emptied.", "", item.measurement_id, place)
+        result.emptied.append(SetAside(item.place, *why))
 
 
 def _needless(item: Item, index: EndpointIndex) -> bool:
@@ -232,17 +249,19 @@ def _measurement(
     if endpoint.kind == "classification":
         label = qualifiers.classify(reading.qualifier, reading.value, reading.unit, endpoint)
         return _assembled(reading, resolved, _valid(found), ("=", label, "=", label), place)
-    written = qualifiers.split(reading.qualifier, reading.value)
+    below, number = qualifiers.split(reading.qualifier, reading.value)
     reversed_unit = units.flips(reading.unit)
     compound = _valid(found)
-    native = units.to_canonical(written[1], reading.unit, endpoint, compound.weight_g_mol, joints)
+    native = units.to_canonical(number, reading.unit, endpoint, compound.weight_g_mol, joints)
     _check_range(native, endpoint)
     value = endpoints.transform(native, endpoint)
-    # pIC50 > 8 means IC50 < 10 nM, which -log10 turns round once more.
-    below = qualifiers.flipped(written[0]) if reversed_unit else written[0]
-    # The canonical unit may itself be a negative logarithm; `native` is then on that scale.
-    below = qualifiers.flipped(below) if units.flips(endpoint.unit) else below
-    modelled = qualifiers.flipped(below) if endpoints.flips(endpoint) else below
+    modelled = below
+    if below != "=":
+        # pIC50 > 8 means IC50 < 10 nM, which -log10 turns round once more.
+        below = qualifiers.flipped(below) if reversed_unit else below
+        # The canonical unit may itself be a negative logarithm; `native` is then on that scale.
+        below = qualifiers.flipped(below) if units.flips(endpoint.unit) else below
+        modelled = qualifiers.flipped(below) if endpoints.flips(endpoint) else below
     return _assembled(reading, resolved, compound, (modelled, value, below, native), place)
 
 
@@ -270,22 +289,23 @@ def _assembled(
 ) -> Measurement:
     qualifier, value, native_qualifier, native = numbers
     return Measurement(
-        compound=compound,
-        compound_id=reading.compound_id,
-        task=resolved.task,
-        qualifier=qualifier,
-        value=value,
-        native=native,
-        assay=reading.assay,
-        date=iso_date(reading.date),
-        measurement_id=reading.measurement_id,
-        place=reading.place,
-        unit=reading.unit,
-        native_qualifier=native_qualifier,
-        item=place,
+        compound,
+        reading.compound_id,
+        resolved.task,
+        qualifier,
+        value,
+        native,
+        reading.assay,
+        iso_date(reading.date),
+        reading.measurement_id,
+        reading.place,
+        reading.unit,
+        native_qualifier,
+        place,
     )
 
 
+@lru_cache(maxsize=_KNOWN_DAYS)
 def iso_date(text: str) -> str:
     """Returns the day as `YYYY-MM-DD`, or an empty text where year, month and day are not clear.
 

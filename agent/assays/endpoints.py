@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.assays.rules import compiled, fit, words_of
-from agent.errors import Refused
+from agent.errors import Refused, Stop
 from agent.records import Assay, Reading
 from agent.wire.documents import Catalogue, Endpoint
 
@@ -14,6 +14,22 @@ PRIVATE = "private:"
 
 _MAX_KNOWN = 20_000
 _MICROMOLAR_EXPONENT = 6.0  # 1 M = 10^6 uM
+
+
+def together(*declared: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Joins what the configuration and the profiles declare private; the same one may come twice.
+
+    Raises:
+        Stop: Two of them have one id and differ.
+    """
+    found: dict[str, Endpoint] = {}
+    for endpoint in (one for some in declared for one in some):
+        if found.setdefault(endpoint.id, endpoint) != endpoint:
+            raise Stop(
+                f"The private endpoint {endpoint.id} is declared twice, and differently; the "
+                "configuration and the profiles must agree."
+            )
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +79,14 @@ class EndpointIndex:
         """
         if reading.endpoint:
             return self._by_task.get(reading.endpoint)
-        if reading.assay not in self._known:
-            if len(self._known) >= _MAX_KNOWN:  # free text in conditions has no end
-                self._known.clear()
-            self._known[reading.assay] = self._by_rules(reading.assay)
-        return self._known[reading.assay]
+        try:
+            return self._known[reading.assay]
+        except KeyError:
+            found = self._by_rules(reading.assay)
+        if len(self._known) >= _MAX_KNOWN:  # free text in conditions has no end
+            self._known.clear()
+        self._known[reading.assay] = found
+        return found
 
     def why_unshared(self, assay: Assay) -> str:
         """Returns the catalogue's sentence on an assay that it leaves out, or an empty text."""

@@ -1,6 +1,6 @@
 """Standardizing on several cores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agent.assays.structures import identified
 from agent.processes import Spread
@@ -23,9 +23,10 @@ class Pool:
     def __init__(self, processes: int = 1, worth_it: int = _WORTH_IT) -> None:
         self._spread: Spread[Wanted, list[Found]] = Spread(_chunk, processes, worth_it)
 
-    def identify(self, wanted: Sequence[Wanted]) -> list[Found]:
-        """Returns what each structure is, in the given order."""
-        return [one for chunk in self._spread.answers(wanted) for one in chunk]
+    def begin(self, wanted: Sequence[Wanted]) -> Callable[[], list[Found]]:
+        """Returns what waits for the answers, and returns what each structure is, in order."""
+        answers = self._spread.begin(wanted)
+        return lambda: [one for chunk in answers() for one in chunk]
 
     def close(self) -> None:
         """Ends the processes."""

@@ -23,15 +23,23 @@ _UNDECIDED = 0.5
 
 def merged(parts: Sequence[tuple[str, Path]], fold_key: str, folds: int) -> dict[str, Any]:
     """Returns the fields of a `Snapshot`; see `snapshot.build_snapshot`."""
-    frame = _coded(parts)
+    return _joined(_coded(parts), fold_key, folds)
+
+
+def joined(rows: pl.DataFrame, fold_key: str, folds: int) -> dict[str, Any]:
+    """Does what `merged` does with rows that are used, as `current` returns them."""
+    return _joined(pl.DataFrame([_code(column) for column in rows]), fold_key, folds)
+
+
+def _joined(frame: pl.DataFrame, fold_key: str, folds: int) -> dict[str, Any]:
     structures = frame.select("compound_key", "smiles", "fold_group").unique()
     tasks = frame["task"].unique().sort()
     # A task at a time: grouping weighs many times what comes of it.
-    joined = pl.concat(
+    every = pl.concat(
         [labels(frame.clear()), *(labels(frame.filter(pl.col("task") == task)) for task in tasks)]
     ).sort("compound_key", "task")
     del frame
-    kept = decided(joined)
+    kept = decided(every)
     compounds = _compounds(structures, kept)
     kinds = kept.select("task", "kind").unique("task").sort("task")
     return {
@@ -40,7 +48,7 @@ def merged(parts: Sequence[tuple[str, Path]], fold_key: str, folds: int) -> dict
         "folds": _folds(compounds["fold_group"], fold_key, folds),
         "tasks": tuple(kinds["task"]),
         "kinds": tuple(kinds["kind"]),
-        "conflicts": len(joined) - len(kept),
+        "conflicts": len(every) - len(kept),
         **_arrays(kept),
     }
 
@@ -129,17 +137,29 @@ def _alone() -> list[pl.Expr]:
 
 
 def _judged(rows: pl.DataFrame, words: pl.DataFrame, doubtful: pl.Series) -> pl.DataFrame:
+    doubted = rows.filter(doubtful.head(len(rows)))
+    return _with_last_word(doubted, words.filter(doubtful)).select(
+        "index", _fate().cast(_FATE).alias("fate"), "cause", "last_part", "last_item"
+    )
+
+
+def _with_last_word(rows: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
     last = (
-        words.filter(doubtful)
-        .sort("part", "item")
+        words.sort("part", "item")
         .unique(["store", "measurement_id"], keep="last")
         .rename({"part": "last_part", "item": "last_item"})
     )
-    doubted = rows.filter(doubtful.head(len(rows)))
-    joined = doubted.join(last, on=["store", "measurement_id"], how="left")
-    return joined.select(
-        "index", _fate().cast(_FATE).alias("fate"), "cause", "last_part", "last_item"
-    )
+    return rows.join(last, on=["store", "measurement_id"], how="left", maintain_order="left")
+
+
+def used_of(rows: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
+    """Returns the rows that no later word replaces or withdraws, in order.
+
+    Args:
+        rows: With `store`, `measurement_id`, `part` and `item`.
+        words: All that was ever said of their numbers: the same, and `cause`.
+    """
+    return _with_last_word(rows, words).filter(_fate() == "used")
 
 
 def _together(

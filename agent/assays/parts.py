@@ -3,8 +3,8 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +16,7 @@ from agent.assays.split import fold_group
 from agent.assays.structures import scaffold
 from agent.errors import Refused
 from agent.files import publish_folder
-from agent.records import Measurement, SetAside
+from agent.records import Assay, Compound, Measurement, Place, SetAside
 
 MEASUREMENTS = "measurements.parquet"
 SET_ASIDE = "set_aside.ndjson"
@@ -60,10 +60,15 @@ WITHDRAWN_SCHEMA: dict[str, type[pl.DataType]] = {
 """Columns of `withdrawn.parquet`: measurement numbers of which the file says, at this place, that
 they hold nothing that can be used (any more), and why."""
 
+COUNTS = ("read", "used", "set_aside", "blank")
+"""What a part's account counts."""
+
 ADDED = ("unit", "native_qualifier")
 """Columns that parts of version 0.1.0 lack."""
 
 _SPILL_ROWS = 100_000
+_OWN = tuple(name for name in Measurement._fields if name in SCHEMA)
+_LINE = tuple(entry.name for entry in fields(SetAside) if entry.name != "place")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +243,8 @@ def _described(path: Path) -> dict[str, Any]:
 
 
 def _line(entry: SetAside) -> dict[str, object]:
-    line = asdict(entry)
-    return {**line.pop("place"), **line}
+    line = {name: getattr(entry, name) for name in _LINE}
+    return {**entry.place._asdict(), **line}
 
 
 def _write_lines(handle: TextIO, lines: Iterable[dict[str, object]]) -> None:
@@ -247,20 +252,44 @@ def _write_lines(handle: TextIO, lines: Iterable[dict[str, object]]) -> None:
 
 
 def _frame(curated: Curated) -> pl.DataFrame:
-    rows = [_flat(entry, curated.kinds[entry.task]) for entry in curated.measurements]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    # By columns: row by row, Polars takes three times as long to find what each cell is.
+    columns = _columns_of(curated.measurements, curated.kinds)
+    return pl.DataFrame([pl.Series(name, columns[name], kind) for name, kind in SCHEMA.items()])
 
 
-def _flat(entry: Measurement, kind: str) -> tuple[str | float | int, ...]:
-    compound, assay, place = entry.compound, entry.assay, entry.place
-    group = compound.fold_group or fold_group(scaffold(compound.smiles), compound.flat_key)
-    return (
-        *(compound.key, compound.flat_key, group, compound.smiles, compound.weight_g_mol),
-        *(entry.compound_id, entry.task, kind, entry.qualifier, entry.value, entry.native),
-        *(assay.test, assay.test_type, assay.subject, assay.readout, assay.condition),
-        *(entry.date, entry.measurement_id, place.row, place.sheet, place.column),
-        *(entry.unit, entry.native_qualifier, entry.item),
-    )
+def _columns_of(entries: Sequence[Measurement], kinds: Mapping[str, str]) -> dict[str, list[Any]]:
+    compounds = [entry.compound for entry in entries]
+    assays = [entry.assay for entry in entries]
+    places = [entry.place for entry in entries]
+    return {
+        "compound_key": [compound.key for compound in compounds],
+        "flat_key": [compound.flat_key for compound in compounds],
+        "fold_group": [_group(compound) for compound in compounds],
+        "smiles": [compound.smiles for compound in compounds],
+        "weight_g_mol": [compound.weight_g_mol for compound in compounds],
+        "kind": [kinds[entry.task] for entry in entries],
+        **{name: [getattr(assay, name) for assay in assays] for name in Assay._fields},
+        **{name: [getattr(place, name) for place in places] for name in Place._fields},
+        **{name: [getattr(entry, name) for entry in entries] for name in _OWN},
+    }
+
+
+def _group(compound: Compound) -> str:
+    return compound.fold_group or fold_group(scaffold(compound.smiles), compound.flat_key)
+
+
+def read_counts(folder: Path) -> dict[str, int]:
+    """Returns how many measurements a part read, used, set aside and found blank, by these names.
+
+    Raises:
+        Refused: `damaged_part`.
+    """
+    try:
+        found = json.loads((folder / SUMMARY).read_bytes())
+        pl.read_parquet_schema(folder / MEASUREMENTS)
+        return {name: int(found[name]) for name in COUNTS}
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise damaged(folder) from error
 
 
 def read_source(folder: Path) -> Source:
@@ -272,7 +301,7 @@ def read_source(folder: Path) -> Source:
     try:
         return Source(**json.loads((folder / SUMMARY).read_bytes())["source"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder) from error
+        raise damaged(folder) from error
 
 
 def load_withdrawn(folder: Path) -> pl.DataFrame:
@@ -286,10 +315,11 @@ def load_withdrawn(folder: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(folder / WITHDRAWN).select(list(WITHDRAWN_SCHEMA))
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise _damaged(folder) from error
+        raise damaged(folder) from error
 
 
-def _damaged(folder: Path) -> Refused:
+def damaged(folder: Path) -> Refused:
+    """Returns the refusal of a part that cannot be read."""
     reason = f"The part {folder.name} cannot be read; ingest its file again."
     return Refused("damaged_part", reason)
 
@@ -309,7 +339,7 @@ def load_parts(folders: Sequence[Path], columns: Sequence[str] = tuple(SCHEMA)) 
         try:
             frames.append(_columns(folder / MEASUREMENTS, columns))
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise _damaged(folder) from error
+            raise damaged(folder) from error
     return pl.concat(frames)
 
 

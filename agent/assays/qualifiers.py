@@ -17,6 +17,7 @@ _FLIPPED: dict[Qualifier, Qualifier] = {"=": "=", "<": ">", ">": "<"}
 
 _LEADING = re.compile(r"^([<>=~≈≤≥≦≧⩽⩾\s]*)(.*)$", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
+_PLAIN = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,30})?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
 # What a spreadsheet makes of 6-2 or 1:30.
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?|\d\d?:\d\d(?::\d\d(?:\.\d+)?)?")
@@ -44,6 +45,9 @@ def split(qualifier: str, value: str) -> tuple[Qualifier, float]:
             thousands separator), `date_as_number`, `directional_value`, `unknown_qualifier` or
             `conflicting_qualifier`.
     """
+    # Most cells are plain; what is done to the others would change nothing in these.
+    if qualifier in _SYMBOLS and _PLAIN.fullmatch(value):
+        return _SYMBOLS[qualifier], float(value)
     apart = _qualifier(_clean(qualifier).strip("\"'"))  # `"="` keeps Excel from a formula
     leading = _LEADING.match(_clean(value))
     mark, rest = leading.groups() if leading else ("", "")

@@ -12,7 +12,8 @@ from typing import Any
 from chembl_structure_pipeline import standardizer
 from chembl_structure_pipeline.exclude_flag import exclude_flag
 from rdkit import Chem, rdBase
-from rdkit.Chem import RegistrationHash, rdMolDescriptors, rdMolHash
+from rdkit.Chem import RegistrationHash, rdMolDescriptors, rdMolHash, rdqueries
+from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from agent.assays.split import fold_group
 from agent.files import sha256_bytes
@@ -26,7 +27,15 @@ MAX_MOLBLOCK_CHARS = 200_000
 MAX_HEAVY_ATOMS = 250
 
 _CACHED_STRUCTURES = 50_000
-_CARBON = 6
+_CARBON = Chem.MolFromSmarts("[#6]")
+_WILDCARD = Chem.MolFromSmarts("[#0]")
+_ISOTOPE = Chem.MolFromSmarts("[!0*]")
+# Whatever `exclude_flag` could refuse is among these; it walks over all atoms in Python.
+_UNUSUAL = Chem.MolFromSmarts("[!#1!#6!#7!#8!#9!#15!#16!#17!#35!#53]")
+_TARTRATE = Chem.MolFromSmarts("OC(=O)C(O)C(O)C(=O)O")
+_MAPPED = Chem.RWMol()
+_MAPPED.AddAtom(rdqueries.HasPropQueryAtom("molAtomMapNumber"))
+_UNCHARGER = rdMolStandardize.Uncharger(canonicalOrder=True)
 _WEIGHT = rdMolDescriptors.Properties(["amw"])  # average molecular weight
 # The second tautomer hash joins keto and enol too, which the first keeps apart.
 _TAUTOMER = rdMolHash.HashFunction.HetAtomTautomerv2
@@ -90,19 +99,58 @@ def _parse(structure: str, structure_format: Structure) -> Chem.Mol:
 
 
 def _parent(molecule: Chem.Mol) -> Chem.Mol:
-    if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
+    if molecule.HasSubstructMatch(_WILDCARD):
         raise _Rejected("query", "The structure has wildcard atoms, as in a polymer or a query.")
     if molecule.GetNumHeavyAtoms() > MAX_HEAVY_ATOMS:
         raise _Rejected("size", f"The structure has over {MAX_HEAVY_ATOMS} heavy atoms.")
-    if exclude_flag(molecule, includeRDKitSanitization=False):
+    if molecule.HasSubstructMatch(_UNUSUAL) and exclude_flag(
+        molecule, includeRDKitSanitization=False
+    ):
         raise _Rejected("metal", "The structure holds a metal or a boron cluster.")
-    parent = _strip(standardizer.standardize_mol(molecule, check_exclusion=False))
-    if not any(atom.GetAtomicNum() == _CARBON for atom in parent.GetAtoms()):
+    parent = _strip(_standardized(molecule))
+    if not parent.HasSubstructMatch(_CARBON):
         raise _Rejected("carbon", "The structure has no carbon.")
     if len(Chem.GetMolFrags(parent)) > 1:
         raise _Rejected("mixture", "More than one compound is left without salts and solvents.")
     Chem.SanitizeMol(parent)
     return parent
+
+
+def _standardized(molecule: Chem.Mol) -> Chem.Mol:
+    """Takes the steps of `standardizer.standardize_mol`, with what each builds anew built once."""
+    plain: Chem.Mol = standardizer.update_mol_valences(molecule)
+    plain = standardizer.kekulize_mol(standardizer.remove_sgroups_from_mol(plain))
+    plain = _uncharged(standardizer.normalize_mol(_with_few_hs(plain)))
+    if plain.HasSubstructMatch(_TARTRATE):
+        plain = standardizer.flatten_tartrate_mol(plain)
+    plain = standardizer.cleanup_drawing_mol(plain)
+    Chem.SanitizeMol(plain)
+    return plain
+
+
+def _with_few_hs(molecule: Chem.Mol) -> Chem.Mol:
+    if molecule.GetNumAtoms() != molecule.GetNumHeavyAtoms():
+        left: Chem.Mol = standardizer.remove_hs_from_mol(molecule)
+        return left
+    # Without a hydrogen as an atom, its walks over all atoms in Python find nothing.
+    Chem.FastFindRings(molecule)
+    if molecule.NeedsUpdatePropertyCache():
+        molecule.UpdatePropertyCache(strict=False)
+    return Chem.RemoveHs(molecule, sanitize=False)
+
+
+def _uncharged(molecule: Chem.Mol) -> Chem.Mol:
+    """Does what `standardizer.uncharge_mol` does, which makes a new `Uncharger` at each call."""
+    neutral: Chem.Mol = _UNCHARGER.uncharge(molecule)
+    neutral.UpdatePropertyCache(strict=False)
+    return neutral
+
+
+def _without_isotopes(molecule: Chem.Mol) -> Chem.Mol:
+    if molecule.HasSubstructMatch(_ISOTOPE):
+        parent: Chem.Mol = standardizer.get_isotope_parent_mol(molecule)
+        return parent
+    return _with_few_hs(molecule)
 
 
 def _strip(molecule: Chem.Mol) -> Chem.Mol:
@@ -111,8 +159,7 @@ def _strip(molecule: Chem.Mol) -> Chem.Mol:
         return parent
     # `get_parent_mol` reads its salt list from disk at each call (3.7 ms); a single fragment is
     # its own parent whatever the list says, which leaves isotopes and charge (0.3 ms).
-    neutral: Chem.Mol = standardizer.uncharge_mol(standardizer.get_isotope_parent_mol(molecule))
-    return neutral
+    return _uncharged(_without_isotopes(molecule))
 
 
 def _compound(parent: Chem.Mol) -> Compound:
@@ -137,8 +184,9 @@ def registration_keys(parent: Chem.Mol) -> tuple[str, str]:
         parent: A standardized parent.
     """
     molecule = _without_hs(parent, keep_stereogenic=True)
-    for atom in molecule.GetAtoms():
-        atom.SetAtomMapNum(0)
+    if molecule.HasSubstructMatch(_MAPPED):
+        for atom in molecule.GetAtoms():
+            atom.SetAtomMapNum(0)
     Chem.CanonicalizeEnhancedStereo(molecule)
     formula = rdMolHash.MolHash(molecule, _FORMULA)
     stereo = _stereo_hash(molecule, enable_tautomer_hash_v2=True)
@@ -180,7 +228,8 @@ def _scaffold(smiles: str) -> str:
     flat = Chem.MolFromSmiles(graph, sanitize=False)
     Chem.FastFindRings(flat)
     core = Chem.MurckoDecompose(flat)
-    for atom in core.GetAtoms():  # hydrogens and charges move with tautomers too
+    for place in range(core.GetNumAtoms()):  # hydrogens and charges move with tautomers too
+        atom = core.GetAtomWithIdx(place)
         atom.SetFormalCharge(0)
         atom.SetNumExplicitHs(0)
         atom.SetNoImplicit(True)

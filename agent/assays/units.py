@@ -8,8 +8,9 @@ profile joins with a declared factor. What a text means is read in `unit_names`.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from agent.assays import unit_names
 from agent.assays.unit_names import MASS, MOLAR, PART, PURE
@@ -21,8 +22,7 @@ _LOG = re.compile(r"^(-?)log(?:10)?(?!units)\(?([^()]+?)\)?$", re.IGNORECASE)
 _INCONVERTIBLE = "The unit {unit!r} cannot be converted to {canonical!r}; correct it."
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """A unit as this module understands it.
 
     Attributes:
@@ -79,7 +79,7 @@ def _parsed(text: str) -> Unit | None:
     inner = unit_names.linear(logarithm[2]) if logarithm else None
     if logarithm is None or inner is None:
         return None
-    return replace(Unit(*inner), log=-1 if logarithm[1] else 1)
+    return Unit(*inner, log=-1 if logarithm[1] else 1)
 
 
 def flips(text: str) -> bool:

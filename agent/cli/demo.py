@@ -1,6 +1,7 @@
 """`onggi demo`: the whole loop on measured data, on this machine alone."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -19,9 +20,22 @@ from rich.console import Console
     help="Keep all parties' files here (a temporary folder otherwise).",
 )
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C.")
-def demo(json_path: Path | None, folder: Path | None, keep: bool) -> None:
+@click.option(
+    "--by-folder",
+    metavar="SILO",
+    type=click.Choice(["silo-a", "silo-b", "silo-c"]),
+    help="Let this silo have no connection: its files go by a folder.",
+)
+@click.option(
+    "--bad-releases",
+    is_flag=True,
+    help="Then publish four bad releases, and ask every endpoint all the while.",
+)
+@click.option("--rounds", type=click.IntRange(1, 50), help="Instead of ten.", hidden=True)
+def demo(json_path: Path | None, folder: Path | None, **wished: Any) -> None:  # noqa: ANN401
     """Three silos and an aggregator learn together on measured data; about five minutes."""
     from agent.cli.services import stop_event
-    from agent.demo.run import run
+    from agent.demo.run import Wishes, run
 
-    run(folder, json_path, Console(), stop_event(supervised=False), keep=keep)
+    wishes = Wishes(**{name: value for name, value in wished.items() if value is not None})
+    run(folder, json_path, Console(), stop_event(supervised=False), wishes)

@@ -1,4 +1,4 @@
-"""Commands that look at a silo without changing it: status, egress."""
+"""`onggi status`: looks at a silo without changing it."""
 
 import json
 from datetime import datetime
@@ -10,12 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agent.cli.keys import trust_alarms
+from agent.cli.releases import print_findings
 from agent.cli.setup import JSON
 from agent.clock import from_text, now
 from agent.config import Paths, load
 from agent.ledger.book import Ledger
 
 _HASH_CHARS = 32
+_REFUSED_SHOWN = 5
 _SILENT_S = 90.0  # three of the slowest heartbeat, the keeper's
 _SIGNS = {"wrong": "[red]✗[/]", "waits": "[yellow]…[/]", "well": "[green]✓[/]"}
 
@@ -28,10 +31,12 @@ def status(config_path: Path, as_json: bool) -> None:
     from agent.keeper import status as keeper_status
     from agent.keeper.assemble import read_enrolment
 
-    paths = Paths(load(config_path).site.state)
+    config = load(config_path)
+    paths = Paths(config.site.state)
     silo = read_enrolment(paths).silo
     with Ledger(paths.ledger, read_only=True) as ledger:
-        report: dict[str, Any] = keeper_status.report(ledger, silo)
+        report: dict[str, Any] = keeper_status.report(ledger, silo, config.gate.let_pass)
+    report["alarms"] = trust_alarms(paths, now())
     report["keeper"] = _file(paths.status / "keeper.json")
     report["job"] = ((report["keeper"] or {}).pop("status", None) or {}).get("job")
     report["courier"] = _file(paths.courier / "status.json")
@@ -65,10 +70,23 @@ def _print(report: dict[str, Any]) -> None:
     for name, stage in report["stages"].items():
         _print_lines(console, "wrong", name, stage["wrong"])
         _print_lines(console, "waits", name, stage["waits"])
+    _print_freshness(console, report["releases_fresh_until"])
+    _print_policy(console, report["policy"])
     _print_tasks(console, report["tasks"])
     _print_services(console, report)
+    for alarm in report["alarms"]:
+        console.print(f"{_SIGNS['wrong']} trust: {escape(alarm)}", soft_wrap=True, highlight=False)
     _print_models(console, report)
     _print_heads(console, report["heads"])
+    _print_refused(console, report["releases"])
+
+
+def _print_refused(console: Console, releases: list[dict[str, Any]]) -> None:
+    refused = [one for one in releases if one["reason"] is not None][-_REFUSED_SHOWN:]
+    if refused:
+        console.print("Releases that do not serve; `onggi releases` has all:")
+    for one in refused:
+        print_findings(console, one)
 
 
 def _last(change: dict[str, str] | None) -> str:
@@ -92,6 +110,28 @@ def _print_lines(console: Console, state: str, stage: str, lines: list[dict[str,
         console.print(text, soft_wrap=True, highlight=False)
 
 
+def _print_freshness(console: Console, until: str) -> None:
+    if until and from_text(until) <= now():
+        text = (
+            f"releases: nothing newer was heard than what held until {until[:16]}; is the way open?"
+        )
+        console.print(f"{_SIGNS['wrong']} {text}", soft_wrap=True, highlight=False)
+
+
+def _print_policy(console: Console, policy: dict[str, Any]) -> None:
+    if policy["sha256"]:
+        who = policy["signer"] or policy["officer"][:12]
+        text = (
+            f"Policy: {policy['state']}. Version {policy['version']} ({policy['sha256'][:12]}) was "
+            f"signed off by {escape(who)} at {policy['signed'][:19]}."
+        )
+    elif policy["state"] == "default":
+        text = "Policy: none is signed off; the default one allows what a plan asks."
+    else:
+        text = f"Policy: {policy['state']}, and none was signed off before."
+    console.print(text, soft_wrap=True, highlight=False)
+
+
 def _print_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
     for task in tasks:
         said = [task["waits"]] if task["waits"] else []
@@ -106,7 +146,7 @@ def _print_services(console: Console, report: dict[str, Any]) -> None:
     m, egress = report["measurements"], report["egress"]
     console.print(
         f"Measurements: {m['read']} read = {m['used']} used + {m['set_aside']} set aside + "
-        f"{m['blank']} blank.  Sealed to leave: {egress['bytes']:,} bytes in {egress['lines']} "
+        f"{m['blank']} blank.  Sealed to leave: {egress['bytes']:,} bytes in {egress['envelopes']} "
         "envelope(s)."
     )
     for name, service in report["services"].items():
@@ -123,13 +163,25 @@ def _services(report: dict[str, Any], at: datetime) -> dict[str, dict[str, Any]]
     address = f"http://{predict['host']}:{predict['port']}" if predict else ""
     return {
         "keeper": _service((keeper or {}).get("at"), f"works on {job}" if job else "waits", at),
-        "courier": _service(
+        "courier": _by_hand(courier, at)
+        or _service(
             (courier or {}).get("updated"),
             next((fault for fault in faults if fault), "reaches the aggregator"),
             at,
         ),
         "predict": _service((predict or {}).get("time"), f"{address} serves {served}", at),
     }
+
+
+def _by_hand(courier: dict[str, Any] | None, at: datetime) -> dict[str, Any] | None:
+    """Says when a person carried last; None where a courier does."""
+    if not courier or not courier.get("by_hand"):
+        return None
+    try:
+        age_s = (at - from_text(courier["updated"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return None
+    return {"alive": True, "says": f"is a person: carried {_age(age_s)} ago"}
 
 
 def _service(written: str | None, says: str, at: datetime) -> dict[str, Any]:
@@ -176,64 +228,3 @@ def _print_heads(console: Console, heads: list[dict[str, Any]]) -> None:
     for head in heads:
         text = f"  [bold]{escape(head['task'])}[/] {head['choice']}: {escape(head['why'])}"
         console.print(text, soft_wrap=True, highlight=False)
-
-
-@click.command()
-@click.option("--verify", is_flag=True, help="Check the hash chain from the first line on.")
-@JSON
-@click.pass_obj
-def egress(config_path: Path, verify: bool, as_json: bool) -> None:
-    """List every sealed envelope that left: when, how large, its hash, and to whom.
-
-    --verify checks this chain, and the courier's log of every request.
-    """
-    from agent.ledger import egress as book
-
-    paths = Paths(load(config_path).site.state)
-    with Ledger(paths.ledger, read_only=True) as ledger:
-        lines = book.lines(ledger)
-        checked = book.verify(ledger) if verify else None
-    rows = [
-        {
-            "seq": line.seq,
-            "at": line.departure.at,
-            "kind": line.departure.kind,
-            "to": line.departure.recipient,
-            "round": line.departure.round_id,
-            "bytes": line.departure.bytes,
-            "envelope_id": line.departure.envelope_id,
-            "blob_sha256": line.departure.blob_sha256,
-            "head": line.head,
-        }
-        for line in lines
-    ]
-    carried = _carried(paths.courier / "transport.ndjson") if verify else None
-    if as_json:
-        click.echo(json.dumps({"lines": rows, "verified": checked, "carried": carried}, indent=1))
-        return
-    table = Table(title="Left this silo", title_justify="left", box=None, pad_edge=False)
-    for heading in ("#", "when (UTC)", "what", "to", "round", "bytes", "envelope"):
-        table.add_column(heading, justify="right" if heading in {"#", "bytes"} else "left")
-    for row in rows:
-        when = str(row["at"])[:19].replace("T", " ")
-        cells = (row["seq"], when, row["kind"], row["to"], row["round"], f"{row['bytes']:,}")
-        table.add_row(*map(str, cells), str(row["envelope_id"])[:12])
-    console = Console()
-    console.print(table)
-    if checked is not None:
-        console.print(f"[green]✓[/] The hash chain of {checked} line(s) is whole.")
-    if carried is not None:
-        console.print(
-            f"[green]✓[/] The courier's own log is whole, too: {carried['requests']} requests, "
-            f"{carried['bytes_up']:,} bytes of bodies up, {carried['bytes_down']:,} down."
-        )
-
-
-def _carried(path: Path) -> dict[str, int] | None:
-    from agent.exchange.transport_log import verify as verify_log
-
-    if not path.exists():
-        return None
-    totals = verify_log(path)
-    counts = {"bytes_up": totals.bytes_up, "bytes_down": totals.bytes_down}
-    return {"requests": totals.requests, **counts}

@@ -1,6 +1,7 @@
 """Commands that run a service, or one job of a worker."""
 
 import signal
+import sys
 from pathlib import Path
 from threading import Event
 
@@ -35,9 +36,15 @@ def run(config_path: Path, supervised: bool) -> None:
     config = load(config_path)
     readers = [store.name for store in config.store if store.kind == "database"]
     start = ["--config", str(config_path)]
-    services = {name: [*start, name, "--supervised"] for name in ("keeper", "courier", "serve")}
+    names = ("keeper", "courier", "serve") if _has_courier(config) else ("keeper", "serve")
+    services = {name: [*start, name, "--supervised"] for name in names}
     services |= {f"reader@{name}": [*start, "reader", name, "--supervised"] for name in readers}
     supervise(services, stop_event(supervised=supervised))
+
+
+def _has_courier(config: Config) -> bool:
+    """Tells whether this silo runs a courier, or a person carries for it."""
+    return config.exchange.carrier == "https" or config.exchange.folder is not None
 
 
 @click.command()
@@ -65,13 +72,36 @@ def keeper(config_path: Path, supervised: bool) -> None:
 @click.pass_obj
 def courier(config_path: Path, supervised: bool) -> None:
     """Carry sealed envelopes out and signed files in; reads no data and holds no signing key."""
-    from agent.exchange.courier import Pace, carry
     from agent.exchange.places import Places
 
     config = load(config_path)
-    pace = Pace(poll_s=int(config.courier.poll_s), retry_cap_s=config.courier.retry_max_s)
+    if not _has_courier(config):
+        raise Stop(
+            "No courier runs here: exchange.carrier is a folder, and exchange.folder names none "
+            "to watch. Carry with `onggi carry`, or name one."
+        )
     stop = stop_event(supervised=supervised)
-    carry(Places.under(config.site.state), stop, clock=clock.now, pace=pace)
+    places = Places.under(config.site.state)
+    if config.exchange.carrier == "folder" and config.exchange.folder is not None:
+        from agent.exchange.carry import watch
+
+        canary = config.releases.channel == "canary"
+        watch(places, config.exchange.folder, stop, clock=clock.now, canary=canary)
+        return
+    from agent.exchange.courier import (  # loads an HTTP library, which tries sockets at once
+        Terms,
+        carry,
+    )
+    from agent.exchange.lanes import Pace
+
+    pace = Pace(poll_s=int(config.courier.poll_s), retry_cap_s=config.courier.retry_max_s)
+    carry(
+        places,
+        stop,
+        clock=clock.now,
+        pace=pace,
+        terms=Terms(config.releases.channel == "canary", config.exchange.ca_file),
+    )
 
 
 @click.command()
@@ -95,6 +125,7 @@ def serve(config_path: Path, supervised: bool) -> None:
 @click.option("--place", type=int, required=True, help="The file of the structure it reads.")
 @click.option("--deadline-s", type=float, required=True, help="Processor time of a structure.")
 @click.option("--nice", is_flag=True, help="Step back behind the others.")
+@click.option("--trial", expose_value=False, help="Shown in lists of processes: what it tries.")
 def predict_worker(releases: Path, channel: int, place: int, deadline_s: float, nice: bool) -> None:
     """Do the chemistry that predict hands over."""
     import socket
@@ -140,12 +171,15 @@ def _read_until(config: Config, name: str, stop: Event, *, once: bool) -> None:
 
 
 @click.command(hidden=True)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @click.option("--parent", type=int, required=True, help="The keeper's process id.")
-def work(folder: Path, parent: int) -> None:
-    """Do one job that the keeper ordered."""
-    from agent.keeper.worker import work as do
+def work(folder: Path | None, parent: int) -> None:
+    """Do one job that the keeper ordered; without FOLDER, wait until standard input names it."""
+    from agent.keeper import worker
 
+    if folder is None:
+        worker.stand_by(parent, sys.stdin)
+        return
     if not (folder / "order.json").exists():
         raise TryLater(f"There is no order in {folder}; only the keeper starts workers.")
-    do(folder, parent)
+    worker.work(folder, parent)

@@ -20,7 +20,8 @@ def collect(silos: Sequence[Silo], consortium: dict[str, Any], seconds: float) -
     """Returns the demo's figures as its `--json` file has them.
 
     Raises:
-        OnggiError: A party's command failed, or an egress ledger's chain is broken.
+        OnggiError: A party's command failed, or what the courier carried
+            is not what an egress log let out.
     """
     rows: list[dict[str, Any]] = []
     set_aside: list[dict[str, Any]] = []
@@ -35,6 +36,7 @@ def collect(silos: Sequence[Silo], consortium: dict[str, Any], seconds: float) -
             if file["state"] == "refused":
                 set_aside.append({**where, "row": 0, "code": "file", "reason": file["why"]})
         _agent(silo, "egress", "--verify", "--json")
+        _agent(silo, "egress", "reconcile", "--json")
     rounds = [r for r in consortium["rounds"] if r["state"] == "aggregated"]
     return {
         "rows": rows,
@@ -107,7 +109,8 @@ def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo], *, ke
 def _show_egress(console: Console, sent: dict[str, int]) -> None:
     each = ", ".join(f"{silo} {count / 1e6:.1f} MB" for silo, count in sent.items())
     console.print(
-        f"\nLeft the silos, sealed, by their verified egress ledgers: {each}.", highlight=False
+        f"\nLeft the silos, sealed, by their verified egress ledgers: {each}.",
+        highlight=False,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.demo.silos import Silo
-from agent.errors import EXIT_STOP, OnggiError, Stop, TryLater
+from agent.errors import EXIT_STOP, EXIT_TRY_LATER, OnggiError, Stop, TryLater
 
 _WAIT_S = 60.0
 _TIMEOUT_S = 10.0
@@ -30,10 +30,15 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def ask(module: str, *arguments: str) -> str:
+def ask(module: str, *arguments: str, fine: tuple[int, ...] = (0,)) -> str:
     """Runs a command of the agent or the consortium to its end and returns what it printed.
 
     One that is killed is run again: a question may be repeated, and so may an enrolment.
+
+    Args:
+        module: The program.
+        arguments: Of its command line.
+        fine: Exit codes that are no failure.
 
     Raises:
         OnggiError: It failed; its own sentence is passed on.
@@ -42,7 +47,7 @@ def ask(module: str, *arguments: str) -> str:
     word = arguments[2] if arguments[0] == "--config" else arguments[0]
     for _ in range(_TRIES):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
+        if done.returncode in fine:
             return done.stdout
         if done.returncode > 0:
             sentence = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
@@ -124,14 +129,26 @@ class Aggregator:
         """Signs and publishes a plan."""
         path = self.folder.parent / "plan.json"
         path.write_text(json.dumps(draft, indent=1), encoding="utf-8")
-        ask("consortium", "plan", str(path), "--folder", str(self.folder))
+        ask("consortium", "plan", str(path), *self.officers())
+
+    def officers(self) -> tuple[str, ...]:
+        """Returns the options by which two of the three officers sign at once."""
+        keys = (str(self.folder / "offline" / f"officer-{number}.key") for number in (1, 2))
+        signed = (option for key in keys for option in ("--key", key))
+        return (*signed, "--folder", str(self.folder))
 
 
 def enrol(aggregator: Aggregator, silo: Silo) -> Party:
-    """Enrols a silo with a one-time token and returns its `onggi run`, not started yet."""
+    """Enrols a silo with a one-time token and returns its `onggi run`, not started yet.
+
+    The silo asks, two officers whose keys are at hand admit it, and it asks again.
+    """
     entity = ("--legal-entity", silo.entity, "--folder", str(aggregator.folder))
     token = ask("consortium", "token", silo.name, *entity).strip()
-    ask("agent", "--config", str(silo.config), "enroll", "--token", token)
+    enroll = ("--config", str(silo.config), "enroll", "--token", token, "--no-wait")
+    ask("agent", *enroll, fine=(EXIT_TRY_LATER,))
+    ask("consortium", "roster", "admit", silo.name, *aggregator.officers())
+    ask("agent", *enroll)
     command = ("agent", "--config", str(silo.config), "run", "--supervised")
     return Party(silo.name, command, silo.folder / "onggi.log")
 

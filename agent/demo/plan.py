@@ -6,25 +6,25 @@ from agent.features.spec import default_spec
 
 ENDPOINTS = ("logbb", "bbb_class", "solubility")
 ROUNDS = 10
-RELEASE_EVERY = 5
+RELEASES = 2
 
 
-def draft() -> dict[str, Any]:
-    """Returns the draft that the aggregator completes and signs."""
+def draft(rounds: int = ROUNDS) -> dict[str, Any]:
+    """Returns the draft that the aggregator completes and signs: two releases in so many rounds."""
     return {
         "plan_id": "demo",
         "endpoints": list(ENDPOINTS),
         "features": default_spec().model_dump(mode="json"),
         "network": {"hidden": [512, 256], "dropout": 0.2, "seed": 7},
         "recipe": {
-            "rounds": ROUNDS,
+            "rounds": rounds,
             "local_epochs": 4,
             "batch_size": 64,
             "learning_rate": 0.002,
             "weight_decay": 0.0001,
             "weighting": "sqrt_n",
             "server_momentum": 0.0,
-            "release_every": RELEASE_EVERY,
+            "release_every": max(rounds // RELEASES, 1),
             "finetune_epochs": 8,
         },
         "quorum": 3,

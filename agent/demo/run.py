@@ -4,19 +4,21 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from rich.console import Console
 
-from agent.clock import monotonic_s, rest
-from agent.demo import outcome
+from agent.clock import monotonic_s, now, rest, to_text
+from agent.demo import bad_releases, outcome
 from agent.demo.data import SILOS, shares
 from agent.demo.display import Display
 from agent.demo.parties import Aggregator, Party, enrol, free_ports
 from agent.demo.plan import ROUNDS, draft
 from agent.demo.silos import Silo, lay_out
+from agent.demo.travelling import travelling
 from agent.demo.watching import finished, glance
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
@@ -25,8 +27,25 @@ _LOOK_S = 0.5
 _LONGEST_S = 1800.0
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the demo is to do.
+
+    Attributes:
+        keep: Leave everything running until it is stopped.
+        rounds: Of the plan.
+        bad_releases: After the good releases, publish bad ones.
+        by_folder: A silo that exchanges everything by a folder, or None.
+    """
+
+    keep: bool = False
+    rounds: int = ROUNDS
+    bad_releases: bool = False
+    by_folder: str | None = None
+
+
 def run(
-    folder: Path | None, json_path: Path | None, console: Console, stop: Event, *, keep: bool
+    folder: Path | None, json_path: Path | None, console: Console, stop: Event, wishes: Wishes
 ) -> None:
     """Runs the demo.
 
@@ -35,24 +54,34 @@ def run(
         json_path: Where the figures go as JSON, or None.
         console: Where to show progress and figures.
         stop: Set it to end early.
-        keep: Leave everything running until `stop` is set.
+        wishes: What else is wished.
 
     Raises:
-        OnggiError: A party failed, or the demo took over half an hour.
+        OnggiError: A party failed, a bad release was taken, or the demo took over half an hour.
     """
     start_s = monotonic_s()
-    with _place(folder) as root, Display(console, ROUNDS) as display:
+    with _place(folder) as root, Display(console, wishes.rounds) as display:
         display.say(f"Everything is under {root}.")
-        silos, aggregator = _lay_out(root, display)
-        with _running(silos, aggregator, display) as parties:
+        silos, aggregator = _lay_out(root, display, wishes.by_folder)
+        with (
+            _running(silos, aggregator, display, wishes.rounds) as parties,
+            travelling(aggregator, [silo for silo in silos if silo.name == wishes.by_folder]),
+        ):
             _loop(silos, aggregator, parties, display, stop)
             display.close()
+            bad: list[bad_releases.Row] = []
+            if wishes.bad_releases:
+                bad = bad_releases.rehearse(silos, aggregator, parties, display.say, stop)
             figures = outcome.collect(silos, aggregator.status() or {}, monotonic_s() - start_s)
+            figures |= {"bad_releases": bad} if wishes.bad_releases else {}
             if json_path is not None:
                 content = json.dumps(figures, indent=1, ensure_ascii=False)
                 write_atomic(json_path.absolute(), content.encode())
-            outcome.show(console, figures, silos, kept=keep or folder is not None)
-            if keep:
+            outcome.show(console, figures, silos, kept=wishes.keep or folder is not None)
+            if wishes.bad_releases:
+                bad_releases.show(console, bad)
+                bad_releases.check(bad)
+            if wishes.keep:
                 console.print("Left running; end it with Ctrl-C.")
                 _until_stopped(parties, stop)
 
@@ -69,11 +98,11 @@ def _place(folder: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _lay_out(root: Path, display: Display) -> tuple[list[Silo], Aggregator]:
+def _lay_out(root: Path, display: Display, by_folder: str | None) -> tuple[list[Silo], Aggregator]:
     display.say("Reading the measured data and giving each compound to one silo.")
     data = shares()
     ports = free_ports(len(SILOS) + 1)
-    silos = lay_out(root, data, ports[1:])
+    silos = lay_out(root, data, ports[1:], to_text(now()), by_folder)
     for name, facts in data.items():
         display.say(f"{name} measured {len(facts)} values.")
     return silos, Aggregator(root / "aggregator", ports[0])
@@ -81,7 +110,7 @@ def _lay_out(root: Path, display: Display) -> tuple[list[Silo], Aggregator]:
 
 @contextmanager
 def _running(
-    silos: Sequence[Silo], aggregator: Aggregator, display: Display
+    silos: Sequence[Silo], aggregator: Aggregator, display: Display, rounds: int
 ) -> Iterator[list[Party]]:
     """Starts everybody, and ends whoever was started, whatever happens."""
     parties = [aggregator.found()]
@@ -94,7 +123,7 @@ def _running(
             parties[-1].keep_alive()
         for silo in silos:
             silo.drop()
-        aggregator.publish_plan(draft())
+        aggregator.publish_plan(draft(rounds))
         display.say("Files are dropped, the plan is published; now the agents are on their own.")
         yield parties
     finally:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from agent.demo import layout
 from agent.demo.data import Fact
+from agent.keys import new_signing
+from agent.policy.signing import sign_off, signature_path
 
 _CONFIG = """\
 # Made by `onggi demo`.
@@ -24,9 +26,29 @@ poll_s = 5.0
 [training]
 threads = 1
 
+[policy]
+file = "{policy}"
+officer = "{officer}"
+
 [serve]
 port = {port}
 threads = 1
+"""
+_BY_FOLDER = """
+[exchange]
+carrier = "folder"
+"""
+_POLICY = """\
+# Made by `onggi demo`, and signed off with officer.key beside it.
+version = 1
+
+[ask]
+endpoints = ["logbb", "bbb_class", "solubility"]
+max_parameters = 10000000
+max_rounds_per_week = 100
+
+[peers]
+min_participants = 3
 """
 _HYDRATION = """
 [[private]]
@@ -64,6 +86,11 @@ class Silo:
         return self.folder / "onggi.toml"
 
     @property
+    def policy(self) -> Path:
+        """The site's policy."""
+        return self.folder / "policy.toml"
+
+    @property
     def state(self) -> Path:
         """The state folder."""
         return self.folder / "state"
@@ -79,8 +106,22 @@ class Silo:
                 hidden.rename(final)
 
 
-def lay_out(folder: Path, shares: dict[str, list[Fact]], ports: Sequence[int]) -> list[Silo]:
-    """Writes each silo's data and configuration."""
+def lay_out(
+    folder: Path,
+    shares: dict[str, list[Fact]],
+    ports: Sequence[int],
+    at: str,
+    by_folder: str | None = None,
+) -> list[Silo]:
+    """Writes each silo's data, its configuration, and its policy, signed off.
+
+    Args:
+        folder: Of all parties.
+        shares: What each silo measured.
+        ports: Where the silos' endpoints listen.
+        at: When the policies are signed off.
+        by_folder: The silo that has no connection, or None.
+    """
     makers = (_silo_a, _silo_b, _silo_c)
     entities = ("Alpha Pharma", "Beta Bio", "Gamma Therapeutics")
     silos = []
@@ -89,10 +130,28 @@ def lay_out(folder: Path, shares: dict[str, list[Fact]], ports: Sequence[int]) -
     ):
         silo = Silo(name, entity, folder / name, port)
         (silo.folder / "measured").mkdir(parents=True)
-        text = _CONFIG.format(state=silo.state, entity=entity, port=port)
+        text = _CONFIG.format(
+            state=silo.state,
+            entity=entity,
+            port=port,
+            policy=silo.policy,
+            officer=_sign_off(silo, at),
+        )
+        text += _BY_FOLDER if name == by_folder else ""
         silo.config.write_text(text + make(silo, facts), encoding="utf-8")
         silos.append(silo)
     return silos
+
+
+def _sign_off(silo: Silo, at: str) -> str:
+    """Writes the policy and its signature; returns the officer's public key."""
+    officer = new_signing("officer")
+    officer.save(silo.folder / "officer.key")
+    content = _POLICY.encode()
+    silo.policy.write_bytes(content)
+    signed = sign_off(content, 1, officer, f"{silo.entity}, information security", at)
+    signature_path(silo.policy).write_bytes(signed)
+    return officer.public_hex
 
 
 def _silo_a(silo: Silo, facts: list[Fact]) -> str:

@@ -45,6 +45,12 @@ def glance(silo: Silo) -> Glance:
     )
 
 
+def decisions(silo: Silo) -> dict[str, dict[str, Any]]:
+    """Reads what a silo has decided of each release, by id."""
+    status = _read(silo.state / "status" / "keeper.json").get("status", {})
+    return {one["id"]: one for one in status.get("releases", [])}
+
+
 def _stage(status: dict[str, Any]) -> str:
     job = status.get("job")
     if not job:

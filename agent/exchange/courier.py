@@ -1,147 +1,43 @@
-"""The courier process: one thread delivers, one thread follows the feed; both may die any time."""
+"""The courier process over HTTPS: one thread delivers, one thread follows the feed."""
 
 import logging
 import signal
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from agent import log
 from agent.boxes import Inbox, Outbox
-from agent.clock import Clock, monotonic_s
-from agent.errors import OnggiError, Stop
-from agent.exchange.backoff import BackOff
-from agent.exchange.downlink import POLL_S, Downlink
-from agent.exchange.places import Places, read_enrolment
+from agent.clock import Clock
+from agent.exchange.downlink import Downlink
+from agent.exchange.https import Https
+from agent.exchange.lanes import Courier, Lane, Pace
+from agent.exchange.places import Places, read_enrolment, trusted_certificates
+from agent.exchange.rotations import CourierKey, Requests
 from agent.exchange.session import Link, Peer, Timeouts
-from agent.exchange.status import StatusFile, Way
+from agent.exchange.status import StatusFile
 from agent.exchange.transport_log import TransportLog
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive
-from agent.keys import load_signing
 
 _logger = logging.getLogger(__name__)
 
-_GOODBYE_S = 2.0
-
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How often to do what, in seconds.
+class Terms:
+    """What a site's configuration says of the way to the consortium.
 
     Attributes:
-        outbox_s: Between two looks into the outbox.
-        poll_s: How long the aggregator may hold a poll of the feed.
-        idle_s: The least time between two polls that brought nothing.
-        retry_first_s: The longest wait after a first failure.
-        retry_cap_s: The longest wait of all.
+        canary: Whether this silo's channel is `canary`.
+        ca_file: Certificates to trust beside the pinned one; see `places.trusted_certificates`.
     """
 
-    outbox_s: float = 0.5
-    poll_s: int = POLL_S
-    idle_s: float = 0.5
-    retry_first_s: float = 1.0
-    retry_cap_s: float = 60.0
+    canary: bool = False
+    ca_file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One direction: what to do again and again.
-
-    Attributes:
-        way: `up` or `down`.
-        step: Does what there is to do at the given time; returns how much that was.
-        link: Its own connection.
-        waiting: Counts what waits for this lane, where that is known.
-        pause_s: How long to wait after a step that had nothing to do.
-    """
-
-    way: Way
-    step: Callable[[datetime], int]
-    link: Link
-    waiting: Callable[[], int | None]
-    pause_s: float
-
-
-class Courier:
-    """Runs the lanes until it is told to stop.
-
-    Args:
-        lanes: One thread each.
-        status: The status file.
-        clock: The time.
-        pace: For the waits after failures.
-    """
-
-    def __init__(
-        self, lanes: tuple[Lane, ...], status: StatusFile, clock: Clock, pace: Pace
-    ) -> None:
-        self._lanes = lanes
-        self._status = status
-        self._clock = clock
-        self._pace = pace
-        self._halt = threading.Event()
-        self._fatal: Exception | None = None
-
-    def run(self, stop: threading.Event) -> None:
-        """Works until `stop` is set; a signal handler may set it, for nobody waits on it here.
-
-        A thread in a long poll is left behind: whatever it does, a kill at any moment is harmless.
-
-        Raises:
-            Stop: Something that only a person can change.
-        """
-        threads = [
-            threading.Thread(target=self._guard, args=(lane,), name=lane.way, daemon=True)
-            for lane in self._lanes
-        ]
-        for thread in threads:
-            thread.start()
-        while not stop.is_set() and not self._halt.is_set():
-            time.sleep(0.1)
-        self._halt.set()
-        deadline = monotonic_s() + _GOODBYE_S
-        for thread in threads:
-            thread.join(max(0.0, deadline - monotonic_s()))
-        if self._fatal is not None:
-            raise self._fatal
-
-    def _guard(self, lane: Lane) -> None:
-        try:
-            self._work(lane)
-        except Exception as error:
-            # A thread's outermost frame: here an error would vanish, so `run` raises it.
-            if not self._halt.is_set():
-                self._fatal = error
-                _logger.exception("lane_stopped")
-            self._halt.set()
-
-    def _work(self, lane: Lane) -> None:
-        back_off = BackOff(self._pace.retry_first_s, self._pace.retry_cap_s)
-        while not self._halt.is_set():
-            self._halt.wait(self._once(lane, back_off))
-
-    def _once(self, lane: Lane, back_off: BackOff) -> float:
-        error, pause_s = "", 0.0
-        try:
-            done = lane.step(self._clock())
-        except Stop as stop:
-            self._note(lane, str(stop))
-            raise
-        except OnggiError as trouble:
-            error, pause_s = str(trouble), back_off.failed()
-            log.trouble(_logger, "step_failed", way=lane.way, kind=type(trouble).__name__)
-        else:
-            back_off.succeeded()
-            pause_s = 0.0 if done else lane.pause_s
-        self._note(lane, error)
-        return pause_s
-
-    def _note(self, lane: Lane, error: str) -> None:
-        now = self._clock()
-        self._status.note(lane.way, error, lane.waiting(), lane.link, now)
+AS_PINNED = Terms()
 
 
 def carry(
@@ -151,6 +47,7 @@ def carry(
     clock: Clock,
     pace: Pace | None = None,
     timeouts: Timeouts | None = None,
+    terms: Terms = AS_PINNED,
 ) -> None:
     """Runs the courier of an enrolled silo until `stop` is set.
 
@@ -160,6 +57,7 @@ def carry(
         clock: The time.
         pace: How often to do what.
         timeouts: How long to wait for the aggregator.
+        terms: What the site says of the way and of what comes by it.
 
     Raises:
         Stop: The silo is not enrolled, or a key or certificate is missing.
@@ -167,8 +65,8 @@ def carry(
     """
     pace = pace or Pace()
     enrolment = read_enrolment(places)
-    peer = Peer(enrolment.url, places.ca_file if places.ca_file.exists() else None)
-    signer = load_signing(places.courier_key, "courier")
+    peer = Peer(enrolment.url, trusted_certificates(places, terms.ca_file))
+    signer = CourierKey(places.courier_key)
     with (
         exclusive(places.courier / "courier.lock"),
         TransportLog(places.courier / "transport.ndjson") as transport_log,
@@ -184,19 +82,27 @@ def carry(
             )
             for _ in range(2)
         ]
-        lanes = _lanes(places, links[0], links[1], pace)
+        lanes = _lanes(places, links[0], links[1], signer, pace, terms)
         log.event(_logger, "courier_started", silo=enrolment.silo)
         Courier(lanes, StatusFile(places.courier / "status.json"), clock, pace).run(stop)
         log.event(_logger, "courier_stopped", silo=enrolment.silo)
 
 
-def _lanes(places: Places, up: Link, down: Link, pace: Pace) -> tuple[Lane, Lane]:
+def _lanes(
+    places: Places, up: Link, down: Link, key: CourierKey, pace: Pace, terms: Terms
+) -> tuple[Lane, Lane]:
     inbox = Inbox(places.inbox)
-    uplink = Uplink(up, Outbox(places.outbox), inbox, places.courier / "answered.json")
-    downlink = Downlink(down, inbox, places.courier / "feed.json", poll_s=pace.poll_s)
+    uplink = Uplink(Https(up), Outbox(places.outbox), inbox, places.courier / "answered.json")
+    carrier = Https(down, poll_s=pace.poll_s)
+    downlink = Downlink(carrier, inbox, places.courier / "feed.json", canary=terms.canary)
+    requests = Requests(up, places.outbox)
+
+    def deliver(now: datetime) -> int:
+        return uplink.step(now) + requests.step(now)
+
     return (
-        Lane("up", uplink.step, up, uplink.left, pace.outbox_s),
-        Lane("down", downlink.step, down, lambda: None, pace.idle_s),
+        Lane("up", key.following(deliver), up, uplink.left, pace.outbox_s),
+        Lane("down", key.following(downlink.step), down, lambda: None, pace.idle_s),
     )
 
 

@@ -8,56 +8,51 @@ import base64
 import binascii
 import logging
 import os
-from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 from agent import log
 from agent.boxes import Inbox
 from agent.errors import Refused, TryLater
-from agent.exchange.answers import Reply, problem
+from agent.exchange.carrier import Carrier, restart
 from agent.exchange.places import read_number_by_name
-from agent.exchange.session import Link
 from agent.files import fsync_folder, sha256_file, write_atomic
 from agent.wire import strict_json
-from agent.wire.documents import Feed, FeedItem, ObjectRef
+from agent.wire.documents import FeedItem, ObjectRef
 
 _logger = logging.getLogger(__name__)
 
 MAX_OBJECT_BYTES = 2 << 30
-POLL_S = 25
-_GRACE_S = 15.0
 _MAX_NUMBER = 10**9  # letters carry nine digits, so that they sort
-_TRIES = 5
+TRIES = 5
 
 
 class Downlink:
     """Follows the feed.
 
     Args:
-        link: To the aggregator.
+        carrier: To the aggregator.
         inbox: Where objects and documents go.
         memory: A small file of the courier's own: the number of the last item taken.
-        poll_s: How long the aggregator may hold a poll, in whole seconds.
         max_object_bytes: Larger objects are refused.
+        canary: Whether to bring what only silos of the canary channel take.
     """
 
     def __init__(
         self,
-        link: Link,
+        carrier: Carrier,
         inbox: Inbox,
         memory: Path,
         *,
-        poll_s: int = POLL_S,
         max_object_bytes: int = MAX_OBJECT_BYTES,
+        canary: bool = False,
     ) -> None:
-        self._link = link
+        self._carrier = carrier
         self._inbox = inbox
         self._memory = memory
-        self._poll_s = poll_s
         self._max_object_bytes = max_object_bytes
+        self._canary = canary
         self._after = int(read_number_by_name(memory).get("after", 0))
         self._failures: dict[int, int] = {}
 
@@ -88,17 +83,16 @@ class Downlink:
         return len(items)
 
     def _poll(self) -> tuple[FeedItem, ...]:
-        query = {"after": self._after, "wait_s": self._poll_s}
-        answer = self._link.ask("GET", "/v1/feed", query=query, read_s=self._poll_s + _GRACE_S)
-        if answer.status != 200:
-            raise problem(answer.status, answer.body)
-        feed = Feed.parse(answer.body)
-        numbers = [self._after, *(item.number for item in feed.items), _MAX_NUMBER]
+        items = self._carrier.items(self._after)
+        numbers = [self._after, *(item.number for item in items), _MAX_NUMBER]
         if any(later <= earlier for earlier, later in pairwise(numbers)):
             raise Refused("bad_feed", "The aggregator's feed is out of order.")
-        return feed.items
+        return items
 
     def _take(self, item: FeedItem) -> None:
+        if item.kind == "canary" and not self._canary:
+            self._advance(item.number)  # the keeper would not take it; this spares the way
+            return
         for wanted in item.objects:
             self._fetch(wanted)
         try:
@@ -111,7 +105,7 @@ class Downlink:
 
     def _set_aside(self, item: FeedItem, error: Refused, now: datetime) -> None:
         self._failures[item.number] = self._failures.get(item.number, 0) + 1
-        if self._failures[item.number] < _TRIES:
+        if self._failures[item.number] < TRIES:
             raise error
         log.trouble(
             _logger,
@@ -142,9 +136,11 @@ class Downlink:
         partial = self._inbox.partial_path(wanted.sha256)
         with partial.open("ab") as sink:
             if sink.tell() > wanted.bytes:
-                _restart(sink)
+                restart(sink)
             if sink.tell() < wanted.bytes:
-                self._download(wanted, sink)
+                self._carrier.fetch(wanted, sink)
+            if sink.tell() < wanted.bytes:
+                raise TryLater("An object arrived only in part; the rest will be fetched.")
             sink.flush()
             os.fsync(sink.fileno())
         if sha256_file(partial) != wanted.sha256:
@@ -152,34 +148,3 @@ class Downlink:
             raise Refused("wrong_hash", "An object arrived altered; it will be fetched again.")
         partial.rename(final)
         fsync_folder(final.parent)
-
-    def _download(self, wanted: ObjectRef, sink: BinaryIO) -> None:
-        have = sink.tell()
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        with self._link.open("GET", f"/v1/repository/{wanted.sha256}", headers=headers) as reply:
-            _prepare(reply, sink, have)
-            for piece in reply.pieces():
-                if sink.tell() + len(piece) > wanted.bytes:
-                    _restart(sink)
-                    raise Refused("too_large", "An object is longer than the feed says.")
-                sink.write(piece)
-        if sink.tell() < wanted.bytes:
-            raise TryLater("An object arrived only in part; the rest will be fetched.")
-
-
-def _prepare(reply: Reply, sink: BinaryIO, have: int) -> None:
-    if reply.status == 206 and reply.headers.get("content-range", "").startswith(f"bytes {have}-"):
-        return
-    _restart(sink)  # the whole is coming, or what we have is of no use
-    if reply.status == 200:
-        return
-    if reply.status in {206, 416}:
-        raise TryLater("The aggregator cannot go on where an object broke off; it starts afresh.")
-    with suppress(TryLater):
-        raise problem(reply.status, reply.read(64 << 10))
-    raise TryLater("The aggregator's refusal of an object broke off.")
-
-
-def _restart(sink: BinaryIO) -> None:
-    sink.seek(0)  # truncating alone leaves the position, and `tell` is what counts here
-    sink.truncate()

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import http.client
 import ssl
+from collections.abc import Callable
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cryptography import x509
@@ -33,24 +34,32 @@ def pinned_certificate(url: str, key_sha256: str) -> bytes:
         TryLater: The server or the proxy does not answer.
         Stop: The URL cannot be used.
     """
-    pem, shown_sha256 = _read(_shown(check_url(url)))
-    if not hmac.compare_digest(shown_sha256, key_sha256):
+    return _believed(x509.load_der_x509_certificate, _shown(check_url(url)), key_sha256)
+
+
+def carried_certificate(pem: bytes, key_sha256: str) -> bytes:
+    """Believes a certificate that came in a file, only for its key.
+
+    Raises:
+        Refused: `wrong_certificate`.
+    """
+    return _believed(x509.load_pem_x509_certificate, pem, key_sha256)
+
+
+def _believed(load: Callable[[bytes], x509.Certificate], content: bytes, key_sha256: str) -> bytes:
+    try:
+        certificate = load(content)
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Refused("wrong_certificate", "The aggregator's certificate is unreadable.") from error
+    if not hmac.compare_digest(hashlib.sha256(key).hexdigest(), key_sha256):
         raise Refused(
             "wrong_certificate",
             "The aggregator's certificate has another key than the token names. Either something "
             "stands in between (ask IT whether a proxy inspects TLS), or the token is not for "
             "this aggregator.",
         )
-    return pem
-
-
-def _read(der: bytes) -> tuple[bytes, str]:
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise Refused("wrong_certificate", "The aggregator's certificate is unreadable.") from error
-    return certificate.public_bytes(Encoding.PEM), hashlib.sha256(key).hexdigest()
+    return certificate.public_bytes(Encoding.PEM)
 
 
 def _shown(parts: SplitResult) -> bytes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import Refused, Stop
+from agent.files import write_atomic
 from agent.wire import strict_json
 from agent.wire.documents import Enrolment
 
@@ -42,6 +43,11 @@ class Places:
         return self.trust / "ca.pem"
 
     @property
+    def token(self) -> Path:
+        """The token of an enrolment by files, between its request and its response."""
+        return self.trust / "token.json"
+
+    @property
     def enrolment(self) -> Path:
         """The note that is written last when an enrolment is complete."""
         return self.trust / "enrolment.json"
@@ -51,10 +57,10 @@ def read_enrolment(places: Places) -> Enrolment:
     """Reads the note of a complete enrolment.
 
     Raises:
-        Stop: There is none yet, or it is damaged.
+        Stop: There is none yet, it is damaged, or a newer program wrote it.
     """
     try:
-        return Enrolment.parse(places.enrolment.read_bytes())
+        note = Enrolment.parse(places.enrolment.read_bytes())
     except FileNotFoundError as error:
         raise Stop(
             f"This silo is not enrolled ({places.enrolment} is missing); "
@@ -65,6 +71,37 @@ def read_enrolment(places: Places) -> Enrolment:
             f"Cannot read {places.enrolment}; restore it from a backup, or move the trust folder "
             "away and enrol again with a new token."
         ) from error
+    if note.format != 1:
+        raise Stop(f"A newer Onggi wrote {places.trust}; install that version again.")
+    return note
+
+
+def trusted_certificates(places: Places, ca_file: Path | None) -> Path | None:
+    """Returns the certificates by which the aggregator's TLS may be checked.
+
+    The pinned certificate alone, as a rule. Where the company's proxy opens TLS, the aggregator's
+    own certificate is never seen: then a company may name its authority, and both are trusted.
+    What the channel then no longer hides from the company is in docs/protocol.md, section 5.
+
+    Args:
+        places: The silo's folders; a joined file is written beside the courier's own.
+        ca_file: The company's certificates (PEM), or None.
+
+    Raises:
+        Stop: A file cannot be read, or the joined one not be written.
+    """
+    pinned = places.ca_file if places.ca_file.exists() else None
+    if ca_file is None:
+        return pinned
+    joined = places.courier / "trusted.pem"
+    try:
+        parts = [path.read_bytes().rstrip() for path in (pinned, ca_file) if path is not None]
+        write_atomic(joined, b"\n".join([*parts, b""]))
+    except OSError as error:
+        raise Stop(
+            f"Cannot use the certificates in {ca_file} ({error.strerror}); see exchange.ca_file."
+        ) from error
+    return joined
 
 
 def read_number_by_name(path: Path) -> dict[str, float]:

@@ -15,10 +15,11 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import requests
 from requests.auth import AuthBase
 
+from agent.audit.transport import Totals
 from agent.clock import Clock, to_text
 from agent.errors import Stop
 from agent.exchange.answers import BROKEN, Answer, Reply, away, raise_for
-from agent.exchange.transport_log import Totals, TransportLog, Trip
+from agent.exchange.transport_log import TransportLog, Trip
 from agent.files import sha256_bytes
 from agent.wire import strict_json
 from agent.wire.request import (

@@ -9,7 +9,7 @@ from typing import Literal
 from agent import log
 from agent.clock import to_text
 from agent.errors import Refused
-from agent.exchange.session import Link
+from agent.exchange.carrier import Traffic
 from agent.files import write_atomic
 from agent.wire.documents import Document
 
@@ -33,6 +33,7 @@ class CourierStatus(Document):
         requests: Requests in the transport log.
         bytes_up: Bytes of bodies sent, over the log's life.
         bytes_down: Bytes of bodies received.
+        by_hand: Whether a person carries, with `onggi carry`: then `updated` is the last trip.
     """
 
     updated: str = ""
@@ -45,6 +46,7 @@ class CourierStatus(Document):
     requests: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    by_hand: bool = False
 
 
 def read_status(path: Path) -> CourierStatus:
@@ -60,32 +62,35 @@ class StatusFile:
 
     Args:
         path: The status file; what it said before a restart is kept.
+        by_hand: Whether a person carries.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, by_hand: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._status = read_status(path)
+        self._status = read_status(path).model_copy(update={"by_hand": by_hand})
         self._written: datetime | None = None
 
-    def note(self, way: Way, error: str, waiting: int | None, link: Link, now: datetime) -> None:
+    def note(
+        self, way: Way, error: str, waiting: int | None, traffic: Traffic, now: datetime
+    ) -> None:
         """Notes how one step ended; the file is written when something changed, or to refresh it.
 
         Args:
             way: Which direction the step served.
             error: Why it failed, as a sentence, or empty.
             waiting: Envelopes that wait, or None where the step does not know.
-            link: Its connection, for the counts.
+            traffic: Its carrier, for the counts.
             now: The time.
         """
         changes: dict[str, str | int] = {
             f"{way}_error": error,
-            "requests": link.totals.requests,
-            "bytes_up": link.totals.bytes_up,
-            "bytes_down": link.totals.bytes_down,
+            "requests": traffic.totals.requests,
+            "bytes_up": traffic.totals.bytes_up,
+            "bytes_down": traffic.totals.bytes_down,
         }
-        if link.last_contact is not None:
-            changes["last_contact"] = to_text(link.last_contact)
+        if traffic.last_contact is not None:
+            changes["last_contact"] = to_text(traffic.last_contact)
         if waiting is not None:
             changes["waiting"] = waiting
         if error:

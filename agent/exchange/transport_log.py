@@ -12,16 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from agent.audit.transport import GENESIS, MAX_LINE_BYTES, Totals, check_line
 from agent.clock import to_text
 from agent.errors import Refused, Stop, TryLater
 from agent.files import fsync_folder, sha256_bytes
-from agent.records import Json
 from agent.wire import strict_json
 
-_GENESIS = "0" * 64
-_MAX_LINE_BYTES = 16 << 10
+if TYPE_CHECKING:
+    from agent.records import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,6 @@ class Trip:
     status: int
     bytes_up: int
     bytes_down: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What the log adds up to."""
-
-    requests: int = 0
-    bytes_up: int = 0
-    bytes_down: int = 0
 
 
 class TransportLog:
@@ -159,13 +150,13 @@ def verify(path: Path) -> Totals:
             is unfinished.
         OSError: The file cannot be read.
     """
-    head, totals = _GENESIS, Totals()
+    head, totals = GENESIS, Totals()
     with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
             if not line.endswith(b"\n"):
                 raise Refused("torn_log", f"Line {number} is unfinished; the courier will mend it.")
             try:
-                head, totals = _checked(line, head, totals)
+                _, head, totals = check_line(line, head, totals)
             except Refused as error:
                 raise Refused("broken_log", f"Line {number} does not follow the one before.") from (
                     error
@@ -190,42 +181,17 @@ def _line(trip: Trip, totals: Totals, previous: str, now: datetime) -> tuple[byt
     return strict_json.dumps({**content, "hash": head}) + b"\n", head
 
 
-def _checked(line: bytes, head: str | None, before: Totals | None) -> tuple[str, Totals]:
-    fields = strict_json.loads(line)
-    if not isinstance(fields, dict):
-        raise Refused("broken_log", "The line is no object.")
-    found = fields.pop("hash", None)
-    if found != sha256_bytes(strict_json.dumps(fields)):
-        raise Refused("broken_log", "The line does not fit its hash.")
-    counts = [_count(fields, name) for name in ("n", "total_up", "total_down", "up", "down")]
-    totals = Totals(*counts[:3])
-    if head is not None and fields.get("prev") != head:
-        raise Refused("broken_log", "The line names another predecessor.")
-    if before is not None and totals != Totals(
-        before.requests + 1, before.bytes_up + counts[3], before.bytes_down + counts[4]
-    ):
-        raise Refused("broken_log", "The line's totals do not add up.")
-    return str(found), totals
-
-
-def _count(fields: dict[str, Json], name: str) -> int:
-    value = fields.get(name)
-    if not isinstance(value, int):
-        raise Refused("broken_log", f"The line has no number {name}.")
-    return value
-
-
 def _last_state(line: bytes) -> tuple[Totals, str]:
     if not line:
-        return Totals(), _GENESIS
-    head, totals = _checked(line, None, None)
+        return Totals(), GENESIS
+    _, head, totals = check_line(line, None, None)
     return totals, head
 
 
 def _mend(descriptor: int) -> bytes:
     """Cuts off an unfinished last line and returns the last whole one, or no bytes."""
     size = os.fstat(descriptor).st_size
-    start = max(0, size - 2 * _MAX_LINE_BYTES)
+    start = max(0, size - 2 * MAX_LINE_BYTES)
     tail = os.pread(descriptor, size - start, start)
     whole = tail.rfind(b"\n") + 1
     if whole == 0 and start > 0:

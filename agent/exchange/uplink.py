@@ -6,53 +6,34 @@ offered again; the aggregator then repeats its answer, byte for byte.
 """
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from agent import log
 from agent.boxes import Inbox, Outbox, Parcel
 from agent.errors import Refused, TryLater
-from agent.exchange.answers import Answer, problem
+from agent.exchange.carrier import Carrier, Word
 from agent.exchange.places import read_number_by_name
-from agent.exchange.session import Link
 from agent.files import write_atomic
 from agent.wire import strict_json
-from agent.wire.documents import Receipt, Refusal
-from agent.wire.envelope import MAX_HEADER_BYTES
-from agent.wire.request import OFFSET, RECEIPT_TYPE, REFUSAL_TYPE
-from agent.wire.signed import parse, payload_type
 
 _logger = logging.getLogger(__name__)
 
-PIECE_BYTES = 1 << 20
 OFFER_AGAIN_S = 3600.0
-_MAX_RESYNCS = 3
-_MAX_ANSWER_BYTES = 64 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    """Where an upload stands: the offset that the aggregator asks for next, or its last word."""
-
-    offset: int = 0
-    kind: str = ""
-    content: bytes = b""
 
 
 class Uplink:
     """Delivers what waits in the outbox.
 
     Args:
-        link: To the aggregator.
+        carrier: To the aggregator.
         outbox: Only read.
         inbox: Where answers go.
         memory: A small file of the courier's own: which envelopes were answered, and when.
     """
 
-    def __init__(self, link: Link, outbox: Outbox, inbox: Inbox, memory: Path) -> None:
-        self._link = link
+    def __init__(self, carrier: Carrier, outbox: Outbox, inbox: Inbox, memory: Path) -> None:
+        self._carrier = carrier
         self._outbox = outbox
         self._inbox = inbox
         self._memory = memory
@@ -84,7 +65,6 @@ class Uplink:
         for parcel in waiting:
             try:
                 answered += self._deliver(parcel, now)
-                self._left -= 1
             except Refused as error:
                 trouble = error
                 log.trouble(_logger, "parcel_refused", envelope=parcel.envelope_id, code=error.code)
@@ -93,54 +73,31 @@ class Uplink:
         return answered
 
     def _waiting(self, now: datetime) -> list[Parcel]:
+        recent = now.timestamp() - OFFER_AGAIN_S
         try:
-            parcels = self._outbox.parcels()
+            return [
+                parcel
+                for parcel in sorted(self._outbox.parcels(), key=_age)
+                if not recent < self._answered.get(parcel.envelope_id, 0.0) <= now.timestamp()
+            ]
         except OSError as error:
             raise TryLater(f"Cannot read the outbox: {error.strerror}.") from error
-        recent = now.timestamp() - OFFER_AGAIN_S
-        return [
-            parcel
-            for parcel in parcels
-            if not recent < self._answered.get(parcel.envelope_id, 0.0) <= now.timestamp()
-        ]
 
     def _deliver(self, parcel: Parcel, now: datetime) -> bool:
         try:
-            with parcel.blob_path.open("rb") as blob:
-                last = self._send(parcel, parcel.header_path.read_bytes(), blob)
+            word = self._carrier.offer(parcel)
         except FileNotFoundError:
+            self._left -= 1
             return False  # the keeper has just taken it out: it has expired
         except OSError as error:
             raise TryLater(f"Cannot read {parcel.blob_path}: {error.strerror}.") from error
-        self._put_answer(parcel.envelope_id, last, now)
+        if word is None:
+            return False
+        self._put_answer(parcel.envelope_id, word, now)
+        self._left -= 1
         return True
 
-    def _send(self, parcel: Parcel, header: bytes, blob: BinaryIO) -> _Progress:
-        if len(header) > MAX_HEADER_BYTES:
-            raise Refused("bad_header", "The envelope's header is too long to be one.")
-        route = f"/v1/envelopes/{parcel.envelope_id}"
-        # Idempotent, and its answer says where to go on: no separate question is needed.
-        answer = self._link.ask("PUT", f"{route}/header", header, limit=_MAX_ANSWER_BYTES)
-        state = _progress(answer, parcel.envelope_id)
-        resyncs = 0
-        while not state.kind:
-            blob.seek(state.offset)
-            piece = blob.read(PIECE_BYTES)
-            answer = self._link.ask(
-                "PUT",
-                f"{route}/blob",
-                piece,
-                query={"offset": state.offset},
-                limit=_MAX_ANSWER_BYTES,
-            )
-            before, state = state, _progress(answer, parcel.envelope_id)
-            if not state.kind and state.offset != before.offset + len(piece):
-                resyncs += 1
-            if not state.kind and (resyncs > _MAX_RESYNCS or not piece):
-                raise TryLater("The aggregator does not take the envelope's bytes in order.")
-        return state
-
-    def _put_answer(self, envelope_id: str, last: _Progress, now: datetime) -> None:
+    def _put_answer(self, envelope_id: str, last: Word, now: datetime) -> None:
         try:
             if last.kind == "receipt":
                 note = strict_json.dumps({"envelope_id": envelope_id})
@@ -159,38 +116,8 @@ class Uplink:
         write_atomic(self._memory, strict_json.dumps(dict(self._answered)))
 
 
-def _progress(answer: Answer, envelope_id: str) -> _Progress:
-    if answer.content_type == RECEIPT_TYPE:
-        return _Progress(kind=_recognized("receipt", answer.body, envelope_id), content=answer.body)
-    if answer.content_type == REFUSAL_TYPE:
-        return _Progress(kind=_recognized("refusal", answer.body, envelope_id), content=answer.body)
-    return _Progress(offset=_offset(answer))
-
-
-def _recognized(kind: str, body: bytes, envelope_id: str) -> str:
-    # No trust is decided here. But a note that is not about this envelope must not end its
-    # delivery: some box between here and the aggregator may answer in its place.
+def _age(parcel: Parcel) -> tuple[float, str]:
     try:
-        container = parse(body)
-        document = (Receipt if kind == "receipt" else Refusal).parse(container.payload)
-    except Refused as error:
-        raise TryLater(f"The aggregator sent something that is no {kind}.") from error
-    if container.payload_type != payload_type(kind) or document.envelope_id != envelope_id:
-        raise TryLater(f"The aggregator sent a {kind} for another envelope.")
-    return kind
-
-
-def _offset(answer: Answer) -> int:
-    text = answer.headers.get(OFFSET.lower(), "")
-    if answer.status == 409 and text.isascii() and text.isdigit() and len(text) < 16:
-        return int(text)
-    if answer.status in {200, 202}:
-        try:
-            fields = strict_json.loads(answer.body)
-        except Refused as error:
-            raise TryLater("The aggregator's answer to an upload is unreadable.") from error
-        offset = fields.get("offset") if isinstance(fields, dict) else None
-        if isinstance(offset, int) and 0 <= offset < 10**15:
-            return offset
-        raise TryLater("The aggregator's answer to an upload has no offset.")
-    raise problem(answer.status, answer.body)
+        return parcel.header_path.stat().st_mtime, parcel.envelope_id
+    except FileNotFoundError:  # just taken out; offering it says so
+        return 0.0, parcel.envelope_id

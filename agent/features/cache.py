@@ -37,6 +37,11 @@ _ADD = "INSERT OR REPLACE INTO feature_row VALUES (?, ?, ?)"
 _Spread = Spread[str, Features]
 
 
+def origin(spec: FeatureSpec) -> str:
+    """Names everything that a row depends on besides the structure."""
+    return f"{spec_sha256(spec)}:rdkit-{rdkit.__version__}"
+
+
 class FeatureCache:
     """The features of compounds under one spec, computed once and kept in a SQLite file."""
 
@@ -57,7 +62,7 @@ class FeatureCache:
         _featurizer(spec.model_dump_json())
         self._work = partial(_featurized, spec.model_dump_json())
         self._processes = processes
-        self._origin = f"{spec_sha256(spec)}:rdkit-{rdkit.__version__}"
+        self._origin = origin(spec)
         self._dense = len(spec.descriptors)
         self._hash_size = spec.hash_size
         self._prepare()

@@ -4,14 +4,11 @@ A hash over them is compared at enrolment and in every update, so that a silo wh
 or neutralizes differently is told so and not averaged in.
 """
 
-import hashlib
-
-import numpy as np
+from collections.abc import Sequence
 
 from agent.features.fast import Featurizer
 from agent.wire.documents import FeatureSpec
-
-_DECIMALS = 5  # coarser than float32 on any CPU, finer than any change of a definition
+from agent.wire.golden import rows_sha256
 
 # Well-known drugs and chemicals, chosen for what they exercise: salts, zwitterions, nitro groups,
 # stereo centres and double bonds, fused, bridged, spiro and macro rings, S, P, B, Si, halogens.
@@ -91,15 +88,18 @@ REFERENCE_SMILES: tuple[str, ...] = (
 def reference_sha256(spec: FeatureSpec) -> str:
     """Returns the SHA-256, in hexadecimal, over the features of the reference molecules.
 
-    Numbers are rounded to five decimals first: other CPUs agree, another RDKit behaviour does not.
+    Raises:
+        Refused: `unknown_descriptor`, as `Featurizer`.
+    """
+    return smiles_sha256(spec, REFERENCE_SMILES)
+
+
+def smiles_sha256(spec: FeatureSpec, smiles: Sequence[str]) -> str:
+    """Returns the hash over the features of these molecules, see `wire.golden.rows_sha256`.
 
     Raises:
         Refused: `unknown_descriptor`, as `Featurizer`.
     """
-    features, _ = Featurizer(spec).featurize_smiles(REFERENCE_SMILES)
-    digest = hashlib.sha256(spec.to_bytes())
-    for numbers in (features.indptr, features.indices, features.values, features.dense):
-        # Adding 0.0 turns -0.0 into 0.0, which is the same number in other bytes.
-        rounded = np.round(numbers.astype(np.float64), _DECIMALS) + 0.0
-        digest.update(rounded.astype("<f8").tobytes())
-    return digest.hexdigest()
+    features, _ = Featurizer(spec).featurize_smiles(smiles)
+    arrays = (features.indptr, features.indices, features.values, features.dense)
+    return rows_sha256(spec, arrays)

@@ -65,6 +65,12 @@ class Features:
             np.concatenate([part.dense for part in parts]),
         )
 
+    def slice(self, start: int, end: int) -> Self:
+        """Returns the rows from `start` to before `end`, without copying their numbers."""
+        own = slice(int(self.indptr[start]), int(self.indptr[end]))
+        indptr = self.indptr[start : end + 1] - self.indptr[start]
+        return type(self)(indptr, self.indices[own], self.values[own], self.dense[start:end])
+
     def take(self, rows: npt.NDArray[np.int64]) -> Self:
         """Returns the given rows, in the given order; a row may come twice.
 

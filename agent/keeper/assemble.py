@@ -1,35 +1,47 @@
 """Builds a keeper from a configuration: which part gets which folder, and nothing else."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
+from agent.assays.endpoints import together
 from agent.boxes import Inbox, Outbox
 from agent.clock import Clock
-from agent.config import Config, Paths, Store, TrainingSection
+from agent.config import Config, GateSection, Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
 from agent.files import exclusive
 from agent.keeper import status
+from agent.keeper.auditing import Auditing
+from agent.keeper.dispatch import Dispatch
 from agent.keeper.hours import Hours
+from agent.keeper.identity import OwnKeys
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
+from agent.keeper.leaving import Leaving
 from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile
-from agent.keeper.mail import Mail, open_trust
+from agent.keeper.mail import Mail
 from agent.keeper.orders import QuorumRule, Settings
 from agent.keeper.pipeline import Pipeline
+from agent.keeper.policing import Policing, PolicyFile, last_known
 from agent.keeper.rollout import Rollout
 from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
+from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
+from agent.keeper.trust import open_trust
 from agent.keeper.upkeep import tidy
-from agent.keys import load_signing
+from agent.keeper.verdicts import Verdicts
 from agent.ledger.book import Ledger
 from agent.records import Json
 from agent.releases.attempts import Attempts
 from agent.releases.gate import GateRules
+from agent.stores.profile import load_profile
 from agent.wire.documents import Endpoint, Enrolment
+from agent.wire.signed import Signer
+from agent.wire.trusted import Trusted
 
 
 @contextmanager
@@ -51,7 +63,7 @@ def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Ke
         folders = {store.name: source_folder(store, paths) for store in config.store}
         folders[INBOX] = paths.inbox
         rhythm = Rhythm(config.keeper.sweep_s, config.keeper.settle_s)
-        build = _status_builder(ledger, workers, enrolment.silo)
+        build = _status_builder(ledger, workers, enrolment.silo, config.gate.let_pass)
         file = StatusFile(paths.status / "keeper.json", build)
         sweep_up = partial(tidy, ledger, Inbox(paths.inbox), paths.snapshots)
         try:
@@ -64,12 +76,15 @@ def read_enrolment(paths: Paths) -> Enrolment:
     """Reads what enrolment agreed on.
 
     Raises:
-        Stop: There is none yet, or it is damaged.
+        Stop: There is none yet, it is damaged, or a newer program wrote it.
     """
     try:
-        return Enrolment.parse((paths.trust / "enrolment.json").read_bytes())
+        note = Enrolment.parse((paths.trust / "enrolment.json").read_bytes())
     except (OSError, Refused) as error:
         raise Stop("This silo is not enrolled; run `onggi enroll --token TOKEN` first.") from error
+    if note.format != 1:
+        raise Stop(f"A newer Onggi wrote {paths.trust}; install that version again.")
+    return note
 
 
 def source_folder(store: Store, paths: Paths) -> Path:
@@ -78,8 +93,20 @@ def source_folder(store: Store, paths: Paths) -> Path:
 
 
 def private_endpoints(config: Config) -> tuple[Endpoint, ...]:
-    """Returns this silo's own endpoints as the catalogue writes them."""
-    return tuple(Endpoint.model_validate(own.model_dump()) for own in config.private)
+    """Returns this silo's own endpoints as the catalogue writes them.
+
+    They are those of the configuration and of its stores' profiles, as they are now. A profile that
+    cannot be read declares none: its store's files are refused, by name.
+
+    Raises:
+        Stop: Two of them have one id and differ.
+    """
+    profiles = []
+    for store in config.store:
+        with suppress(Stop):
+            profiles += [load_profile(store.profile)] if store.profile else []
+    configured = [Endpoint.model_validate(own.model_dump()) for own in config.private]
+    return together(configured, *(profile.own_endpoints for profile in profiles))
 
 
 def training_settings(section: TrainingSection) -> Settings:
@@ -94,6 +121,17 @@ def training_settings(section: TrainingSection) -> Settings:
             each_class=section.quorum_each_class,
         ),
         members=section.members,
+    )
+
+
+def gate_rules(section: GateSection) -> GateRules:
+    """Returns what the gate tolerates."""
+    return GateRules(
+        max_worsening=section.max_worsening,
+        min_n=section.min_labels,
+        confidence=section.confidence,
+        heads_may_worsen=section.heads_may_worsen,
+        window_days=section.window_days,
     )
 
 
@@ -119,17 +157,10 @@ def _stages(
     except (Refused, OSError) as error:
         raise Stop(f"What enrolment pinned is no longer valid: {error} Enrol again.") from error
     inbox, outbox = Inbox(paths.inbox), Outbox(paths.outbox)
-    rules = GateRules(config.gate.max_worsening, config.gate.min_labels)
-    intake = Intake(
-        [_source(store, paths) for store in config.store],
-        ledger,
-        workers,
-        paths.parts,
-        config.keeper.settle_s,
-        identities=paths.models / "identities.sqlite3",
-        processes=config.training.threads,
-    )
-    signer = load_signing(paths.keys / "sign.key", "sign")
+    # The policy that was signed off when the keeper started: a stricter gate is part of it.
+    gate = last_known(ledger).gate or config.gate
+    intake = _intake(config, paths, ledger, workers)
+    own = OwnKeys(paths.keys, paths.outbox, enrolment.silo)
     site = Site(
         private_endpoints(config),
         training_settings(config.training),
@@ -140,7 +171,7 @@ def _stages(
         ledger,
         workers,
         trusted,
-        Mail(inbox, ledger, trusted, enrolment.silo),
+        Mail(inbox, ledger, trusted, enrolment.silo, own, config.releases.channel),
         intake,
         Snapshots(
             ledger,
@@ -151,22 +182,75 @@ def _stages(
             site,
             config.training.min_new_rows,
         ),
-        Rounds(ledger, workers, inbox, outbox, trusted, signer, enrolment.silo, site),
+        Rounds(ledger, workers, inbox, outbox, trusted, own, enrolment.silo, site),
         Rollout(
-            ledger, workers, inbox, trusted, paths.releases, Attempts(paths.predict), rules, site
+            ledger,
+            workers,
+            inbox,
+            trusted,
+            paths.releases,
+            Attempts(paths.predict),
+            gate_rules(gate),
+            site,
+            frozenset(gate.let_pass),
+            Verdicts(ledger, outbox, own, enrolment.silo, gate.tell),
         ),
         site,
+        _leaving(config, paths, enrolment, ledger, trusted, Outgoing(outbox, own)),
     )
     return pipeline, intake
 
 
-def _status_builder(ledger: Ledger, workers: Workers, silo: str) -> Callable[[], Json]:
+def _intake(config: Config, paths: Paths, ledger: Ledger, workers: Workers) -> Intake:
+    return Intake(
+        [_source(store, paths) for store in config.store],
+        ledger,
+        workers,
+        paths.parts,
+        config.keeper.settle_s,
+        identities=paths.models / "identities.sqlite3",
+        processes=config.training.threads,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Where what leaves waits, and who signs it."""
+
+    outbox: Outbox
+    signer: Signer
+
+
+def _leaving(
+    config: Config,
+    paths: Paths,
+    enrolment: Enrolment,
+    ledger: Ledger,
+    trusted: Trusted,
+    out: Outgoing,
+) -> Leaving:
+    silo = enrolment.silo
+    statements = Statements(ledger, out.outbox, out.signer, silo, enrolment.consortium)
+    file = PolicyFile(ledger, config.policy.file, config.policy.officer)
+    return Leaving(
+        ledger,
+        paths.requests,
+        Policing(ledger, trusted, statements, silo, file),
+        Dispatch(ledger, out.outbox),
+        statements,
+        Auditing(ledger, paths.courier / "transport.ndjson"),
+    )
+
+
+def _status_builder(
+    ledger: Ledger, workers: Workers, silo: str, let_pass: tuple[str, ...]
+) -> Callable[[], Json]:
     known: tuple[int, status.Report] = (-1, {})
 
     def build() -> Json:
         nonlocal known
         if known[0] != ledger.revision:
-            known = (ledger.revision, status.report(ledger, silo))
+            known = (ledger.revision, status.report(ledger, silo, let_pass))
         running = workers.progress()
         job: Json = None
         if running is not None:

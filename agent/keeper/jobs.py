@@ -5,11 +5,9 @@ either left a whole result or none, and the job is simply tried again.
 """
 
 import logging
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -24,6 +22,7 @@ from agent.files import write_atomic
 from agent.keeper.hours import Hours
 from agent.keeper.orders import CHECKPOINT, Order, Progress, Result, parse_order
 from agent.keeper.passing import TRY_LATER
+from agent.keeper.spares import Spares, started
 from agent.ledger.book import Detail, Item, Ledger
 
 _log = logging.getLogger(__name__)
@@ -33,6 +32,7 @@ WORKER_DIED = "worker_died"
 # is compared with, without which no release is checked; then the release.
 PRIORITY = {"ingest": 0, "snapshot": 1, "round": 2, "baseline": 3, "release": 4}
 _TRAINING = frozenset({"round", "baseline", "release"})  # what waits for the hours of training
+SHORT = frozenset({"ingest", "snapshot"})  # what may be done by a worker that stands by
 STALL_S = 1800.0
 # Wherever one cannot go on now, the next try comes after so many seconds; the last one repeats.
 BACK_OFF_S = (10.0, 60.0, 300.0, 1800.0)
@@ -78,6 +78,7 @@ class Workers:
         self._seen: tuple[object, float] = (None, 0.0)  # the last progress, and since when
         self._stalled: dict[str, str] = {}  # jobs whose worker was killed, and at what
         self._killed: set[str] = set()  # jobs whose worker somebody else killed
+        self._spares = Spares()
         self._put_off: set[str] = set()  # jobs whose worker itself asked to be tried later
 
     def submit(self, job_id: str, order: Order, now: datetime) -> bool:
@@ -114,6 +115,22 @@ class Workers:
             log.trouble(_log, "job not started", job=item.id, why=error.strerror)
             return None
 
+    def prepare(self, coming: int) -> None:
+        """Keeps workers standing by for jobs that read or freeze, and ends those that are too many.
+
+        Args:
+            coming: How many such jobs will come soon. While training runs they must wait, and
+                none stands by.
+        """
+        running = self._ledger.get("job", self._running[0]) if self._running else None
+        waits = running is not None and running.detail["kind"] not in SHORT
+        self._spares.keep(0 if waits else coming)
+
+    def is_running(self, kind: str) -> bool:
+        """Tells whether the running job is of a kind."""
+        running = self._ledger.get("job", self._running[0]) if self._running else None
+        return running is not None and running.detail["kind"] == kind
+
     def _is_allowed(self, item: Item, now: datetime) -> bool:
         """Tells whether a job may start at this hour; one that may not says what it waits for."""
         if self._hours is None or item.detail["kind"] not in _TRAINING:
@@ -128,8 +145,8 @@ class Workers:
         self._write_order(item)
         if not self._ledger.move(item, "started", now, "", {"tries": tries}):
             return None
-        command = [sys.executable, "-m", "agent", "work", str(self.path(item.id))]
-        process = subprocess.Popen([*command, "--parent", str(os.getpid())])
+        process = self._spares.take(self.path(item.id)) if item.detail["kind"] in SHORT else None
+        process = process or started([str(self.path(item.id))])
         self._running = (item.id, process)
         threading.Thread(target=self._wait, args=(process,), daemon=True).start()
         log.event(_log, "job started", job=item.id, tries=tries, pid=process.pid)
@@ -244,6 +261,7 @@ class Workers:
 
     def stop(self) -> None:
         """Ends the running worker; its job is queued again at the next start."""
+        self._spares.keep(0)
         if self._running is not None:
             self._running[1].kill()
             self._running[1].wait()

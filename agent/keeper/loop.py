@@ -110,6 +110,7 @@ class Keeper:
             waiting = self._intake.look(now, at_s)
             self._look_at_s = at_s + (self._rhythm.settle_s if waiting else self._rhythm.sweep_s)
         self._pipeline.advance(now, at_s)
+        self._pipeline.prepare()
         if due:  # after the letters were taken: until then, nothing says what they need
             self._tidy(now)
 

@@ -6,46 +6,18 @@ Commit, then remove: a letter that is read twice after a kill has the same effec
 import logging
 import sqlite3
 from datetime import datetime
-from pathlib import Path
 
 from agent import log
 from agent.boxes import Inbox, Letter
-from agent.clock import from_text
 from agent.errors import Refused
 from agent.files import sha256_bytes
+from agent.keeper.channel import take_repository
+from agent.keeper.identity import OwnKeys
 from agent.ledger.book import Detail, Item, Ledger
+from agent.wire.repository import Channel
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
-
-
-def open_trust(folder: Path, root_sha256: str, ledger: Ledger, now: datetime) -> Trusted:
-    """Builds the set of trusted documents from what enrolment pinned and what came since.
-
-    Raises:
-        Refused: A pinned document is not valid (a code of `Trusted`); an expired roster is only
-            left out, since a newer one may be on its way.
-        OSError: A pinned document cannot be read.
-    """
-    trusted = Trusted((folder / "root.json").read_bytes(), root_sha256, now)
-    roster = ledger.document("roster", "current") or (folder / "roster.json").read_bytes()
-    try:
-        trusted.take_roster(roster, now, ledger.floor("roster"))
-    except Refused as error:
-        if error.code != "expired":
-            raise
-        # Without a roster nothing is sealed; a newer one may wait in the inbox.
-        log.trouble(_log, "the roster expired", why=error.reason)
-    catalogue = ledger.document("catalogue", "current") or (folder / "catalogue.json").read_bytes()
-    trusted.take_catalogue(catalogue, ledger.floor("catalogue"))
-    # Ended plans, too: a release may name one. Each is judged as on the day when it was believed;
-    # whether it is in force now is another question (`plans.plan_in_force`).
-    for item in ledger.find("plan"):
-        try:
-            trusted.take_plan(ledger.document("plan", item.id) or b"", from_text(item.created))
-        except Refused as error:
-            log.trouble(_log, "plan not believed again", plan=item.id, code=error.code)
-    return trusted
 
 
 class Mail:
@@ -56,13 +28,25 @@ class Mail:
         ledger: Where their effect is booked.
         trusted: What is believed; taking a letter may extend it.
         silo: This silo's name.
+        keys: This silo's own keys, which follow the roster.
+        channel: Which releases it takes.
     """
 
-    def __init__(self, inbox: Inbox, ledger: Ledger, trusted: Trusted, silo: str) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        ledger: Ledger,
+        trusted: Trusted,
+        silo: str,
+        keys: OwnKeys | None = None,
+        channel: Channel = "stable",
+    ) -> None:
+        self._keys = keys
         self._inbox = inbox
         self._ledger = ledger
         self._trusted = trusted
         self._silo = silo
+        self._channel = channel
 
     def take_all(self, now: datetime) -> int:
         """Takes every waiting letter and returns how many there were."""
@@ -87,6 +71,9 @@ class Mail:
                 self._set_aside(letter, "unreadable", why, now)
             self._inbox.done(letter.name)
             count += 1
+        # After the commits, and with no letter either: a kill may have come in between.
+        if self._keys is not None and self._trusted.roster is not None:
+            self._keys.follow(self._trusted.roster)
         return count
 
     def _set_aside(self, letter: Letter, code: str, reason: str, now: datetime) -> None:
@@ -95,14 +82,15 @@ class Mail:
         self._ledger.add("letter", sha256_bytes(letter.content)[:32], "refused", now, detail)
 
     def _is_old_news(self, letter: Letter) -> bool:
-        # The feed tells the whole history: an older edition changes nothing, and a release that
-        # was booked before a kill, or that is brought once more, is below its own floor.
-        if letter.kind == "release":
-            return letter.content in (content for _, content in self._ledger.documents("release"))
-        return letter.kind in {"roster", "catalogue"}
+        # The feed tells the whole history: an older edition changes nothing. An old state of the
+        # release repository is no news of that kind: the feed shows only the newest, so somebody
+        # kept it.
+        return letter.kind in {"root", "roster", "catalogue"}
 
     def _take(self, letter: Letter, now: datetime) -> None:
         match letter.kind:
+            case "root":
+                self._take_root(letter, now)
             case "roster":
                 roster = self._trusted.take_roster(
                     letter.content, now, self._ledger.floor("roster")
@@ -116,14 +104,23 @@ class Mail:
                 self._take_plan(letter, now)
             case "round":
                 self._take_round(letter, now)
-            case "release":
-                self._take_release(letter, now)
+            case "stable" | "canary":
+                take_repository(
+                    letter.content, self._channel, self._ledger, self._trusted, self._inbox, now
+                )
             case "receipt" | "refusal" | "delivered":
                 self._take_answer(letter, now)
             case _:
                 raise Refused(
                     "unknown_kind", f"A letter of kind {letter.kind!r} means nothing here."
                 )
+
+    def _take_root(self, letter: Letter, now: datetime) -> None:
+        # One that is on the way already was signed by keys that may have no say any more.
+        if letter.content in (content for _, content in self._ledger.documents("root")):
+            return
+        root = self._trusted.take_root(letter.content)
+        self._keep("root", str(root.version), letter.content, root.version, now)
 
     def _keep(self, kind: str, doc_id: str, content: bytes, version: int, now: datetime) -> None:
         self._ledger.put_document(kind, doc_id, content, now)
@@ -134,7 +131,7 @@ class Mail:
         self._ledger.put_document("plan", plan.plan_id, letter.content, now)
         if not self._ledger.add("plan", plan.plan_id, "accepted", now, {"version": plan.version}):
             return  # an old plan that a carrier brings again must not replace the present one
-        for older in self._ledger.find("plan", "accepted"):
+        for older in self._ledger.find("plan", "accepted", "declined"):
             if older.id != plan.plan_id:
                 self._ledger.move(older, "replaced", now, f"plan {plan.plan_id} came")
 
@@ -158,21 +155,12 @@ class Mail:
         if plan is not None and plan.state == "replaced":
             raise Refused("plan_replaced", f"Plan {plan_id} was replaced; it has no more rounds.")
 
-    def _take_release(self, letter: Letter, now: datetime) -> None:
-        manifest = self._trusted.take_release(letter.content, now, self._ledger.floor("release"))
-        self._keep("release", manifest.release_id, letter.content, manifest.version, now)
-        self._ledger.add(
-            "release",
-            manifest.release_id,
-            "announced",
-            now,
-            {"version": manifest.version, "manifest": manifest.model_dump_json()},
-        )
-
     def _take_answer(self, letter: Letter, now: datetime) -> None:
         if letter.kind == "receipt":
             receipt = self._trusted.receipt(letter.content)
             self._answered(receipt.envelope_id, "acknowledged", now, "")
+            # The aggregator's countersignature of whatever the envelope says, such as a root.
+            self._ledger.put_document("receipt", receipt.envelope_id, letter.content, now)
         elif letter.kind == "refusal":
             refusal = self._trusted.refusal(letter.content)
             self._answered(refusal.envelope_id, "refused", now, refusal.reason)
@@ -180,11 +168,19 @@ class Mail:
             self._answered(letter.name.split("-")[1], "delivered", now, "")
 
     def _answered(self, envelope_id: str, state: str, now: datetime, why: str) -> None:
+        statement = self._ledger.get("statement", envelope_id)
+        if statement is not None:
+            if statement.state == "signed" and state != "delivered":
+                self._ledger.move(statement, state, now, why)
+            return
         item = update_of(self._ledger, envelope_id)
         if item is None:
             raise Refused("unknown_envelope", "This answers an envelope that was never sent.")
         if item.state in {"sealed", "delivered"} and item.state != state:
             self._ledger.move(item, state, now, why)
+        elif item.state in {"held", "withdrawn"} and state != "delivered":
+            log.trouble(_log, "held update answered", envelope=envelope_id, state=state)
+            self._ledger.move(item, state, now, f"It was on its way when it was held back. {why}")
 
 
 def update_of(ledger: Ledger, envelope_id: str) -> Item | None:

@@ -23,6 +23,27 @@ class TaskScore(Document):
     n_test: int
 
 
+class ShadowRule(Document):
+    """How a candidate is compared with the active release, see `releases.gate.GateRules`."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    window_days: Annotated[int, Field(ge=1)] = 365
+    min_labels: Annotated[int, Field(ge=1)] = 20
+
+
+class PairScore(Document):
+    """Two models' errors on the same measurements, see `releases.gate.Pair`."""
+
+    task: str
+    metric: str
+    candidate: float | None
+    active: float | None
+    n: int
+    low: float | None
+    high: float | None
+    since: str
+
+
 class FileOrder(Document):
     """One file of a store to read; size and time tell whether it changed meanwhile."""
 
@@ -149,6 +170,8 @@ class ReleaseOrder(TrainingOrder):
         active: Folder of the active release, or empty.
         private_weights: Private heads from the last round, or empty.
         local_scores: Of the model that this silo could make alone, for the card.
+        golden: Where the golden molecules are; empty where the manifest names none.
+        shadow: How candidate and active release are compared.
     """
 
     kind: Literal["release"] = "release"
@@ -159,6 +182,8 @@ class ReleaseOrder(TrainingOrder):
     active: str
     private_weights: str
     local_scores: tuple[TaskScore, ...]
+    golden: str = ""
+    shadow: ShadowRule = ShadowRule()
 
 
 Order = IngestOrder | SnapshotOrder | BaselineOrder | RoundOrder | ReleaseOrder | EvaluateOrder
@@ -219,6 +244,7 @@ class Result(Document):
         files: For an ingest.
         compounds, labels, tasks, changes: For a snapshot; `changes` counts rows against the last.
         scores, active_scores: For a baseline and a release.
+        pairs: For a release: candidate and active one on the newest measurements.
         groups: For a round: groups of tensors in the update.
         reference_sha256, feature_sha256: For a round: what this host's features really are.
         evaluation: For an evaluation.
@@ -236,6 +262,7 @@ class Result(Document):
     changes: dict[str, int] = Field(default_factory=dict)
     scores: tuple[TaskScore, ...] = ()
     active_scores: tuple[TaskScore, ...] = ()
+    pairs: tuple[PairScore, ...] = ()
     groups: tuple[str, ...] = ()
     reference_sha256: str = ""
     feature_sha256: str = ""

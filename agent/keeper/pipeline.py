@@ -13,6 +13,7 @@ from agent.errors import Refused
 from agent.files import publish_folder, write_atomic
 from agent.keeper.intake import Intake
 from agent.keeper.jobs import Workers
+from agent.keeper.leaving import Leaving
 from agent.keeper.mail import Mail
 from agent.keeper.orders import (
     MOMENTS,
@@ -46,6 +47,7 @@ class Pipeline:
         trusted: What is believed.
         mail, intake, snapshots, rounds, rollout: The stages.
         site: What this silo is; each stage that orders training has it, too.
+        leaving: The stages that decide what leaves.
     """
 
     def __init__(  # noqa: PLR0913 - it joins all stages, and does nothing else
@@ -59,6 +61,7 @@ class Pipeline:
         rounds: Rounds,
         rollout: Rollout,
         site: Site,
+        leaving: Leaving,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -69,11 +72,12 @@ class Pipeline:
         self._rounds = rounds
         self._rollout = rollout
         self._site = site
+        self._leaving = leaving
 
     def recover(self, now: datetime) -> None:
         """Once after a start: picks up what a kill left."""
         self._workers.recover(now)
-        self._rounds.recover()
+        self._leaving.recover()
 
     def advance(self, now: datetime, at_s: float) -> None:
         """Does everything that is due, in order.
@@ -85,6 +89,7 @@ class Pipeline:
         check_clock(self._ledger, now)
         self._workers.watch(at_s)
         self._mail.take_all(now)
+        self._leaving.decide(now)
         for job, result in self._workers.ended(now):
             self._book(job, result, now)
         if self._trusted.catalogue is not None:
@@ -92,15 +97,22 @@ class Pipeline:
         self._rounds.close_late(now)
         if not self._intake.busy:
             self._advance_learning(now)
-        self._rounds.settle(now)
+        self._leaving.settle(now)
         self._rollout.start_trials(now)
         self._rollout.judge_trials(now)
         self._workers.start_next(now)
 
+    def prepare(self) -> None:
+        """Lets workers load while files still rest: one will read them, and one will freeze."""
+        if not self._intake.busy:
+            self._workers.prepare(0)
+        else:
+            self._workers.prepare(1 if self._workers.is_running("ingest") else 2)
+
     def _advance_learning(self, now: datetime) -> None:
         plan = plan_in_force(self._ledger, self._trusted, now)
         ready = self._prepare(plan, now) if plan is not None else None
-        self._rounds.order(plan, ready, now)
+        self._rounds.order(plan, ready, now, self._leaving.holds_back(now))
         for ended in self._rollout.plans():
             if ended != plan:
                 self._prepare(ended, now)
@@ -149,7 +161,9 @@ class Pipeline:
             case BaselineOrder():
                 self._snapshots.book_baseline(order, result, now)
             case RoundOrder():
-                self._rounds.seal(order, result, (folder / "update.safetensors").read_bytes(), now)
+                update = (folder / "update.safetensors").read_bytes()
+                approval = self._leaving.needs_approval
+                self._rounds.seal(order, result, update, now, approval=approval)
                 private = folder / "private.safetensors"
                 if private.exists():
                     write_atomic(self._site.private_weights, private.read_bytes())
@@ -169,7 +183,7 @@ class Pipeline:
             case RoundOrder():
                 self._rounds.give_up(order, reason, now)
             case ReleaseOrder():
-                self._rollout.give_up(order, reason, now)
+                self._rollout.give_up(order, result, now)
 
     def _adopt_parts(self, folder: Path, parts: Path) -> None:
         for staged in sorted((folder / "parts").glob("*")):

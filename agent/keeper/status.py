@@ -1,10 +1,14 @@
 """The status: for each stage what it last did, what waits, and what is wrong."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from agent.errors import Refused
+from agent.keeper.channel import fresh_until
+from agent.keeper.decisions import decisions
 from agent.keeper.local import OWNER
+from agent.keeper.policing import SITE
 from agent.ledger import egress
 from agent.ledger.book import Item, Ledger
 from agent.ledger.states import Kind
@@ -20,8 +24,16 @@ _STAGES: dict[str, tuple[Kind, frozenset[str], frozenset[str]]] = {
     "files": ("file", frozenset({"found", "queued"}), frozenset({"refused"})),
     "snapshots": ("snapshot", frozenset({"wanted", "frozen"}), frozenset({"failed"})),
     "jobs": ("job", frozenset({"queued", "started"}), frozenset({"failed"})),
+    "policy": ("policy", frozenset(), frozenset({"unsigned"})),
+    "plans": ("plan", frozenset(), frozenset({"declined"})),
     "rounds": ("round", frozenset({"announced"}), frozenset({"skipped"})),
-    "updates": ("update", frozenset({"drafted", "sealed", "delivered"}), frozenset({"refused"})),
+    "updates": (
+        "update",
+        frozenset({"drafted", "held", "sealed", "delivered"}),
+        frozenset({"refused"}),
+    ),
+    "statements": ("statement", frozenset({"signed"}), frozenset({"refused"})),
+    "egress": ("reconciliation", frozenset(), frozenset({"differing"})),
     "releases": (
         "release",
         frozenset({"announced", "fetched", "verified", "staged", "gated", "trial"}),
@@ -34,13 +46,19 @@ _SHOWN = 20
 Report = dict[str, Json]
 
 
-def report(ledger: Ledger, silo: str) -> Report:
+def report(ledger: Ledger, silo: str, let_pass: Collection[str] = ()) -> Report:
     """Builds the whole status from the ledger alone.
+
+    Args:
+        ledger: Where everything is.
+        silo: This silo's name.
+        let_pass: Weights that a person has released from quarantine.
 
     Returns:
         A JSON object: `silo`, `stages` (by name: `counts`, `last`, `waits`, `wrong`),
         `measurements`, `tasks` (how each stands in the newest snapshot), `models` (scores by
-        release and task), `egress`.
+        release and task), `releases` (what was decided of each and why), `releases_fresh_until`,
+        `egress`, `policy`.
     """
     stages: Report = {name: _stage(ledger, name) for name in _STAGES}
     return {
@@ -49,7 +67,10 @@ def report(ledger: Ledger, silo: str) -> Report:
         "measurements": measurements(ledger),
         "tasks": tasks(ledger),
         "models": _models(ledger),
-        "egress": {"lines": len(egress.lines(ledger)), "bytes": _bytes_out(ledger)},
+        "releases": list[Json](decisions(ledger, let_pass)),
+        "releases_fresh_until": fresh_until(ledger),
+        "egress": _egress(ledger),
+        "policy": policy(ledger),
     }
 
 
@@ -119,8 +140,18 @@ def _line(item: Item) -> Json:
     return {"id": item.id, "state": item.state, "why": why, "since": item.changed}
 
 
-def _bytes_out(ledger: Ledger) -> int:
-    return sum(line.departure.bytes for line in egress.lines(ledger))
+def _egress(ledger: Ledger) -> Json:
+    envelopes, sent = egress.totals(ledger)
+    return {"lines": egress.size(ledger), "envelopes": envelopes, "bytes": sent}
+
+
+def policy(ledger: Ledger) -> Report:
+    """Says which policy is in force: its hash, who signed it off and when; empty by default."""
+    item = ledger.get("policy", SITE)
+    detail = item.detail if item is not None else {}
+    names = ("sha256", "version", "signer", "signed", "officer")
+    state, why = (item.state, item.why) if item is not None else ("default", "")
+    return {"state": state, "why": why, **{name: detail.get(name, "") for name in names}}
 
 
 def _models(ledger: Ledger) -> Json:

@@ -16,8 +16,9 @@ _TOLERANCE = timedelta(minutes=5)
 def check_clock(ledger: Ledger, now: datetime) -> bool:
     """Keeps the highest time seen, and says in the ledger when the clock is behind it.
 
-    Nothing stops for it: whatever has a date is judged by the clock as it is, and what a wrong
-    clock shut out comes back with the right one.
+    Nothing stops for it: what has a date is judged by the clock as it is, and what a wrong clock
+    shut out comes back with the right one. The release repository alone is judged by the highest
+    time (`latest_time`): with the clock set back, an old one would be good again.
 
     Returns:
         False while the clock is more than a few minutes behind.
@@ -29,6 +30,30 @@ def check_clock(ledger: Ledger, now: datetime) -> bool:
     behind = highest - now > _TOLERANCE
     _book(ledger, now, highest if behind else None)
     return not behind
+
+
+def latest_time(ledger: Ledger, now: datetime) -> datetime:
+    """Returns the present, or the latest time that this host has shown, whichever is later.
+
+    What must not expire later than it says, whatever becomes of the clock, is judged by it.
+    """
+    return max(now, datetime.fromtimestamp(ledger.floor(_FLOOR) * 60, UTC))
+
+
+def accept_clock(ledger: Ledger, now: datetime) -> datetime:
+    """Takes the clock as it is for right: a person has compared it with another.
+
+    For a host whose clock once showed a time far ahead, so that every release seems expired.
+
+    Returns:
+        The latest time that had been seen.
+    """
+    highest = latest_time(ledger, now)
+    with ledger.transaction():
+        ledger.lower_clock(_FLOOR, int(now.timestamp()) // 60)
+        _book(ledger, now, None)
+    log.trouble(_log, "clock accepted", before=to_text(highest))
+    return highest
 
 
 def _book(ledger: Ledger, now: datetime, highest: datetime | None) -> None:

@@ -2,13 +2,15 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from agent import __version__, log
 from agent.boxes import Inbox, Outbox
 from agent.clock import from_text, to_text
 from agent.errors import Refused
+from agent.keeper.dispatch import LIFE, WAITS_FOR_APPROVAL
+from agent.keeper.identity import OwnKeys
 from agent.keeper.jobs import Workers
 from agent.keeper.orders import Result, RoundOrder
 from agent.keeper.site import Site
@@ -16,12 +18,11 @@ from agent.ledger import egress
 from agent.ledger.book import Detail, Item, Ledger
 from agent.wire.documents import Plan, RoundManifest, UpdateCore
 from agent.wire.envelope import seal
-from agent.wire.signed import Signer, key_id
+from agent.wire.hybrid import Hybrid
+from agent.wire.signed import key_id
 from agent.wire.trusted import Trusted
 
 _log = logging.getLogger(__name__)
-_LIFE = timedelta(days=7)
-_DOUBT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Rounds:
         inbox: Where a round's base weights arrive.
         outbox: Where sealed updates wait.
         trusted: The plans, the roster and the catalogue that are believed.
-        signer: The silo's signing key.
+        keys: The silo's own keys.
         silo: This silo's name.
         site: What this silo adds to an order.
     """
@@ -53,7 +54,7 @@ class Rounds:
         inbox: Inbox,
         outbox: Outbox,
         trusted: Trusted,
-        signer: Signer,
+        keys: OwnKeys,
         silo: str,
         site: Site,
     ) -> None:
@@ -62,17 +63,9 @@ class Rounds:
         self._inbox = inbox
         self._outbox = outbox
         self._trusted = trusted
-        self._signer = signer
+        self._keys = keys
         self._silo = silo
         self._site = site
-        self._overdue: dict[str, datetime] = {}
-
-    def recover(self) -> None:
-        """After a restart: shows what was booked to the courier, drops what was not."""
-        booked = [str(item.detail["envelope_id"]) for item in self._ledger.find("update", "sealed")]
-        self._outbox.discard_staged(frozenset(booked))
-        for envelope_id in booked:
-            self._outbox.post(envelope_id)
 
     def close_late(self, now: datetime) -> None:
         """Closes the announced rounds whose deadline has passed."""
@@ -80,18 +73,19 @@ class Rounds:
             if from_text(_manifest(item).deadline) <= now:
                 self._ledger.move(item, "closed", now, "its deadline passed before training")
 
-    def order(self, plan: Plan | None, ready: Ready | None, now: datetime) -> None:
+    def order(self, plan: Plan | None, ready: Ready | None, now: datetime, hold: str = "") -> None:
         """Orders the training of the announced rounds, or says what they wait for.
 
         Args:
             plan: The plan in force.
             ready: Its snapshot.
             now: For the ledger.
+            hold: Why the site's policy takes no round at present, or empty.
         """
         for item in self._ledger.find("round", "announced"):
             manifest = _manifest(item)
             base = self._inbox.object_path(manifest.base_sha256)
-            why = _waits_for(manifest, plan, ready, base)
+            why = hold or _waits_for(manifest, plan, ready, base)
             self._ledger.explain(item, why)
             if why or plan is None or ready is None or self._trusted.catalogue is None:
                 continue
@@ -109,11 +103,30 @@ class Rounds:
             )
             self._workers.submit(f"round-{manifest.round_id}", order, now)
 
-    def seal(self, order: RoundOrder, result: Result, payload: bytes, now: datetime) -> str:
-        """Seals a finished update; call it in the job's transaction, and `post` after it.
+    def seal(
+        self,
+        order: RoundOrder,
+        result: Result,
+        payload: bytes,
+        now: datetime,
+        *,
+        approval: bool = False,
+    ) -> str:
+        """Seals a finished update; call it in the job's transaction, and settle after it.
+
+        Args:
+            order: What was ordered.
+            result: What came of it.
+            payload: The update.
+            now: For the ledger.
+            approval: A person must approve it before it leaves.
+
+        Returns:
+            The envelope's id.
 
         Raises:
-            Refused: `wrong_reference`: this host computes other features than the consortium.
+            Refused: `no_post_quantum_key`; or `wrong_reference`: this host computes other features
+                than the consortium.
         """
         manifest, plan = order.manifest, order.plan
         if result.reference_sha256 != plan.reference_sha256:
@@ -126,13 +139,20 @@ class Rounds:
         if round_item is None or round_item.state != "announced":
             raise Refused("round_closed", "The round closed while its training ran.")
         core = self._core(manifest, plan, result, now)
+        hybrid = self._hybrid(manifest)
         envelope_id = self._outbox.stage(
-            lambda blob: seal(payload, core, manifest.seal_key, self._signer, blob)
+            lambda blob: seal(payload, core, manifest.seal_key, self._keys, blob, hybrid)
         )
-        self._book(envelope_id, manifest, now)
+        self._book(envelope_id, manifest, now, "held" if approval else "sealed")
         self._ledger.move(round_item, "trained", now)
         log.event(_log, "update sealed", round=manifest.round_id, bytes=len(payload))
         return envelope_id
+
+    def _hybrid(self, manifest: RoundManifest) -> Hybrid | None:
+        # Whether the round must have such a key, its plan has decided (`Trusted.take_round`).
+        if manifest.kem_key is None:
+            return None
+        return Hybrid(manifest.kem_key, self._keys.post_quantum())
 
     def _core(
         self, manifest: RoundManifest, plan: Plan, result: Result, now: datetime
@@ -142,7 +162,7 @@ class Rounds:
         return UpdateCore(
             consortium=manifest.consortium,
             silo=self._silo,
-            sequence=egress.next_sequence(self._ledger),
+            sequence=len(self._ledger.find("update")) + 1,
             roster_version=self._trusted.roster.version,
             roster_sha256=self._trusted.roster_sha256,
             plan_id=manifest.plan_id,
@@ -153,53 +173,32 @@ class Rounds:
             reference_sha256=result.reference_sha256,
             agent_version=__version__,
             created=to_text(now),
-            expires=to_text(now + _LIFE),
+            expires=to_text(now + LIFE),
             recipient=key_id(manifest.seal_key),
             commitment="0" * 64,
             privacy=plan.privacy,
             egress_head=egress.egress_head(self._ledger),
         )
 
-    def _book(self, envelope_id: str, manifest: RoundManifest, now: datetime) -> None:
+    def _book(self, envelope_id: str, manifest: RoundManifest, now: datetime, state: str) -> None:
         size, blob_sha256 = self._outbox.staged(envelope_id)
         detail: Detail = {"envelope_id": envelope_id, "bytes": size, "number": manifest.number}
         self._ledger.add("update", manifest.round_id, "drafted", now, detail)
         update = self._ledger.get("update", manifest.round_id)
-        if update is None or not self._ledger.move(update, "sealed", now):
+        why = WAITS_FOR_APPROVAL.format(envelope_id[:12]) if state == "held" else ""
+        if update is None or not self._ledger.move(update, state, now, why):
             raise Refused("already_sealed", "An update of this round was sealed before.")
-        line = egress.departure(
-            now, envelope_id, manifest.consortium, manifest.round_id, size, blob_sha256
+        leaf = egress.departure(
+            now,
+            self._outbox.staged_header(envelope_id),
+            envelope_id,
+            manifest.consortium,
+            manifest.round_id,
+            0 if state == "held" else size,
+            blob_sha256,
+            "held" if state == "held" else "released",
         )
-        egress.book(self._ledger, line)
-
-    def settle(self, now: datetime) -> None:
-        """Posts what is sealed; takes answered and expired envelopes out of the outbox.
-
-        What was staged and not booked goes, too: its transaction was rolled back.
-        """
-        for item in self._ledger.find("update", "sealed", "delivered"):
-            self._outbox.post(str(item.detail["envelope_id"]))
-            if self._is_over(item, now):
-                self._ledger.move(item, "expired", now, "no answer came in time")
-        waiting = frozenset(
-            str(item.detail["envelope_id"])
-            for item in self._ledger.find("update", "sealed", "delivered")
-        )
-        self._outbox.discard_staged(waiting)
-        for parcel in self._outbox.parcels():
-            if parcel.envelope_id not in waiting:
-                self._outbox.remove(parcel.envelope_id)
-
-    def _is_over(self, update: Item, now: datetime) -> bool:
-        """Tells whether an update's life is over, and has been for a day by every look since.
-
-        A clock that jumps ahead and is set right within the day costs no update; to keep a dead
-        one for a day longer costs nothing, since the aggregator refuses it.
-        """
-        if now < from_text(update.created) + _LIFE:
-            self._overdue.pop(update.id, None)
-            return False
-        return now - self._overdue.setdefault(update.id, now) >= _DOUBT
+        egress.book(self._ledger, leaf)
 
     def give_up(self, order: RoundOrder, reason: str, now: datetime) -> None:
         """Skips a round whose training could not be done."""

@@ -68,13 +68,14 @@ def try_file(
         Stop: The profile is wrong.
     """
     from agent.assays.curate import curate_in_batches
-    from agent.assays.endpoints import EndpointIndex
+    from agent.assays.endpoints import EndpointIndex, together
     from agent.assays.parts import Source, write_part_in_batches
     from agent.stores.profile import KMELLODDY, load_profile
     from agent.stores.readers import read
 
     profile = load_profile(way.profile) if way.profile else KMELLODDY
-    batches = curate_in_batches(read(file, way.kind, profile), EndpointIndex(catalogue, private))
+    index = EndpointIndex(catalogue, together(private, profile.own_endpoints))
+    batches = curate_in_batches(read(file, way.kind, profile), index)
     # As the keeper does, on disk: a file of millions of rows would not fit into memory. The folder
     # is closed to others and goes with the account.
     with TemporaryDirectory(prefix="onggi-trial-") as folder:

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from agent.boxes import Inbox
+from agent.keeper.channel import newest_objects, release_objects
 from agent.ledger.book import Item, Ledger
-from agent.wire.documents import ReleaseManifest, RoundManifest
+from agent.wire.documents import RoundManifest
 
 _SNAPSHOTS_KEPT = 3
 _GRACE = timedelta(hours=1)  # the courier stores an object before the letter that names it
@@ -15,7 +16,10 @@ _GRACE = timedelta(hours=1)  # the courier stores an object before the letter th
 def tidy(ledger: Ledger, inbox: Inbox, snapshots: Path, now: datetime) -> None:
     """Removes files that no row in the ledger can still ask for; harmless when repeated."""
     wanted = (*ledger.find("round", "announced"), *ledger.find("release", "announced", "fetched"))
-    inbox.prune_objects(frozenset(map(_object, wanted)), now - _GRACE)
+    named = frozenset(sha256 for item in wanted for sha256 in _objects(item))
+    # Each new state of the repository names the newest release again: without its files here, the
+    # courier would fetch them every day.
+    inbox.prune_objects(named | newest_objects(ledger), now - _GRACE)
     kept = {item.id for item in ledger.newest("snapshot", ("frozen", "scored"), _SNAPSHOTS_KEPT)}
     kept |= {item.id for item in ledger.find("snapshot", "wanted")}
     for folder in snapshots.iterdir():
@@ -23,8 +27,8 @@ def tidy(ledger: Ledger, inbox: Inbox, snapshots: Path, now: datetime) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _object(item: Item) -> str:
-    text = str(item.detail["manifest"])
+def _objects(item: Item) -> list[str]:
     if item.kind == "round":
-        return RoundManifest.model_validate_json(text).base_sha256
-    return ReleaseManifest.model_validate_json(text).weights_sha256
+        text = str(item.detail["manifest"])
+        return [RoundManifest.model_validate_json(text).base_sha256]
+    return release_objects(item)

@@ -8,6 +8,7 @@ import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
 
 from agent import log
 from agent.clock import monotonic_s
@@ -49,8 +50,37 @@ def work(folder: Path, parent: int) -> None:
         TryLater: The keeper is gone, another worker holds the folder and does not let go, or there
             is no room for the result.
     """
+    _begin(parent)
+    _work(folder)
+
+
+def stand_by(parent: int, orders: TextIO) -> None:
+    """Loads what reading and freezing need, then waits for one job: starting takes a second.
+
+    Args:
+        parent: As in `work`.
+        orders: Gives the job's folder and ends, or ends at once where there is nothing to do.
+
+    Raises:
+        TryLater: As `work`.
+    """
+    _begin(parent)
+    from agent.assays import merge, units
+    from agent.keeper.work import ingest, snapshot
+
+    units.parse("uM")  # builds the registry of units
+    del merge, ingest, snapshot  # they are loaded, which is all
+    folder = orders.read()
+    if folder:
+        _work(Path(folder))
+
+
+def _begin(parent: int) -> None:
     _die_with(parent)
     os.nice(_NICE)
+
+
+def _work(folder: Path) -> None:
     with ExitStack() as stack:
         _hold(folder, stack)
         order = parse_order((folder / "order.json").read_bytes())

@@ -89,11 +89,12 @@ def federate(
     moments: list[Moments | None] = [None] * len(silos)
     velocity: Weights = {}
     labels = [silo.weighted(recipe.recency_rate) for silo in silos]
+    epochs = [epochs_of(len(np.unique(silo.labels.rows)), recipe) for silo in silos]
     for number in range(recipe.rounds):
         sums = Sums()
         for place, silo in enumerate(silos):
             base = {**_needed(shared, silo), **own[place]}
-            run = _round_settings(recipe, settings, number, place)
+            run = _round_settings(recipe, settings, number, place, epochs[place])
             fitted = fit_on(
                 *(base, network, silo.features, labels[place], silo.tasks, run),
                 lambda *_: None,
@@ -111,6 +112,11 @@ def federate(
 def network_of(recipe: FederatedRecipe, seed: int) -> NetworkSpec:
     """Returns the network that a recipe trains."""
     return NetworkSpec(hidden=recipe.hidden, dropout=recipe.dropout, seed=seed)
+
+
+def epochs_of(compounds: int, recipe: FederatedRecipe) -> int:
+    """Returns how often a silo of so many labelled compounds passes over them in a round."""
+    return max(recipe.local_epochs, round(recipe.local_rows / max(compounds, 1)))
 
 
 def _is_shared(name: str, heads: Counter[str]) -> bool:
@@ -135,11 +141,11 @@ def _needed(weights: Weights, silo: Silo) -> Weights:
 
 
 def _round_settings(
-    recipe: FederatedRecipe, settings: Settings, number: int, place: int
+    recipe: FederatedRecipe, settings: Settings, number: int, place: int, epochs: int
 ) -> Settings:
     return replace(
         settings,
-        epochs=recipe.local_epochs,
+        epochs=epochs,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,

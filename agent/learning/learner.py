@@ -1,8 +1,9 @@
 """The default model of a silo: alone, or with others, whichever serves each head better.
 
-Every head answers with the local ensemble, with the federated model and its fine-tuned copies, or
-with the average of both: what erred least on the newest compounds that none of them had seen. Then
-all of it is trained again on everything.
+Every head answers with the local ensemble, with the federated model and its fine-tuned copies
+(mostly the copies, or leaning on the model), or with the average of the local ensemble and the
+copies: that average, unless another way erred clearly less on the newest compounds, which none of
+them had seen. Then all of it is trained again on everything.
 """
 
 from collections.abc import Sequence
@@ -20,11 +21,17 @@ from agent.learning.tasks import Labels
 from agent.learning.train import Settings
 from agent.wire.documents import FeatureSpec
 
-Choice = Literal["personal", "federated", "averaged"]
+Choice = Literal["personal", "averaged", "federated", "released"]
 
-_CHOICES: dict[Choice, float] = {"personal": 0.0, "averaged": 0.5, "federated": 1.0}
+_FEDERATED: dict[Choice, float] = {
+    "personal": 0.0,
+    "averaged": 0.5,
+    "federated": 1.0,
+    "released": 1.0,
+}
+_SAFE: Choice = "averaged"
 _CLEARLY = 0.03  # of the average's error: by so much another way must be better
-_FEWEST = 30  # labels to choose by; with fewer the average is the safe answer
+_BORROWED = 100  # labels' worth of all tasks' evidence that a task's own is joined with
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,12 +86,11 @@ class Learner:
         recipe = self.federated
         if recipe is None or not others:
             alone, _ = self._train(own, [], alone=True, together=False)
-            return Ensemble(tuple(alone), _shares([(len(alone), 1.0)], len(own.tasks)))
-        wanted = np.array([_CHOICES[choice] for choice in choices], dtype=np.float32)
-        alone, together = self._train(
-            own, others, alone=bool((wanted < 1).any()), together=bool((wanted > 0).any())
-        )
-        return _joined(alone, together, wanted, recipe.share)
+            choices = ["personal" for _ in own.tasks]
+            return _joined(alone, [], choices, FederatedRecipe())
+        wanted = [_FEDERATED[choice] for choice in choices]
+        alone, together = self._train(own, others, alone=min(wanted) < 1, together=max(wanted) > 0)
+        return _joined(alone, together, choices, recipe)
 
     def judge(self, own: Silo, others: Sequence[Silo], validation: Labels) -> Judged:
         """Chooses each task's way by compounds that are kept back.
@@ -102,21 +108,17 @@ class Learner:
         rows, place = np.unique(validation.rows, return_inverse=True)
         asked, labels = own.features.take(rows), replace(validation, rows=place)
         alone, together = self._train(own, others, alone=True, together=bool(recipe and others))
-        ways: tuple[Choice, ...] = tuple(_CHOICES) if together else ("personal",)
         said = {
             way: predict_ensemble(
-                _joined(
-                    alone, together, _everywhere(way, len(tasks)), recipe.share if recipe else 0
-                ),
-                asked,
-                tasks,
-                self.settings.device,
+                _joined(alone, together, (way,) * len(tasks), recipe or FederatedRecipe()),
+                *(asked, tasks, self.settings.device),
             )
-            for way in ways
+            for way in _FEDERATED
+            if together or way == "personal"
         }
         errors = {way: _errors(answer.mean, labels, len(tasks)) for way, answer in said.items()}
         counts = np.bincount(labels.cols, minlength=len(tasks))
-        choices = tuple(_best(errors, counts, column) for column in range(len(tasks)))
+        choices = _choices(errors, counts)
         return Judged(choices, errors, _chosen(said, choices), labels)
 
     def _train(
@@ -138,30 +140,29 @@ class Learner:
         ]
 
 
-def _everywhere(way: Choice, tasks: int) -> npt.NDArray[np.float32]:
-    return np.full(tasks, _CHOICES[way], dtype=np.float32)
-
-
 def _joined(
     alone: Sequence[Member],
     together: Sequence[Member],
-    wanted: npt.NDArray[np.float32],
-    share: float,
+    choices: Sequence[Choice],
+    recipe: FederatedRecipe,
 ) -> Ensemble:
-    """Puts the members side by side; `wanted` is what the federated ones count for each task."""
+    """Puts the members side by side, each counting for a task as it was chosen."""
+    wanted = np.array([_FEDERATED[choice] for choice in choices])
+    leaning = np.array([choice == "released" for choice in choices])
     tuned = max(len(together) - 1, 0)
     # Without a copy the federated model answers for all of them.
-    share = share if tuned else 0.0
-    blocks = [_shares([(len(alone), 1.0)], len(wanted)) * (1 - wanted)]
-    blocks.append(
-        _shares([(min(len(together), 1), 1 - share), (tuned, share)], len(wanted)) * wanted
-    )
+    share = np.where(leaning, recipe.released_share, recipe.share) if tuned else 0 * wanted
+    blocks = [
+        _shares(len(alone), 1 - wanted),
+        _shares(min(len(together), 1), wanted * (1 - share)),
+        _shares(tuned, wanted * share),
+    ]
     return Ensemble((*alone, *together), np.concatenate(blocks).astype(np.float32))
 
 
-def _shares(groups: Sequence[tuple[int, float]], tasks: int) -> npt.NDArray[np.float32]:
-    rows = [np.full((size, tasks), share / size) for size, share in groups if size]
-    return np.concatenate([np.zeros((0, tasks)), *rows]).astype(np.float32)
+def _shares(members: int, counted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Divides what members count for each task among them, float64 (members, tasks)."""
+    return np.tile(counted / max(members, 1), (members, 1))
 
 
 def _errors(mean: npt.NDArray[np.float32], labels: Labels, tasks: int) -> npt.NDArray[np.float64]:
@@ -172,17 +173,31 @@ def _errors(mean: npt.NDArray[np.float32], labels: Labels, tasks: int) -> npt.ND
     return found
 
 
-def _best(
-    errors: dict[Choice, npt.NDArray[np.float64]], counts: npt.NDArray[np.int64], column: int
-) -> Choice:
-    if len(errors) == 1:
-        return next(iter(errors))
-    if counts[column] < _FEWEST:
-        return "averaged"
-    best = min(errors, key=lambda way: float(errors[way][column]))
-    # One window is noisy, and the average was best or nearly so in each that was tried.
-    clearly = errors[best][column] < (1 - _CLEARLY) * errors["averaged"][column]
-    return best if clearly else "averaged"
+def _choices(
+    errors: dict[Choice, npt.NDArray[np.float64]], counts: npt.NDArray[np.int64]
+) -> tuple[Choice, ...]:
+    """Chooses each task's way by its own labels, joined with what all tasks say.
+
+    One task's window is noisy, and what helps one mostly helps the next: the ratio of a way's error
+    to the average's is shrunk towards that over all labels, and that towards 1.
+    """
+    if _SAFE not in errors:
+        return (next(iter(errors)),) * len(counts)
+    safe = np.where(counts > 0, errors[_SAFE], 1.0)
+    shrunk = {}
+    for way, found in errors.items():
+        ratio = np.where(counts > 0, found / np.where(safe > 0, safe, 1.0), 1.0)
+        common = ((ratio * counts).sum() + _BORROWED) / (counts.sum() + _BORROWED)
+        shrunk[way] = (ratio * counts + common * _BORROWED) / (counts + _BORROWED)
+    return tuple(
+        _best({way: float(found[column]) for way, found in shrunk.items()})
+        for column in range(len(counts))
+    )
+
+
+def _best(errors: dict[Choice, float]) -> Choice:
+    best = min(errors, key=lambda way: errors[way])
+    return best if errors[best] < (1 - _CLEARLY) * errors[_SAFE] else _SAFE
 
 
 def _chosen(said: dict[Choice, Answer], choices: Sequence[Choice]) -> Answer:

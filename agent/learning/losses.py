@@ -15,7 +15,10 @@ from torch.nn import functional
 from agent.learning.batches import to_device
 from agent.learning.tasks import Labels, TaskSpec
 
-HUBER_DELTA = 1.0  # in standard deviations of the task's labels at this silo
+SMOOTH_BELOW = 0.2  # in standard deviations of the task's labels at this silo
+"""Where the loss turns from the residual's square to the residual itself: what is judged is the
+absolute error, and a series' outliers should not pull; but a task of few labels is too noisy for
+the bare absolute error (docs/modelling.md)."""
 _LEAST_DEVIATION = 0.05  # of a task's spread: a constant task must not blow up the loss
 _LEAST_RELIABILITY = 0.1  # of a task that seems all noise: estimates of noise are rough
 _CHUNK = 1 << 22  # labels looked at together, so that memory does not grow with their number
@@ -137,9 +140,10 @@ def masked_loss(
 ) -> torch.Tensor:
     """Returns the mean loss over the labels of a batch, a scalar.
 
-    Huber's loss on residuals in standard deviations for regressions (one-sided where qualified),
-    binary cross-entropy on logits for classes. Every label counts by its weight, so that a task of
-    n labels pulls with about the square root of n.
+    The smooth absolute error (Huber's loss over its delta, so that its slope ends at 1 whatever the
+    delta) of residuals in standard deviations for regressions, one-sided where qualified; binary
+    cross-entropy on logits for classes. Every label counts by its weight, so that a task of n
+    labels pulls with about the square root of n.
 
     Args:
         outputs: float32 (n, tasks), as the network gives them.
@@ -152,8 +156,8 @@ def masked_loss(
         # "<": a prediction below the limit is right; ">": one above it is.
         residuals = residuals.clamp(*entries.limits)
     scaled = residuals / entries.deviations
-    losses = functional.huber_loss(
-        scaled, torch.zeros_like(scaled), reduction="none", delta=HUBER_DELTA
+    losses = functional.smooth_l1_loss(
+        scaled, torch.zeros_like(scaled), reduction="none", beta=SMOOTH_BELOW
     )
     if entries.classes is not None:
         entropy = functional.binary_cross_entropy_with_logits(

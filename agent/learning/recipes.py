@@ -14,6 +14,8 @@ class LocalRecipe:
     Attributes:
         members: Networks that differ in their seed.
         hidden: Widths of the hidden layers.
+        hidden_too: Of every second member; empty for the same. Nothing of these networks travels,
+            so they may be wide, and two kinds err less alike than one.
         epochs: Passes over the rows, under one cycle of the learning rate.
         learning_rate: The cycle's peak.
         dropout: Of the hidden layers.
@@ -22,14 +24,19 @@ class LocalRecipe:
         weight_decay: AdamW's.
     """
 
-    members: int = 3
+    members: int = 6
     hidden: tuple[int, ...] = (1024, 512)
-    epochs: int = 30
+    hidden_too: tuple[int, ...] = (512, 256, 256)
+    epochs: int = 20
     learning_rate: float = 2e-3
     dropout: float = 0.2
     batch_size: int = 128
     recency_rate: float = 1.5
     weight_decay: float = 1e-4
+
+    def widths(self, number: int) -> tuple[int, ...]:
+        """Returns the hidden layers of a member, counted from 0."""
+        return self.hidden_too if number % 2 and self.hidden_too else self.hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +45,16 @@ class FederatedRecipe:
 
     Attributes:
         rounds: How many; the learning rate's cycle spans them all.
-        local_epochs: Passes of each silo in a round.
-        hidden: Widths of the shared trunk.
+        local_epochs: Passes of each silo in a round, at least.
+        local_rows: A silo of fewer labelled compounds passes over them so often that it sees about
+            as many rows in a round; else small silos take a handful of steps and learn nothing.
+        hidden: Widths of the shared trunk; with nine heads, 4.99 MB of float32 in each update.
         weighting: How much a silo counts by its number n of labelled compounds.
         server_momentum: Of the averaged step.
         keep_moments: Whether a silo's optimizer remembers the round before.
         finetune_epochs, finetune_rate: Of the personal copy; the rate is a fraction of the peak.
         share: What the fine-tuned copies count in a prediction; the rest is the federated model's.
+        released_share: The same where a head leans on the federated model.
         members: Fine-tuned copies that differ in their seed.
         learning_rate, dropout, batch_size, recency_rate, weight_decay: As in `LocalRecipe`; the
             recency holds for the fine-tuning and, in the rounds, for silos whose labels are dated.
@@ -52,13 +62,15 @@ class FederatedRecipe:
 
     rounds: int = 20
     local_epochs: int = 1
-    hidden: tuple[int, ...] = (512, 256, 256)
+    local_rows: int = 3_500
+    hidden: tuple[int, ...] = (504, 256, 256)
     weighting: Literal["uniform", "sqrt_n", "n"] = "sqrt_n"
     server_momentum: float = 0.0
     keep_moments: bool = True
     finetune_epochs: int = 20
     finetune_rate: float = 1.0
-    share: float = 1.0
+    share: float = 0.8
+    released_share: float = 0.5
     members: int = 3
     learning_rate: float = 2e-3
     dropout: float = 0.2

@@ -84,7 +84,7 @@ def train_job(job: Job) -> list[Member]:
 
 def _alone(job: Alone) -> Member:
     recipe, seed = job.recipe, job.settings.seed + job.number
-    network = NetworkSpec(hidden=recipe.hidden, dropout=recipe.dropout, seed=seed)
+    network = NetworkSpec(hidden=recipe.widths(job.number), dropout=recipe.dropout, seed=seed)
     start = initial_weights(network, job.features, [task.name for task in job.own.tasks])
     run = _settings(job.settings, recipe, recipe.epochs, recipe.learning_rate, seed)
     return Member(network, _fit(start, network, job.own, recipe.recency_rate, run))

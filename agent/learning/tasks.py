@@ -11,9 +11,6 @@ from agent.errors import Refused
 
 Kind = Literal["regression", "classification"]
 
-_OPEN_END_WIDTH = 4.0  # decades below the upper end where a range starts at log10(0)
-_LEAST_SPREAD = 0.05
-
 
 class Rows(Protocol):
     """Feature rows as CSR counts beside dense descriptors (`agent.features` makes them)."""
@@ -71,32 +68,6 @@ class TaskSpec:
         """
         if not (math.isfinite(self.centre) and 0 < self.spread < math.inf):
             raise ValueError(f"task {self.name}: centre must be finite and spread positive")
-
-
-def scaled_task(name: str, kind: Kind, low: float, high: float, unit: str = "") -> TaskSpec:
-    """Derives a task's scaling from its plausible range, the same at every silo.
-
-    Args:
-        name: The head's name.
-        kind: A classification ignores the range.
-        low: One end of the plausible range on the transformed scale; an end that is not finite,
-            such as log10(0), is put four units from the other.
-        high: The other end; a transform may have flipped the two.
-        unit: For the exported model's metadata.
-
-    Returns:
-        A task whose centre is the range's middle and whose spread is a quarter of its width.
-    """
-    if kind == "classification":
-        return TaskSpec(name, kind, unit=unit)
-    ends = sorted(end for end in (low, high) if math.isfinite(end))
-    if not ends:
-        return TaskSpec(name, kind, unit=unit)
-    if len(ends) == 1:
-        infinite = low if not math.isfinite(low) else high
-        ends = sorted([ends[0], ends[0] + math.copysign(_OPEN_END_WIDTH, infinite)])
-    spread = max((ends[1] - ends[0]) / 4, _LEAST_SPREAD)
-    return TaskSpec(name, kind, (ends[0] + ends[1]) / 2, spread, unit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -282,6 +282,19 @@ class Ledger:
                 (name, value),
             )
 
+    def lower_clock(self, name: str, value: int) -> None:
+        """Lowers the floor under this host's time, which a person does; no version ever sinks.
+
+        Raises:
+            ValueError: It is another floor.
+        """
+        if name != "clock":
+            raise ValueError(f"the floor {name!r} never sinks")
+        with self.transaction():
+            self.connection.execute(
+                "UPDATE floor SET value = MIN(value, ?) WHERE name = ?", (value, name)
+            )
+
     def put_scores(self, owner: str, snapshot: str, scores: Iterable[Score]) -> None:
         """Keeps a model's errors on a snapshot's held-out compounds; they never leave."""
         with self.transaction():

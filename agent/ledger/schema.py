@@ -2,6 +2,8 @@
 
 import sqlite3
 
+from agent.wire.merkle import leaf_hash
+
 _V1 = """
 CREATE TABLE item (
   kind TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL DEFAULT '',
@@ -32,7 +34,24 @@ CREATE TABLE score (
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS = (_V1,)
+# The hash chain becomes a Merkle tree: each of its lines is a leaf, in the form that
+# `wire.statements.Leaf` reads; what their headers were is not known any more.
+_EGRESS_TREE = """
+ALTER TABLE egress RENAME TO egress_chain;
+CREATE TABLE egress (
+  seq INTEGER PRIMARY KEY, envelope_id TEXT NOT NULL, leaf BLOB NOT NULL, hash BLOB NOT NULL
+);
+CREATE INDEX egress_by_envelope ON egress (envelope_id, seq);
+INSERT INTO egress SELECT seq, envelope_id, leaf, leaf_hash(leaf) FROM (
+  SELECT seq, envelope_id, CAST(json_object(
+    'about', round_id, 'at', at, 'blob_sha256', blob_sha256, 'by', 'policy', 'bytes', bytes,
+    'decision', 'released', 'envelope_id', envelope_id, 'header', '', 'kind', kind, 'to', recipient
+  ) AS BLOB) AS leaf FROM egress_chain ORDER BY seq
+);
+DROP TABLE egress_chain;
+"""
+
+_MIGRATIONS = (_V1, _EGRESS_TREE)
 VERSION = len(_MIGRATIONS)
 
 
@@ -44,6 +63,7 @@ def migrate(connection: sqlite3.Connection) -> int:
         which is then left alone.
     """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.create_function("leaf_hash", 1, leaf_hash, deterministic=True)
     for number in range(found, VERSION):
         connection.executescript(
             f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"

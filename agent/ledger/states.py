@@ -14,6 +14,9 @@ Kind = Literal[
     "update",
     "release",
     "letter",
+    "policy",
+    "statement",
+    "reconciliation",
 ]
 
 _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
@@ -50,8 +53,10 @@ _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
     },
     # Whether an accepted plan has expired is asked of the clock each time and never kept: a clock
     # that was wrong for a minute must not shut a silo out for good.
+    # Declined: it asks for more than the site's policy allows, which may change.
     "plan": {
-        "accepted": frozenset({"replaced"}),
+        "accepted": frozenset({"replaced", "declined"}),
+        "declined": frozenset({"accepted", "declined", "replaced"}),
         "replaced": frozenset(),
     },
     "round": {
@@ -61,12 +66,34 @@ _NEXT: dict[Kind, dict[str, frozenset[str]]] = {
         "closed": frozenset(),
     },
     "update": {
-        "drafted": frozenset({"sealed", "expired"}),
-        "sealed": frozenset({"delivered", "acknowledged", "refused", "expired"}),
+        "drafted": frozenset({"sealed", "held", "expired"}),
+        # Held: until a person approves it, or withdraws it.
+        # An upload that has begun goes on to its end: an answer may come to a held one, too.
+        "held": frozenset({"sealed", "withdrawn", "acknowledged", "refused", "expired"}),
+        "sealed": frozenset({"held", "delivered", "acknowledged", "refused", "expired"}),
         "delivered": frozenset({"acknowledged", "refused", "expired"}),
         "acknowledged": frozenset(),
         "refused": frozenset(),
+        "withdrawn": frozenset({"acknowledged", "refused"}),
         "expired": frozenset(),
+    },
+    # A small signed document of this silo's own; kept: the policy does not let it leave.
+    "statement": {
+        "signed": frozenset({"acknowledged", "refused"}),
+        "kept": frozenset(),
+        "acknowledged": frozenset(),
+        "refused": frozenset(),
+    },
+    # This site's: the default one until a first is signed off; unsigned while its file is not.
+    "policy": {
+        "default": frozenset({"signed", "unsigned"}),
+        "signed": frozenset({"signed", "unsigned"}),
+        "unsigned": frozenset({"signed", "default"}),
+    },
+    # The courier's own log against the egress log.
+    "reconciliation": {
+        "matched": frozenset({"matched", "differing"}),
+        "differing": frozenset({"matched", "differing"}),
     },
     # A letter that was not believed; those that were have become something else.
     "letter": {"refused": frozenset()},

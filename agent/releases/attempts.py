@@ -24,11 +24,15 @@ class Account:
         begun: Attempts since it last loaded; each is on disk before it begins.
         loaded: Whether it ever loaded and answered its warm-up.
         reason: A sentence from the last failure; empty after a success or a crash.
+        unfit: It loaded and then failed requests; it is not tried again.
+        trying: An attempt is under way, or was when predict died; nobody may judge it yet.
     """
 
     begun: int = 0
     loaded: bool = False
     reason: str = ""
+    unfit: bool = False
+    trying: bool = False
 
 
 class Attempts:
@@ -48,7 +52,8 @@ class Attempts:
             OSError: It cannot be counted, so the load must not begin.
         """
         account = self.account(release_id)
-        self._write(release_id, replace(account, begun=account.begun + 1, reason=""))
+        account = replace(account, begun=account.begun + 1, reason="", trying=True)
+        self._write(release_id, account)
 
     def succeeded(self, release_id: str) -> None:
         """Notes that it loaded and answered; its count starts anew.
@@ -64,11 +69,44 @@ class Attempts:
         Raises:
             OSError: The disk is full or the folder is not writable.
         """
-        self._write(release_id, replace(self.account(release_id), reason=reason))
+        account = replace(self.account(release_id), reason=reason, trying=False)
+        self._write(release_id, account)
+
+    def settle(self) -> None:
+        """Notes once after a start that an attempt which was under way ended with the process.
+
+        Raises:
+            OSError: The disk is full or the folder is not writable.
+        """
+        for release_id, account in self._read()[0].items():
+            if account.trying:
+                self._write(release_id, replace(account, trying=False))
+
+    def called_off(self, release_id: str) -> None:
+        """Takes back the attempt that `begin` counted: this process ended it, not the release.
+
+        Raises:
+            OSError: The disk is full or the folder is not writable.
+        """
+        account = self.account(release_id)
+        account = replace(account, begun=max(account.begun - 1, 0), trying=False)
+        self._write(release_id, account)
+
+    def give_up(self, release_id: str, reason: str) -> None:
+        """Notes that a release which loaded must not be tried again.
+
+        Raises:
+            OSError: The disk is full or the folder is not writable.
+        """
+        self._write(release_id, replace(self.account(release_id), reason=reason, unfit=True))
 
     def exhausted(self, release_id: str) -> bool:
-        """Tells whether it had its attempts since it last loaded, if it ever did."""
-        return self.account(release_id).begun >= MAX_ATTEMPTS
+        """Tells whether it had its attempts since it last loaded, if it ever did, or is unfit.
+
+        The last of them must be over: it may still succeed.
+        """
+        account = self.account(release_id)
+        return account.unfit or (account.begun >= MAX_ATTEMPTS and not account.trying)
 
     def account(self, release_id: str) -> Account:
         """Returns what is known of the release; an empty account if nothing is."""
@@ -78,8 +116,8 @@ class Attempts:
         """Returns the newest release that loaded once and may be tried, other than `besides`."""
         accounts, good = self._read()
         for release_id in reversed(good):
-            tries = accounts.get(release_id, Account()).begun
-            if release_id != besides and tries < MAX_ATTEMPTS:
+            account = accounts.get(release_id, Account())
+            if release_id != besides and not account.unfit and account.begun < MAX_ATTEMPTS:
                 return release_id
         return None
 
@@ -98,7 +136,7 @@ class Attempts:
     def _write(self, release_id: str, account: Account) -> None:
         accounts, good = self._read()
         accounts[release_id] = account
-        if account.loaded and account.begun == 0:
+        if account.loaded and account.begun == 0 and not account.unfit:
             good = [*(name for name in good if name != release_id), release_id][-_KEPT_GOOD:]
         releases = {name: asdict(entry) for name, entry in accounts.items()}
         content = json.dumps({"releases": releases, "good": good}, indent=1)
@@ -107,7 +145,8 @@ class Attempts:
 
 def _account(entry: Json) -> Account:
     match entry:
-        case {"begun": int(begun), "loaded": bool(loaded), "reason": str(reason)}:
-            return Account(begun, loaded, reason)
+        case {"begun": int(begun), "loaded": bool(loaded), "reason": str(reason), **more}:
+            unfit, trying = (more.get(name) is True for name in ("unfit", "trying"))
+            return Account(begun, loaded, reason, unfit, trying)
         case _:
             return Account()

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from typing import Any, Protocol
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from agent import __version__, clock
+from agent import __version__, clock, log
 from agent.errors import Refused
 from agent.serving import bodies, problems
 from agent.serving.answers import Answering
@@ -17,8 +19,11 @@ from agent.serving.metrics import CountedRequests, Metrics
 from agent.serving.problems import Problem
 from agent.serving.swap import Models
 
+_LOGGER = logging.getLogger(__name__)
 _READ_HERE_BYTES = 65_536  # a larger body is read by a worker: a big one holds the GIL for 0.1 s
 _RETRY_AFTER_S = 5
+# What a release on trial is not blamed for: nothing failed, or the one before would say the same.
+_NOT_ITS_FAULT = frozenset({"busy", "bad_structure", "unknown_endpoint"})
 _PREDICT, _EXPLAIN, _MODEL = "/v1/predict", "/v1/explain", "/v1/model"
 _ROUTES = frozenset(
     {_PREDICT, _EXPLAIN, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"}
@@ -33,6 +38,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 
+T = TypeVar("T")
+
 
 class Compute(Protocol):
     """Who does the chemistry: `Pool`, or this process in a test."""
@@ -41,7 +48,7 @@ class Compute(Protocol):
         """Reads a large call and cuts it into pieces, as `bodies.chunks` does."""
 
     async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:
-        """Answers one piece: how many `good` and `bad`, and the rendered answers."""
+        """Answers one piece: how many are `good`, `bad` and `failed`, and the rendered answers."""
 
     async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
         """Tells what each atom of one structure contributes, rendered."""
@@ -79,13 +86,49 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
         content = await bodies.read_body(request)
         began_s = clock.monotonic_s()
         pieces, quick = await caller.pieces(content)
+
         # One release for all pieces: a swap in between never mixes two in an answer.
-        card = _loaded(models).card
-        answers = await caller.answers(card.release_id, pieces, quick=quick)
+        async def ask(release: Answering) -> list[Frame]:
+            return await caller.answers(release.card.release_id, pieces, quick=quick)
+
+        release, answers = await _best(models, ask, _failed)
+        card = release.card
         rendered = bodies.render(card.release_id, card.version, [body for _, body in answers])
         good, bad = (sum(head[kind] for head, _ in answers) for kind in ("good", "bad"))
         metrics.predicted(good, bad, clock.monotonic_s() - began_s)
         return Response(rendered, media_type=_JSON)
+
+
+def _failed(answers: list[Frame]) -> bool:
+    return any(head["failed"] for head, _ in answers)
+
+
+async def _best(
+    models: Models,
+    ask: Callable[[Answering], Awaitable[T]],
+    failed: Callable[[T], bool] = lambda _: False,
+) -> tuple[Answering, T]:
+    """Asks the release that serves; where it fails on trial, the one before answers instead."""
+    release = _loaded(models)
+    stand_in = models.stand_in(release)
+    if stand_in is None:
+        return release, await ask(release)
+    try:
+        answer = await ask(release)
+    except (Problem, Refused) as error:
+        if error.code in _NOT_ITS_FAULT:
+            raise
+        log.event(_LOGGER, "trial_failed", release=release.card.release_id, code=error.code)
+    except Exception:
+        # The boundary: whatever a new release does on trial, the old one is at hand.
+        _LOGGER.warning("trial_raised", exc_info=True)
+    else:
+        if not failed(answer):
+            return release, answer
+    answer = await ask(stand_in)
+    if not failed(answer):
+        models.strike(release)
+    return stand_in, answer
 
 
 def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
@@ -102,8 +145,12 @@ def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
         content = await bodies.read_body(request, bodies.MAX_EXPLAIN_BYTES)
         asked, endpoint = bodies.parse_explain(content)
         (piece,) = bodies.chunks([asked])
+
+        async def ask(release: Answering) -> bytes:
+            return await compute.explain(release.card.release_id, piece, endpoint)
+
         try:
-            rendered = await compute.explain(_loaded(models).card.release_id, piece, endpoint)
+            _, rendered = await _best(models, ask)
         except Refused as refused:
             raise Problem(422, refused.code, refused.reason) from None
         return Response(rendered, media_type=_JSON)

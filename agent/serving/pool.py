@@ -10,13 +10,15 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from concurrent.futures import wait as wait_for
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agent import log
-from agent.errors import Refused
+from agent.clock import monotonic_s
+from agent.errors import Refused, TryLater
 from agent.serving import process
 from agent.serving.board import Board, Full, Job, Seat
 from agent.serving.frames import Frame
@@ -33,6 +35,7 @@ _LOAD_LIMIT_S = 60.0
 _WAIT_S = 120.0
 _START_S = 30.0
 _LOOK_S = 1.0
+_GLANCE_S = 0.1
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _RETRY_AFTER = {"Retry-After": "5"}
 
@@ -46,16 +49,29 @@ class Pool:
         releases: The folder of all releases.
         workers: How many work on large calls; two more keep free for single molecules.
         deadline_s: Processor seconds that one structure may take.
+        stop: Set when this process is to end; nobody waits for a release any longer.
     """
 
-    def __init__(self, releases: Path, workers: int, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        releases: Path,
+        workers: int,
+        deadline_s: float = DEADLINE_S,
+        stop: threading.Event | None = None,
+    ) -> None:
         self._releases = releases
         self._deadline_s = deadline_s
         self._seats = [Seat(quick=place < _QUICK_SEATS) for place in range(_QUICK_SEATS + workers)]
         self._board = Board(self._seats)
+        self._stop = stop or threading.Event()
         self._wanted: str | None = None
+        self._shunned: str | None = None  # it ended a worker that started: loaded on demand alone
         self._loop: asyncio.AbstractEventLoop | None = None
         self._up = threading.Event()
+
+    def command(self, *, nice: bool) -> list[str]:
+        """Returns what starts one of its workers."""
+        return process.command(self._releases, self._deadline_s, nice=nice)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -91,7 +107,8 @@ class Pool:
             quick: A person waits for it.
 
         Returns:
-            How many were `good` and how many `bad`, and the rendered answers.
+            How many were `good`, how many `bad`, in how many of these the release `failed`, and
+            the rendered answers.
 
         Raises:
             Problem: 422 `too_slow`, or 503.
@@ -107,7 +124,7 @@ class Pool:
             endpoint: Which one, or None for all.
 
         Raises:
-            Problem: 422 `bad_structure`, or as of `predict`.
+            Problem: 422 `bad_structure` or `no_answer`, or as of `predict`.
             Refused: `unknown_endpoint`.
         """
         # Some thirty predictions: not for the seats that a single one waits for.
@@ -144,27 +161,42 @@ class Pool:
 
         Raises:
             Refused: The first of them could not, or died of it; no other has tried.
+            TryLater: This process is to end.
             TimeoutError: The event loop has not started, or the workers do not.
         """
         self.wait(self._load(release))
 
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def keep(self, release: str | None) -> None:
+        """Says which release answers: a worker that starts loads it before anything else."""
+        self._wanted = release
+
+    def wait(self, work: Coroutine[Any, Any, T], limit_s: float = _WAIT_S) -> T:
         """Does something in the event loop and waits for it, from another thread.
 
         Raises:
-            TimeoutError: The event loop has not started, or the workers do not.
+            TryLater: This process is to end; the work is called off.
+            TimeoutError: The event loop has not started, or it took longer.
         """
         if not self._up.wait(_START_S) or self._loop is None:
             work.close()
             raise TimeoutError
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_WAIT_S)
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        until_s = monotonic_s() + limit_s
+        while not self._stop.is_set():
+            if wait_for([future], _GLANCE_S).done:
+                return future.result()
+            if monotonic_s() > until_s:
+                future.cancel()
+                raise TimeoutError
+        future.cancel()
+        raise TryLater("Predict ends; the release will be tried after its next start.")
 
     async def _load(self, release: str) -> None:
         # A large call's worker first: should it die of it, single molecules do not notice.
         first, *others = reversed(self._seats)
         await self._load_at(first, release)
         at_once = self._wanted is None  # nobody is answered yet, so nobody has to wait
-        self._wanted = release  # whoever starts from now on loads it before anything else
+        self._wanted, self._shunned = release, None
         if at_once:
             await asyncio.gather(*(self._follow(seat, release) for seat in others))
             return
@@ -185,7 +217,7 @@ class Pool:
         except Lost as lost:
             if not lost.began:  # the seat's next worker shall try
                 return await self._load_at(seat, release)
-            raise Refused("deadly_model", "It ended the process that loaded it.") from None
+            raise Refused("does_not_load", lost.why) from None
         except Problem as problem:
             raise Refused("unloadable_model", problem.detail) from None
 
@@ -200,17 +232,14 @@ class Pool:
 
     async def _life(self, seat: Seat) -> bool:
         """Starts a worker and lets it work until it dies; tells whether it ever answered."""
-        arguments = process.command(self._releases, self._deadline_s, nice=not seat.quick)
         try:
-            worker = await WorkerProcess.start(arguments)
+            worker = await WorkerProcess.start(self.command(nice=not seat.quick))
         except OSError as error:
             log.trouble(_LOGGER, "worker_not_started", errno=error.errno)
             return False
         answered = 0
         try:
-            if self._wanted is not None:
-                # Whatever it answers: a release that cannot be loaded is refused when it is asked.
-                await worker.ask({"do": "load", "release": self._wanted}, b"", _LOAD_LIMIT_S)
+            await self._prepare(worker)
             # A worker that dies while nothing is asked is replaced all the same.
             while worker.alive():
                 if job := await self._board.take(seat, _LOOK_S):
@@ -225,6 +254,18 @@ class Pool:
         finally:
             await worker.end()
             worker.forget()
+
+    async def _prepare(self, worker: WorkerProcess) -> None:
+        release = self._wanted
+        if release is None or release == self._shunned:
+            return
+        try:
+            # Whatever it answers: a release that cannot be loaded is refused when it is asked.
+            await worker.ask({"do": "load", "release": release}, b"", _LOAD_LIMIT_S)
+        except Lost:
+            # Or no worker would ever start again, not even for the release before it.
+            self._shunned = release
+            raise
 
 
 async def _do(worker: WorkerProcess, job: Job) -> None:

@@ -33,6 +33,7 @@ _DESCRIPTORS = "descriptors"
 _OUTPUT = "predictions"
 _SPREAD = "spread"  # a graph of an earlier version has none
 _ORT_ERRORS_ONLY = 3
+FAILED_STEP = "predict"  # of a structure that was fine, and whose answer was no number
 
 Floats = npt.NDArray[np.float32]
 
@@ -137,7 +138,7 @@ class Predictor:
         mean, _ = self._run(self._featurizer.without_each_atom(mol))
         falls = (mean[0] - mean[1:]).astype(np.float64)
         if not np.isfinite(falls).all():
-            return InvalidStructure("predict", "A prediction came out as no finite number.")
+            return InvalidStructure(FAILED_STEP, "A prediction came out as no finite number.")
         columns = range(len(tasks)) if endpoint is None else [tasks.index(endpoint)]
         smiles, order = _in_order(mol)
         said = {tasks[j]: [rounded(falls[atom, j]) for atom in order] for j in columns}
@@ -211,7 +212,7 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
     for task, model_value, doubt in zip(tasks, row, doubts, strict=True):
         value = to_native(model_value, task.transform)
         if not (math.isfinite(value) and math.isfinite(model_value)):
-            return InvalidStructure("predict", f"{task.task} came out as no finite number.")
+            return InvalidStructure(FAILED_STEP, f"{task.task} came out as no finite number.")
         answer[task.task] = Estimate(
             rounded(value),
             rounded(model_value),

@@ -25,11 +25,12 @@ class Lost(Exception):
         place: The number of the structure that it was reading, or None.
         late: Whether that structure had had its time; else nobody knows whose fault it is.
         began: False where it was dead before it was asked.
+        why: A sentence for whoever let it load a release.
     """
 
-    def __init__(self, place: int | None, *, late: bool, began: bool = True) -> None:
+    def __init__(self, place: int | None, *, late: bool, began: bool = True, why: str = "") -> None:
         super().__init__("late" if late else "gone")
-        self.place, self.late, self.began = place, late, began
+        self.place, self.late, self.began, self.why = place, late, began, why
 
 
 def command(releases: Path, deadline_s: float, *, nice: bool) -> list[str]:
@@ -97,16 +98,18 @@ class WorkerProcess:
             Lost: It is gone; nothing can be asked of it any more.
         """
         if not self.alive():
-            raise Lost(None, late=False, began=False)
+            raise Lost(None, late=False, began=False, why=_ended(self._process.returncode))
         try:
             async with asyncio.timeout(limit_s):
                 self._writer.write(frames.pack(head, body))
                 await self._writer.drain()
                 return await frames.receive(self._reader)
-        except (TimeoutError, EOFError, OSError):
+        except (TimeoutError, EOFError, OSError) as error:
+            hung = isinstance(error, TimeoutError)
             status = await self.end()
+            why = f"It did not load within {limit_s:.0f} s." if hung else _ended(status)
             late = status == -guard.LATE
-            raise Lost(guard.noted(self._place), late=late) from None
+            raise Lost(guard.noted(self._place), late=late, why=why) from None
         except asyncio.CancelledError:
             self._process.kill()  # its next answer would be to the wrong question
             raise
@@ -128,3 +131,8 @@ class WorkerProcess:
     def forget(self) -> None:
         """Lets go of the file of its place, once it has ended."""
         os.close(self._place)
+
+
+def _ended(status: int) -> str:
+    how = f"was ended by signal {-status}" if status < 0 else f"ended with {status}"
+    return f"The process that tried it {how}."

@@ -19,6 +19,7 @@ from agent.files import write_atomic
 from agent.releases.attempts import Attempts
 from agent.serving.app import create_app
 from agent.serving.pool import Pool
+from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
 from agent.serving.swap import Models, Serving
 
@@ -51,8 +52,9 @@ def serve(
     """
     listener = _listen(host, port)
     status = _Status(state, host, listener.getsockname()[1])
-    pool = Pool(releases, workers)
-    models = Models(releases, Attempts(state), partial(RemoteRelease.load, pool=pool))
+    pool = Pool(releases, workers, stop=stop)
+    load = partial(RemoteRelease.load, pool=pool)
+    models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
     server = uvicorn.Server(_config(models, pool, workers))
     # Outside the main thread uvicorn leaves signals alone.
     work = _answer(server, listener, pool)
@@ -61,7 +63,7 @@ def serve(
         _write_first(status, models.serving())
         thread.start()
         try:
-            _follow(models, status, thread, stop)
+            _follow(models, pool, status, thread, stop)
         finally:
             server.should_exit = True
             thread.join(_GRACE_S + 1)
@@ -78,13 +80,21 @@ def _write_first(status: "_Status", serving: Serving) -> None:
 
 
 def _follow(
-    models: Models, status: "_Status", http: threading.Thread, stop: threading.Event
+    models: Models,
+    pool: Pool,
+    status: "_Status",
+    http: threading.Thread,
+    stop: threading.Event,
 ) -> None:
     while not clock.rest(stop, _POLL_S if models.current() else _POLL_S / 5):
         now_s = clock.monotonic_s()
+        # What a load or a trial left behind: its release may be the one that was given up.
+        pool.keep(models.serving().release)
         try:
             models.step(now_s)
             status.write(models.serving(), now_s)
+        except TryLater:
+            return  # a load was called off: `stop` is set
         except OSError as error:
             # A disk that filled up stops no chemist: what is loaded goes on answering.
             log.event(_LOGGER, "state_not_written", errno=error.errno)

@@ -23,8 +23,9 @@ from agent.serving.answers import Answer
 from agent.serving.bodies import Asked
 from agent.serving.frames import Frame, Head
 from agent.serving.guard import Guard
-from agent.serving.predictor import Predictor, Watch
+from agent.serving.predictor import FAILED_STEP, Predictor, Watch
 from agent.serving.problems import Problem
+from agent.serving.rehearsal import warm
 
 _LOGGER = logging.getLogger(__name__)
 _NICE = 10  # a single molecule comes first
@@ -34,6 +35,7 @@ _GONE = {
     "late": InvalidStructure("time", "Reading it takes too long; give a smaller structure."),
     "crash": InvalidStructure("crash", "It ends the process that reads it; write it otherwise."),
 }
+_FAILED = frozenset({FAILED_STEP, "crash"})  # steps that may be the release's fault
 _Does = Callable[[Head, bytes], Frame]
 
 
@@ -76,6 +78,7 @@ class Desk:
         self._loaded: dict[str, Predictor] = {}
         self._does: dict[str, _Does] = {
             "load": self._load,
+            "rehearse": self._rehearse,
             "predict": self._predict,
             "explain": self._explain,
             "split": self._split,
@@ -98,6 +101,11 @@ class Desk:
         self._predictor(head["release"])
         return {}, b""
 
+    def _rehearse(self, head: Head, _body: bytes) -> Frame:
+        # Unwatched: what a first run makes ready may take longer than a structure is given.
+        warm(self._predictor(head["release"]))
+        return {}, b""
+
     def _split(self, _head: Head, body: bytes) -> Frame:
         pieces = bodies.chunks(bodies.parse(body))
         return {"lengths": [len(piece) for piece in pieces]}, b"".join(pieces)
@@ -107,7 +115,8 @@ class Desk:
         gone = {int(number): str(how) for number, how in head.get("gone", ())}
         answers = self._answers(self._predictor(head["release"]), asked, gone)
         good = sum(isinstance(answer, dict) for answer in answers)
-        said = {"good": good, "bad": len(answers) - good}
+        failed = sum(_failed(answer) for answer in answers)
+        said = {"good": good, "bad": len(answers) - good, "failed": failed}
         return said, bodies.render_results(asked, answers)
 
     def _explain(self, head: Head, body: bytes) -> Frame:
@@ -117,7 +126,8 @@ class Desk:
         given = (asked.structure, asked.fmt)
         answer = gone[0] if gone else predictor.explain(given, head["endpoint"], self._watch)
         if isinstance(answer, InvalidStructure):
-            raise Problem(422, "bad_structure", f"{answer.step}: {answer.cause}")
+            code = "no_answer" if _failed(answer) else "bad_structure"
+            raise Problem(422, code, f"{answer.step}: {answer.cause}")
         return {}, bodies.render_explanation(predictor.card, asked.id, answer)
 
     def _answers(
@@ -143,3 +153,7 @@ class Desk:
         while len(self._loaded) > _KEPT:
             del self._loaded[next(iter(self._loaded))]
         return predictor
+
+
+def _failed(answer: object) -> bool:
+    return isinstance(answer, InvalidStructure) and answer.step in _FAILED

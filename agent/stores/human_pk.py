@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from agent.stores.binding import normalized_header
 from agent.stores.conditions import route_of
 from agent.stores.merged import Ranges, below, filled, spoiled_rows
-from agent.stores.rows import Row, Table, normalized_header
+from agent.stores.rows import Row, Table
 
 HEADER_ROWS = 3
 

@@ -8,7 +8,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -26,46 +25,103 @@ _UNQUALIFIED = frozenset({"", "="})
 _SAME = 1e-9
 
 
-def settled(
-    reading: Reading, meaning: Meaning | None, profile: Profile, *, retracted: bool
-) -> Reading | SetAside | Blank:
-    """Applies what the profile declares to a reading.
+class Vocabulary:
+    """Words and numbers that a profile lists; 0 and 0.0 are the same word."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        listed = tuple(words)
+        self._plain = frozenset(word.strip().casefold() for word in listed)
+        self._numbers = frozenset(map(plain_number, listed)) - {None}
+
+    def says(self, text: str) -> bool:
+        """Tells whether a cell says one of the words."""
+        if not text or not self._plain:
+            return False
+        if text.strip().casefold() in self._plain:
+            return True
+        return bool(self._numbers) and plain_number(text) in self._numbers
+
+
+class Settler:
+    """Applies what a profile declares to the readings of one assay; it is made once a table.
 
     Args:
-        reading: As its row says it.
-        meaning: The entry of the profile that it belongs to; `None` where rules decide alone.
+        meaning: The profile's entry for the assay; `None` where rules decide alone.
         profile: Gives what holds for every row.
-        retracted: Whether the row is flagged as retracted.
-
-    Returns:
-        The reading; a blank where its value says that nothing was measured; or why it is set
-        aside: `below_quantification`, `unreadable_date` or `not_a_number`.
     """
-    if retracted:  # what it says no longer matters, only which one it is
-        return replace(_named(reading, meaning), retracted=True)
-    if is_word(reading.value, (*profile.missing, *(meaning.missing if meaning else ()))):
-        return Blank(reading.place, reading.measurement_id)
-    try:
-        day = _day(reading.date, profile.date_format)
-        dated = reading if day == reading.date else replace(reading, date=day)
-        return _scaled(_limited(_named(dated, meaning), meaning), meaning) if meaning else dated
-    except Refused as refused:
-        why = (refused.code, refused.reason, reading.compound_id, reading.measurement_id)
-        return SetAside(reading.place, *why)
+
+    def __init__(self, meaning: Meaning | None, profile: Profile) -> None:
+        self._meaning = meaning
+        self._missing = Vocabulary((*profile.missing, *(meaning.missing if meaning else ())))
+        self._date_format = profile.date_format
+        if meaning is None:
+            return
+        words = (meaning.test, meaning.test_type, meaning.subject, meaning.readout)
+        said = any((*words, meaning.condition))
+        self._assay = Assay(*words, meaning.condition) if said else None
+        self._below = Vocabulary(meaning.below)
+        # Most assays declare neither, and then the number need not be read here.
+        ends = (meaning.floor, meaning.ceiling)
+        self._is_limited = bool(meaning.below) or ends != (None, None)
+
+    def settle(self, reading: Reading, *, retracted: bool) -> Reading | SetAside | Blank:
+        """Applies it to a reading.
+
+        Args:
+            reading: As its row says it.
+            retracted: Whether the row is flagged as retracted.
+
+        Returns:
+            The reading; a blank where its value says that nothing was measured; or why it is set
+            aside: `below_quantification`, `unreadable_date` or `not_a_number`.
+        """
+        if retracted:  # what it says no longer matters, only which one it is
+            return self._named(reading, reading.date)._replace(retracted=True)
+        if self._missing.says(reading.value):
+            return Blank(reading.place, reading.measurement_id)
+        try:
+            date = reading.date
+            day = _day(date, self._date_format) if self._date_format and date else date
+            if self._meaning is None:
+                return reading if day == date else reading._replace(date=day)
+            named = self._named(reading, day)
+            limited = self._limited(named, self._meaning) if self._is_limited else named
+            return limited if self._meaning.factor is None else _scaled(limited, self._meaning)
+        except Refused as refused:
+            why = (refused.code, refused.reason, reading.compound_id, reading.measurement_id)
+            return SetAside(reading.place, *why)
+
+    def _named(self, reading: Reading, day: str) -> Reading:
+        meaning = self._meaning
+        if meaning is None:
+            return reading
+        return reading._replace(
+            assay=self._assay or reading.assay,
+            endpoint=meaning.endpoint,
+            unit=reading.unit or meaning.unit,
+            date=day,
+        )
+
+    def _limited(self, reading: Reading, meaning: Meaning) -> Reading:
+        """Writes out the qualifiers that the file leaves unsaid."""
+        if self._below.says(reading.value):
+            if meaning.limit is None:
+                raise Refused(
+                    "below_quantification",
+                    "The value means below quantification; declare its limit in the profile.",
+                )
+            return reading._replace(qualifier="<", value=repr(meaning.limit))
+        number = plain_number(reading.value)
+        if number is None or unicodedata.normalize("NFKC", reading.qualifier) not in _UNQUALIFIED:
+            return reading
+        if _is_at(number, meaning.floor):
+            return reading._replace(qualifier="<")
+        if _is_at(number, meaning.ceiling):
+            return reading._replace(qualifier=">")
+        return reading
 
 
-def is_word(text: str, words: Iterable[str]) -> bool:
-    """Tells whether a cell says one of the words; 0 and 0.0 are the same word."""
-    if not text:
-        return False
-    plain, number = text.strip().casefold(), plain_number(text)
-    return any(
-        plain == word.strip().casefold() or (number is not None and number == plain_number(word))
-        for word in words
-    )
-
-
-@lru_cache(maxsize=1_024)  # a value is asked for several times, and a profile's words for each row
+@lru_cache(maxsize=1_024)  # a value may be asked for several times
 def plain_number(text: str) -> float | None:
     """Reads a cell that is nothing but a finite number, or returns `None`."""
     plain = unicodedata.normalize("NFKC", text).replace("−", "-").strip()
@@ -75,37 +131,6 @@ def plain_number(text: str) -> float | None:
         return None
     number = float(plain)
     return number if math.isfinite(number) else None
-
-
-def _named(reading: Reading, meaning: Meaning | None) -> Reading:
-    if meaning is None:
-        return reading
-    words = (meaning.test, meaning.test_type, meaning.subject, meaning.readout, meaning.condition)
-    return replace(
-        reading,
-        endpoint=meaning.endpoint,
-        assay=Assay(*words) if any(words) else reading.assay,
-        unit=reading.unit or meaning.unit,
-    )
-
-
-def _limited(reading: Reading, meaning: Meaning) -> Reading:
-    """Writes out the qualifiers that the file leaves unsaid."""
-    if is_word(reading.value, meaning.below):
-        if meaning.limit is None:
-            raise Refused(
-                "below_quantification",
-                "The value means below quantification; declare its limit in the profile.",
-            )
-        return replace(reading, qualifier="<", value=repr(meaning.limit))
-    number = plain_number(reading.value)
-    if number is None or unicodedata.normalize("NFKC", reading.qualifier) not in _UNQUALIFIED:
-        return reading
-    if _is_at(number, meaning.floor):
-        return replace(reading, qualifier="<")
-    if _is_at(number, meaning.ceiling):
-        return replace(reading, qualifier=">")
-    return reading
 
 
 def _is_at(number: float, limit: float | None) -> bool:
@@ -128,12 +153,13 @@ def _scaled(reading: Reading, meaning: Meaning) -> Reading:
         number += -shift if logarithm[1] else shift
     else:
         number *= meaning.factor
-    return replace(reading, value=f"{mark.strip()}{number!r}")
+    return reading._replace(value=f"{mark.strip()}{number!r}")
 
 
+@lru_cache(maxsize=4_096)  # a store has many rows a day
 def _day(text: str, date_format: str) -> str:
     """Writes a date as ISO 8601; a workbook's real dates are written so already."""
-    if not (text and date_format) or _ISO_DAY.match(text):
+    if _ISO_DAY.match(text):
         return text
     try:
         return datetime.strptime(text, date_format).replace(tzinfo=UTC).date().isoformat()

@@ -10,10 +10,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from agent.config import PrivateEndpoint
 from agent.errors import Stop
 from agent.files import sha256_bytes
 from agent.records import Structure
 from agent.wire import strict_json
+from agent.wire.documents import Endpoint
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 EndpointId = Annotated[str, Field(pattern=r"^((private:)?[a-z0-9][a-z0-9_.-]{0,62})?$")]
@@ -205,6 +207,8 @@ class Profile(_Part):
         columns: Headers by meaning.
         assay: The columns that hold numbers, in wide form.
         map: The assays by name, in long form; without it the catalogue's rules decide.
+        private: Endpoints of this silo alone that its entries name, as in the configuration; the
+            same one may stand in both.
     """
 
     version: Annotated[int, Field(ge=1)]
@@ -219,12 +223,14 @@ class Profile(_Part):
     columns: Columns = Columns()
     assay: Annotated[tuple[AssayColumn, ...], Field(strict=False)] = ()
     map: Annotated[tuple[AssayName, ...], Field(strict=False)] = ()
+    private: Annotated[tuple[PrivateEndpoint, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
         stray = [name for name in LONG_ONLY if self.assay and getattr(self.columns, name)]
         columns = [entry.column for entry in self.assay]
         names = [plain_name(entry.assay) for entry in self.map]
+        own = [entry.id for entry in self.private]
         _refuse(
             {
                 "name columns.value (long form) or list [[assay]] (wide form), not both": (
@@ -234,6 +240,7 @@ class Profile(_Part):
                 "this profile is wide": bool(stray),
                 "two [[assay]] entries name one column": len(set(columns)) != len(columns),
                 "two [[map]] entries name one assay": len(set(names)) != len(names),
+                "two [[private]] entries have one id": len(set(own)) != len(own),
                 "[[map]] and columns.assay go together, in long form": (
                     bool(self.map) != bool(self.columns.assay)
                 ),
@@ -259,7 +266,15 @@ class Profile(_Part):
     @property
     def sha256(self) -> str:
         """The SHA-256 of what the profile says, whatever its file's layout and comments."""
-        return sha256_bytes(strict_json.dumps(self.model_dump(mode="json")))
+        # Without private endpoints it says what it said before a profile could have any: nothing
+        # need be read again.
+        unsaid = None if self.private else {"private"}
+        return sha256_bytes(strict_json.dumps(self.model_dump(mode="json", exclude=unsaid)))
+
+    @property
+    def own_endpoints(self) -> tuple[Endpoint, ...]:
+        """Its private endpoints as the catalogue writes endpoints."""
+        return tuple(Endpoint.model_validate(own.model_dump()) for own in self.private)
 
 
 KMELLODDY = Profile(

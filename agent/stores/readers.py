@@ -5,10 +5,11 @@ from pathlib import Path
 
 from agent.errors import Refused
 from agent.stores.archive import inspect
+from agent.stores.binding import normalized_header
 from agent.stores.kinds import SUFFIXES, StoreKind
 from agent.stores.parquet import read_parquet
 from agent.stores.profile import KMELLODDY, Profile
-from agent.stores.rows import Item, Table, normalized_header, readings
+from agent.stores.rows import Item, Table, readings
 from agent.stores.sdf import read_sdf
 from agent.stores.sheets import read_sheet
 from agent.stores.spool import read_batch

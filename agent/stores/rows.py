@@ -1,12 +1,12 @@
 """A table's rows through a profile: every cell that may hold a measurement becomes one item."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 from agent.errors import Refused
 from agent.records import Assay, Blank, Place, Reading, SetAside, Structure
+from agent.stores.binding import MEASURED, NOWHERE, Bound, bind
 from agent.stores.conditions import Words, assay_of, restates
 from agent.stores.directions import (
     A_TO_B,
@@ -19,23 +19,19 @@ from agent.stores.directions import (
     efflux_ratio,
     is_list,
 )
-from agent.stores.meaning import is_word, settled
-from agent.stores.profile import AssayColumn, Columns, Meaning, Profile, plain_name
+from agent.stores.meaning import Settler, Vocabulary
+from agent.stores.profile import AssayColumn, Profile, plain_name
 
 Item = Reading | SetAside | Blank
+K = TypeVar("K")
+V = TypeVar("V")
 
-# Quirks of the standard format's headers that occur in the field.
-_HEADER_QUIRKS = (
-    (re.compile(r"[\s_*]+"), ""),
-    (re.compile(r"^measurment"), "measurement"),
-    (re.compile(r"^testspecies$"), "testsubject"),
-)
 _WORDS = (
     *("test", "test_type", "subject", "readout", "condition"),
     *("concentration", "temperature", "dose", "route", "sex", "formulation"),
 )
-_MEASURED = ("value", "value_a_to_b", "value_b_to_a")
-"""Columns of which a long table needs one."""
+_THIRD_VALUE = "The value is neither of the two directions given; move it to a row of its own."
+_MAX_KNOWN = 4_096  # assays as written; a store has few of them and many rows
 
 
 class Row(NamedTuple):
@@ -70,14 +66,6 @@ class Table:
     title_column: str = ""
 
 
-def normalized_header(name: str) -> str:
-    """Returns a header without case, blanks, underscores, stars and the known misspellings."""
-    text = name.strip().lower()
-    for pattern, replacement in _HEADER_QUIRKS:
-        text = pattern.sub(replacement, text)
-    return text
-
-
 def readings(table: Table, profile: Profile, *, lax_columns: bool = False) -> Iterator[Item]:
     """Applies a profile to a table.
 
@@ -93,173 +81,153 @@ def readings(table: Table, profile: Profile, *, lax_columns: bool = False) -> It
     Raises:
         Refused: `missing_column` or `ambiguous_column`.
     """
-    found = _bind(table, profile, lax_columns)
-    translate = _long if profile.shape == "long" else _wide
-    meanings = _meanings(profile)
+    bound = bind(table.header, table.sheet, profile, lax=lax_columns)
+    form = (_Long if profile.shape == "long" else _Wide)(table, profile, bound)
     for row in table.rows:
         if row.fault is not None:
-            yield from _faulty(row, table, profile)
+            code, reason = row.fault
+            yield from (SetAside(place, code, reason) for place in form.places(row))
         elif any(row.cells.values()):
-            for item in translate(row, table, profile, found):
-                yield _settled(item, row, profile, found, meanings)
+            yield from form.items(row)
         else:
-            yield from (Blank(place) for place in _places(row, table, profile))
+            yield from map(Blank, form.places(row))
 
 
-def _meanings(profile: Profile) -> dict[str, Meaning]:
-    """Returns the profile's entries by their column (wide form) or assay (long form)."""
-    if profile.shape == "wide":
-        return {entry.column: entry for entry in profile.assay}
-    return {plain_name(entry.assay): entry for entry in profile.map}
+class _Identity:
+    """What both forms of a table say of a row alike: its compound, structure and retraction."""
+
+    def __init__(self, table: Table, profile: Profile, bound: Bound) -> None:
+        columns = profile.columns
+        by_molblock = columns.structure is None and bool(table.molblock_column)
+        self.format: Structure = "molblock" if by_molblock else profile.structure_format
+        self._structure = table.molblock_column if by_molblock else bound["structure"]
+        self._salt = NOWHERE if by_molblock else bound["salt"]
+        by_title = columns.compound is None and bool(table.title_column)
+        self.compound = table.title_column if by_title else bound["compound"]
+        self.number = bound["measurement_id"]
+        self.date = bound["date"]
+        self._flag = bound["retracted"]
+        self._flag_words = Vocabulary(profile.retracted_words)
+
+    def structure(self, cells: Mapping[str, str]) -> str:
+        """Returns the parent's structure, or the salt's."""
+        return cells.get(self._structure) or cells.get(self._salt, "")
+
+    def retracted(self, cells: Mapping[str, str]) -> bool:
+        """Tells whether the row is flagged as retracted."""
+        return self._flag in cells and self._flag_words.says(cells[self._flag])
 
 
-def _settled(
-    item: Item,
-    row: Row,
-    profile: Profile,
-    found: Mapping[str, str],
-    meanings: Mapping[str, Meaning],
-) -> Item:
-    """Applies what the profile declares about the reading's assay, date and retraction."""
-    if not isinstance(item, Reading):
-        return item
-    retracted = is_word(_cell(row, found, profile.columns.retracted), profile.retracted_words)
-    if not meanings:
-        return settled(item, None, profile, retracted=retracted)
-    wide = profile.shape == "wide"
-    name = item.place.column if wide else _cell(row, found, profile.columns.assay)
-    meaning = meanings.get(name if wide else plain_name(name))
-    if meaning is None:
-        return SetAside(
-            item.place,
-            "unmapped_assay",
-            f"The profile maps no assay {name[:200]!r}; add it as a [[map]].",
-            item.compound_id,
-            item.measurement_id,
+class _Long:
+    """A row is one measurement, or the directions of one."""
+
+    def __init__(self, table: Table, profile: Profile, bound: Bound) -> None:
+        self._sheet = table.sheet
+        self._identity = _Identity(table, profile, bound)
+        self._value, self._a_to_b, self._b_to_a = (bound[name] for name in MEASURED)
+        self._qualifier, self._unit = bound["qualifier"], bound["unit"]
+        self._label, self._assay = bound["label"], bound["assay"]
+        headers = {name: bound[name] for name in _WORDS}
+        self._words = {name: header for name, header in headers.items() if header != NOWHERE}
+        self._assays: dict[tuple[str, ...], Assay] = {}
+        self._always = Settler(None, profile)
+        self._by_assay = {plain_name(e.assay): Settler(e, profile) for e in profile.map}
+        self._by_name: dict[str, Settler | None] = {}  # as written
+
+    def places(self, row: Row) -> list[Place]:
+        """Returns where the row's measurements stand."""
+        return [Place(row.number, self._sheet, row.column)]
+
+    def items(self, row: Row) -> Iterator[Item]:
+        """Returns a row's measurements as they are declared."""
+        retracted = self._identity.retracted(row.cells)
+        name = row.cells.get(self._assay, "") if self._by_assay else ""
+        settler = self._settler(name) if self._by_assay else self._always
+        for item in self._raw(row):
+            if not isinstance(item, Reading):
+                yield item
+            elif settler is None:
+                yield _unmapped(item, name)
+            else:
+                yield settler.settle(item, retracted=retracted)
+
+    def _settler(self, name: str) -> Settler | None:
+        try:
+            return self._by_name[name]
+        except KeyError:
+            settler = self._by_assay.get(plain_name(name))
+            _keep(self._by_name, name, settler)
+            return settler
+
+    def _raw(self, row: Row) -> Iterable[Item]:
+        cells = row.cells
+        value = cells.get(self._value, "")
+        a_to_b, b_to_a = cells.get(self._a_to_b, ""), cells.get(self._b_to_a, "")
+        place = Place(row.number, self._sheet, row.column)
+        try:
+            reading = self._reading(cells, value, any((value, a_to_b, b_to_a)), place)
+            if not (a_to_b or b_to_a or is_list(value)):
+                # A word such as "Positive" may stand in the relation or even the unit column.
+                given = reading.value or reading.qualifier or reading.unit
+                return (reading if given else Blank(place, reading.measurement_id),)
+            both = directions(value if is_list(value) else "", a_to_b, b_to_a)
+        except Refused as refused:
+            count = max(1, sum(map(count_given, (value, a_to_b, b_to_a))))
+            return [SetAside(place, refused.code, refused.reason) for _ in range(count)]
+        found = list(_directional(reading, both))
+        if value and not is_list(value) and value not in both:
+            reason = (
+                "The value is neither of the two directions given; move it to a row of its own."
+            )
+            found.insert(0, SetAside(place, "conflicting_directions", reason))
+        return found
+
+    def _reading(
+        self, cells: Mapping[str, str], value: str, is_number: bool, place: Place
+    ) -> Reading:
+        qualifier, unit = cells.get(self._qualifier, ""), cells.get(self._unit, "")
+        label = cells.get(self._label, "")
+        # The class is the measurement where nothing else is, or where it can be nothing else.
+        is_value = not is_number and (not (qualifier or unit) or restates(label))
+        identity = self._identity
+        return Reading(
+            cells.get(identity.compound, ""),
+            identity.structure(cells),
+            identity.format,
+            self._assay_of(cells, "" if is_value else label),
+            "",
+            qualifier,
+            label if is_value else value,
+            unit,
+            cells.get(identity.date, ""),
+            cells.get(identity.number, ""),
+            place,
         )
-    return settled(item, meaning, profile, retracted=retracted)
+
+    def _assay_of(self, cells: Mapping[str, str], label: str) -> Assay:
+        said = (label, *[cells.get(header, "") for header in self._words.values()])
+        try:
+            return self._assays[said]
+        except KeyError:
+            words = dict(zip(self._words, said[1:], strict=True))
+            assay = assay_of(Words(**words, label=label))
+            _keep(self._assays, said, assay)
+            return assay
 
 
-def _bind(table: Table, profile: Profile, lax: bool) -> dict[str, str]:
-    """Finds, for each column that the profile names, the header as the file writes it."""
-    wanted = [name for name in profile.columns.model_dump().values() if name]
-    wanted += [entry.column for entry in profile.assay]
-    wanted += [entry.qualifier_column for entry in profile.assay if entry.qualifier_column]
-    wanted += [entry.unit_column for entry in profile.assay if entry.unit_column]
-    found: dict[str, str] = {}
-    for name in wanted:
-        header = _find(name, table.header)
-        if header is not None:
-            found[name] = header
-    missing = [name for name in (_needed(profile, found) if lax else wanted) if name not in found]
-    if missing:
-        where = f"sheet {table.sheet!r}" if table.sheet else "file"
-        raise Refused(
-            "missing_column",
-            f"The {where} has no column {', '.join(map(repr, missing))}; "
-            "correct the header or the store's profile.",
-        )
-    return found
+def _keep(known: dict[K, V], key: K, value: V) -> None:
+    if len(known) >= _MAX_KNOWN:  # free text has no end
+        known.clear()
+    known[key] = value
 
 
-def _needed(profile: Profile, found: Mapping[str, str]) -> list[str]:
-    """Returns the columns without which a file of the standard format, or an SDF, is none."""
-    columns = profile.columns
-    given = [getattr(columns, name) in found for name in _MEASURED]
-    wanted = [columns.structure, None if any(given) else columns.value]
-    return [name for name in wanted if name]
-
-
-def _find(name: str, header: Sequence[str]) -> str | None:
-    exact = [column for column in header if column == name]
-    if len(exact) > 1:
-        raise Refused("ambiguous_column", f"Two columns are named {name!r}; rename one of them.")
-    if exact:
-        return name
-    wanted = normalized_header(name)
-    alike = [column for column in header if normalized_header(column) == wanted]
-    if len(alike) > 1:
-        raise Refused("ambiguous_column", f"{len(alike)} columns could be {name!r}; rename them.")
-    return alike[0] if alike else None
-
-
-def _places(row: Row, table: Table, profile: Profile) -> list[Place]:
-    if profile.shape == "long":
-        return [Place(row.number, table.sheet, row.column)]
-    return [Place(row.number, table.sheet, entry.column) for entry in profile.assay]
-
-
-def _faulty(row: Row, table: Table, profile: Profile) -> Iterator[SetAside]:
-    code, reason = row.fault or ("unreadable_row", "The row cannot be read.")
-    yield from (SetAside(place, code, reason) for place in _places(row, table, profile))
-
-
-def _cell(row: Row, found: Mapping[str, str], name: str | None) -> str:
-    return row.cells.get(found.get(name, ""), "") if name else ""
-
-
-def _structure(
-    row: Row, table: Table, profile: Profile, found: Mapping[str, str]
-) -> tuple[str, Structure]:
-    if profile.columns.structure is None and table.molblock_column:
-        return row.cells.get(table.molblock_column, ""), "molblock"
-    parent = _cell(row, found, profile.columns.structure)
-    return parent or _cell(row, found, profile.columns.salt), profile.structure_format
-
-
-def _compound(row: Row, table: Table, columns: Columns, found: Mapping[str, str]) -> str:
-    if columns.compound is None and table.title_column:
-        return row.cells.get(table.title_column, "")
-    return _cell(row, found, columns.compound)
-
-
-def _long(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) -> Iterator[Item]:
-    place = Place(row.number, table.sheet, row.column)
-    value, a_to_b, b_to_a = (
-        _cell(row, found, getattr(profile.columns, name)) for name in _MEASURED
-    )
-    try:
-        reading = _long_reading(row, table, profile, found)
-        if not (is_list(value) or a_to_b or b_to_a):
-            # A word such as "Positive" may stand in the relation or even the unit column.
-            given = reading.value or reading.qualifier or reading.unit
-            yield reading if given else Blank(place, reading.measurement_id)
-            return
-        both = directions(value if is_list(value) else "", a_to_b, b_to_a)
-    except Refused as refused:
-        count = max(1, sum(map(count_given, (value, a_to_b, b_to_a))))
-        yield from (SetAside(place, refused.code, refused.reason) for _ in range(count))
-        return
-    if value and not is_list(value) and value not in both:
-        reason = "The value is neither of the two directions given; move it to a row of its own."
-        yield SetAside(place, "conflicting_directions", reason)
-    yield from _directional(reading, both)
-
-
-def _long_reading(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) -> Reading:
-    columns = profile.columns
-    structure, structure_format = _structure(row, table, profile, found)
-    numbers = [_cell(row, found, getattr(columns, name)) for name in _MEASURED]
-    qualifier, unit = _cell(row, found, columns.qualifier), _cell(row, found, columns.unit)
-    label = _cell(row, found, columns.label)
-    # The class is the measurement where nothing else is, or where it can be nothing else.
-    is_value = not any(numbers) and (restates(label) or not (qualifier or unit))
-    words = Words(
-        **{name: _cell(row, found, getattr(columns, name)) for name in _WORDS},
-        label="" if is_value else label,
-    )
-    return Reading(
-        compound_id=_compound(row, table, columns, found),
-        structure=structure,
-        structure_format=structure_format,
-        assay=assay_of(words),
-        endpoint="",
-        qualifier=qualifier,
-        value=label if is_value else numbers[0],
-        unit=unit,
-        date=_cell(row, found, columns.date),
-        measurement_id=_cell(row, found, columns.measurement_id),
-        place=Place(row.number, table.sheet, row.column),
+def _unmapped(item: Reading, name: str) -> SetAside:
+    return SetAside(
+        item.place,
+        "unmapped_assay",
+        f"The profile maps no assay {name[:200]!r}; add it as a [[map]].",
+        item.compound_id,
+        item.measurement_id,
     )
 
 
@@ -273,45 +241,58 @@ def _directional(reading: Reading, both: Directions) -> Iterator[Item]:
             yield _one_of(reading, readout, direction, part)
     if ratio := efflux_ratio(both, reading.qualifier):
         derived = _one_of(reading, EFFLUX_READOUT, EFFLUX_READOUT, ratio)
-        yield replace(derived, unit="ratio", derived=True)
+        yield derived._replace(unit="ratio", derived=True)
 
 
 def _one_of(reading: Reading, readout: str, name: str, value: str) -> Reading:
     # A row's number covers several measurements, so the direction makes it one's own.
     number = f"{reading.measurement_id}#{name}" if reading.measurement_id else ""
-    assay = replace(reading.assay, readout=readout)
-    return replace(reading, assay=assay, value=value, measurement_id=number)
+    assay = reading.assay._replace(readout=readout)
+    return reading._replace(assay=assay, value=value, measurement_id=number)
 
 
-def _wide(row: Row, table: Table, profile: Profile, found: Mapping[str, str]) -> Iterator[Item]:
-    for entry in profile.assay:
-        place = Place(row.number, table.sheet, entry.column)
-        if _cell(row, found, entry.column):
-            yield _wide_reading(row, table, profile, found, entry)
-        else:
-            yield Blank(place, _wide_number(row, profile, found, entry))
+class _Wide:
+    """A row is one compound, and each of the profile's assay columns a measurement."""
+
+    def __init__(self, table: Table, profile: Profile, bound: Bound) -> None:
+        self._sheet = table.sheet
+        self._identity = _Identity(table, profile, bound)
+        self._columns = [_Column(entry, profile, bound) for entry in profile.assay]
+
+    def places(self, row: Row) -> list[Place]:
+        """Returns where the row's measurements stand."""
+        return [Place(row.number, self._sheet, column.name) for column in self._columns]
+
+    def items(self, row: Row) -> Iterator[Item]:
+        """Returns a row's measurements as they are declared."""
+        cells, identity = row.cells, self._identity
+        retracted = identity.retracted(cells)
+        compound, structure = cells.get(identity.compound, ""), identity.structure(cells)
+        date, number = cells.get(identity.date, ""), cells.get(identity.number, "")
+        for column in self._columns:
+            place = Place(row.number, self._sheet, column.name)
+            # A wide row's number covers many measurements, so the column makes it one's own.
+            own = f"{number}#{column.name}" if number else ""
+            value = cells.get(column.value, "")
+            if not value:
+                yield Blank(place, own)
+                continue
+            reading = Reading(
+                *(compound, structure, identity.format, column.assay, column.endpoint),
+                *(cells.get(column.qualifier, ""), value, cells.get(column.unit, "")),
+                *(date, own, place),
+            )
+            yield column.settler.settle(reading, retracted=retracted)
 
 
-def _wide_number(row: Row, profile: Profile, found: Mapping[str, str], entry: AssayColumn) -> str:
-    # A wide row's number covers many measurements, so the column makes it one's own.
-    number = _cell(row, found, profile.columns.measurement_id)
-    return f"{number}#{entry.column}" if number else ""
+class _Column:
+    """An assay's column, its headers found."""
 
-
-def _wide_reading(
-    row: Row, table: Table, profile: Profile, found: Mapping[str, str], entry: AssayColumn
-) -> Reading:
-    structure, structure_format = _structure(row, table, profile, found)
-    return Reading(
-        compound_id=_compound(row, table, profile.columns, found),
-        structure=structure,
-        structure_format=structure_format,
-        assay=Assay(test=entry.column),
-        endpoint=entry.endpoint,
-        qualifier=_cell(row, found, entry.qualifier_column),
-        value=_cell(row, found, entry.column),
-        unit=_cell(row, found, entry.unit_column),  # the declared one follows in `meaning`
-        date=_cell(row, found, profile.columns.date),
-        measurement_id=_wide_number(row, profile, found, entry),
-        place=Place(row.number, table.sheet, entry.column),
-    )
+    def __init__(self, entry: AssayColumn, profile: Profile, bound: Bound) -> None:
+        self.name = entry.column
+        self.endpoint = entry.endpoint
+        self.assay = Assay(test=entry.column)
+        self.value = bound.header(entry.column)
+        self.qualifier = bound.header(entry.qualifier_column)
+        self.unit = bound.header(entry.unit_column)  # the declared one follows in `meaning`
+        self.settler = Settler(entry, profile)

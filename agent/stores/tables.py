@@ -130,8 +130,9 @@ def _header(cells: list[str]) -> list[str]:
 def _rows(numbered: Iterator[tuple[int, list[str]]], header: list[str]) -> Iterator[Row]:
     width = len(header)
     for number, record in numbered:
-        cells = dict(zip(header, (cell.strip() for cell in record), strict=False))
-        if any(cell.strip() for cell in record[width:]):
+        stripped = [cell.strip() for cell in record]
+        cells = dict(zip(header, stripped, strict=False))
+        if len(record) > width and any(stripped[width:]):
             reason = "The row has more cells than the header; quote the cell with the separator."
             yield Row(number, cells, ("too_many_cells", reason))
         else:

@@ -7,9 +7,10 @@ from pathlib import Path
 from python_calamine import CalamineError, CalamineWorkbook
 
 from agent.errors import Refused
+from agent.stores.binding import normalized_header
 from agent.stores.human_pk import human_pk
 from agent.stores.merged import Ranges, below, filled, spoiled_rows
-from agent.stores.rows import Row, Table, normalized_header
+from agent.stores.rows import Row, Table
 
 HEADER_ROWS = {"데이터": 2, "ADMET": 1, "PK": 1}
 """Sheets that hold data, with the row of their header as a person counts it."""

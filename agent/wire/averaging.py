@@ -41,7 +41,8 @@ class Sums:
         """Returns the weighted mean delta of every tensor that somebody trained; ends the sums."""
         result: Weights = {}
         for name in sorted(self.products):
-            mean = self.products.pop(name) / self.weights[group_of(name)]
+            mean = self.products.pop(name)
+            mean /= self.weights[group_of(name)]  # in place: one tensor may be most of the model
             result[name] = mean.astype(np.float32)
         return result
 
@@ -60,9 +61,10 @@ def step(base: Weights, delta: Weights, momentum: Weights, decay: float) -> tupl
     Returns:
         The new weights and the new momentum, both of every tensor.
     """
-    velocity = {name: momentum.get(name, np.zeros_like(base[name])) for name in base}
+    velocity = {n: momentum[n] if n in momentum else np.zeros_like(base[n]) for n in base}
     weights = dict(base)
     for name, change in delta.items():
-        velocity[name] = np.float32(decay) * velocity[name] + change
+        # Without momentum no second copy of a large tensor is made.
+        velocity[name] = np.float32(decay) * velocity[name] + change if decay else change
         weights[name] = base[name] + velocity[name]
     return weights, velocity

@@ -9,6 +9,9 @@ from agent.wire import strict_json
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 KeyHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Public keys of the hybrid profile: ML-KEM-768 (1184 bytes) and ML-DSA-65 (1952 bytes).
+KemKeyHex = Annotated[str, Field(pattern=r"^[0-9a-f]{2368}$")]
+PqKeyHex = Annotated[str, Field(pattern=r"^[0-9a-f]{3904}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 # [0-9], for \d also means the digits of other scripts.
 Moment = Annotated[

@@ -11,10 +11,18 @@ from pydantic import Field
 from agent.wire.document import Count as Count
 from agent.wire.document import Document as Document
 from agent.wire.document import Finite as Finite
+from agent.wire.document import KemKeyHex as KemKeyHex
 from agent.wire.document import KeyHex as KeyHex
 from agent.wire.document import Moment as Moment
 from agent.wire.document import Name as Name
+from agent.wire.document import PqKeyHex as PqKeyHex
 from agent.wire.document import Sha256 as Sha256
+from agent.wire.enrolment import Enrolment as Enrolment
+from agent.wire.enrolment import EnrolmentPending as EnrolmentPending
+from agent.wire.enrolment import EnrolmentRequest as EnrolmentRequest
+from agent.wire.enrolment import EnrolmentResponse as EnrolmentResponse
+from agent.wire.enrolment import EnrolmentToken as EnrolmentToken
+from agent.wire.enrolment import RotationRequest as RotationRequest
 from agent.wire.recipe import Recipe as Recipe
 
 
@@ -28,19 +36,31 @@ class RoleKeys(Document):
 class TrustRoot(Document):
     """The first trust of a silo: the keys of the consortium by role.
 
-    Roles: `root`, `roster`, `plan` (plans and catalogues), `release`, `aggregator` (rounds,
-    receipts, refusals).
+    Roles: `root`, `roster`, `plan` (plans and catalogues), `aggregator` (rounds, receipts,
+    refusals). Releases have a repository with roots of its own (`wire.repository`).
+
+    Attributes:
+        release_root_sha256: SHA-256 of the release repository's first root file; without it no
+            release can be believed.
     """
 
     kind: Literal["root"] = "root"
     consortium: Name
     version: Count
     roles: dict[str, RoleKeys]
+    release_root_sha256: Sha256 | None = None
     expires: Moment
 
 
 class Member(Document):
-    """One silo in the roster, with the public half of each of its keys (one key, one purpose)."""
+    """One silo in the roster, with the public half of each of its keys (one key, one purpose).
+
+    Attributes:
+        retiring_sign_key: The signing key before the present one, as long as an envelope that it
+            signed may still be under way; empty otherwise.
+        retired: When it was replaced.
+        pq_sign_key: The silo's ML-DSA-65 key, for plans with the hybrid profile.
+    """
 
     silo: Name
     legal_entity: str
@@ -50,6 +70,9 @@ class Member(Document):
     not_before: Moment
     expires: Moment
     revoked: bool = False
+    retiring_sign_key: KeyHex | None = None
+    retired: Moment | None = None
+    pq_sign_key: PqKeyHex | None = None
 
 
 class Roster(Document):
@@ -169,7 +192,12 @@ class Privacy(Document):
 
 
 class Plan(Document):
-    """A declarative training plan: what, with which network, by whom, until when."""
+    """A declarative training plan: what, with which network, by whom, until when.
+
+    Attributes:
+        seal_profile: Whether updates are sealed and signed with X25519 and Ed25519 alone, or with
+            ML-KEM-768 and ML-DSA-65 as well.
+    """
 
     kind: Literal["plan"] = "plan"
     consortium: Name
@@ -188,10 +216,15 @@ class Plan(Document):
     fold_key: Sha256
     not_before: Moment
     expires: Moment
+    seal_profile: Literal["classic", "hybrid"] = "classic"
 
 
 class RoundManifest(Document):
-    """One round of a plan: the weights to start from and the key to seal for."""
+    """One round of a plan: the weights to start from and the key to seal for.
+
+    Attributes:
+        kem_key: The ML-KEM-768 half of the key, under a plan with the hybrid profile only.
+    """
 
     kind: Literal["round"] = "round"
     consortium: Name
@@ -206,16 +239,24 @@ class RoundManifest(Document):
     participants: tuple[Name, ...]
     opens: Moment
     deadline: Moment
+    kem_key: KemKeyHex | None = None
 
 
 class ReleaseManifest(Document):
-    """A published model: weights by hash, where they came from, and what it replaces."""
+    """A published model: weights by hash, where they came from, and what it replaces.
+
+    Not signed itself: the release repository lists it by hash (`wire.repository`), and the channel
+    that lists it is its channel.
+
+    Attributes:
+        golden_sha256, golden_bytes: The golden molecules (`wire.golden`), an object like the
+            weights; None and 0 where the plan's features allow none.
+    """
 
     kind: Literal["release"] = "release"
     consortium: Name
     release_id: Name
     version: Count
-    channel: Literal["stable"] = "stable"
     plan_id: Name
     plan_sha256: Sha256
     round_id: Name
@@ -225,6 +266,8 @@ class ReleaseManifest(Document):
     contributors: Count
     created: Moment
     expires: Moment
+    golden_sha256: Sha256 | None = None
+    golden_bytes: Annotated[int, Field(ge=0, le=1 << 20)] = 0
 
 
 class UpdateCore(Document):
@@ -234,8 +277,8 @@ class UpdateCore(Document):
         sequence: Counts this silo's envelopes, for people; replay is refused by
             (silo, round_id, type, attempt) and by hash.
         recipient: SHA-256 of the round's sealing key.
-        commitment: Keyed BLAKE2b-256 of the plaintext; the key is the blob key.
-        egress_head: Head of the silo's egress chain before this envelope.
+        commitment: To the blob key; with the blob's hash it commits to the plaintext.
+        egress_head: Root of the silo's egress log before this envelope (`wire.merkle`).
         crit: Names of extensions that a reader must understand; unknown ones are refused.
     """
 
@@ -264,13 +307,17 @@ class UpdateCore(Document):
 
 
 class Receipt(Document):
-    """The aggregator's word that it holds the envelope, and at which place in its log."""
+    """The aggregator's word that it holds the envelope, and at which place in its log.
+
+    Attributes:
+        round_id: Empty for a statement, which belongs to no round.
+    """
 
     kind: Literal["receipt"] = "receipt"
     consortium: Name
     silo: Name
     envelope_id: Sha256
-    round_id: Name
+    round_id: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9._-]{0,62})?$")]
     log_index: Count
     received: Moment
 
@@ -287,58 +334,6 @@ class Refusal(Document):
     refused: Moment
 
 
-class EnrolmentToken(Document):
-    """Handed over by a person: whom to ask, and what to pin. Good once.
-
-    Attributes:
-        tls_sha256: SHA-256 of the aggregator's TLS public key (SubjectPublicKeyInfo), or empty
-            for plain HTTP, which is accepted on loopback only.
-        root_sha256: SHA-256 of the signed trust root's payload bytes.
-    """
-
-    kind: Literal["token"] = "token"
-    silo: Name
-    url: str
-    expires: Moment
-    tls_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-    root_sha256: Sha256
-    nonce: Sha256
-
-
-class EnrolmentRequest(Document):
-    """The public halves of a silo's keys; signing it proves possession of the signing key."""
-
-    kind: Literal["enrolment"] = "enrolment"
-    silo: Name
-    legal_entity: str
-    nonce: Sha256
-    sign_key: KeyHex
-    seal_key: KeyHex
-    courier_key: KeyHex
-    reference_sha256: Sha256
-    agent_version: str
-    created: Moment
-
-
-class EnrolmentResponse(Document):
-    """The signed trust root, roster and catalogue, each base64 of a signed container."""
-
-    kind: Literal["enrolled"] = "enrolled"
-    root: str
-    roster: str
-    catalogue: str
-
-
-class Enrolment(Document):
-    """What an enrolment agreed on; a silo keeps it beside the documents that it pinned."""
-
-    silo: Name
-    consortium: Name
-    url: str
-    root_sha256: Sha256
-    enrolled: Moment
-
-
 class ObjectRef(Document):
     """A blob of the repository by content."""
 
@@ -347,10 +342,14 @@ class ObjectRef(Document):
 
 
 class FeedItem(Document):
-    """One thing the consortium published, in order; the document is base64 of its container."""
+    """One thing the consortium published, in order; the document is base64 of its container.
+
+    `stable` and `canary` are states of the release repository (`RepositoryFiles`), the latter for
+    the silos of that channel only.
+    """
 
     number: Count
-    kind: Literal["root", "roster", "catalogue", "plan", "round", "release"]
+    kind: Literal["root", "roster", "catalogue", "plan", "round", "stable", "canary"]
     document: str
     objects: tuple[ObjectRef, ...] = ()
 

@@ -11,7 +11,7 @@ and `head.TASK.bias` (1,).
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,10 @@ LAYER_NORM_EPSILON = 1e-5  # torch's default; training and the exported graph mu
 # prediction: so they start small. 0.15, one over the root of the columns that a drug sets, was
 # 0.01 to 0.025 worse in relative error on two public sets; 0.015 was no better.
 _COUNTS_DEVIATION = 0.05
+_PIECE = 1 << 18  # numbers drawn at once
+# No training comes near: weights start below 1, and norms keep every layer's state near 1.
+LARGEST_WEIGHT = 1e4
+LARGEST_RMS = 1e2
 
 
 def expected_shapes(
@@ -89,16 +93,24 @@ def _initial(seed: int, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.flo
     # Square roots and the four operations only: IEEE 754 rounds these alike on every machine.
     sparse = name == f"{TRUNK}counts.weight"
     deviation = _COUNTS_DEVIATION if sparse else 1.0 / math.sqrt(max(shape[-1], 1))
-    drawn = 2.0 * _uniform(seed, name, math.prod(shape)) - 1.0
-    return (math.sqrt(3.0) * deviation * drawn).astype(np.float32).reshape(shape)
+    weights = np.empty(math.prod(shape), dtype=np.float32)
+    filled = 0
+    for uniform in _uniform(seed, name, weights.size):
+        drawn = 2.0 * uniform - 1.0
+        weights[filled : filled + drawn.size] = math.sqrt(3.0) * deviation * drawn
+        filled += drawn.size
+    return weights.reshape(shape)
 
 
-def _uniform(seed: int, name: str, size: int) -> npt.NDArray[np.float64]:
+def _uniform(seed: int, name: str, size: int) -> Iterator[npt.NDArray[np.float64]]:
+    """Yields numbers in [0, 1) in pieces: a whole tensor of them would take many times its size."""
     digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
     # The raw stream of a bit generator is promised to stay as it is in every release of numpy;
     # what `Generator` makes of it is not (NEP 19). The upper 53 bits fill a float64 in [0, 1).
-    raw = np.random.PCG64(int.from_bytes(digest)).random_raw(size)
-    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    stream = np.random.PCG64(int.from_bytes(digest))
+    for start in range(0, size, _PIECE):
+        raw = stream.random_raw(min(_PIECE, size - start))
+        yield (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def check_weights(
@@ -113,3 +125,23 @@ def check_weights(
         Refused: As `update.check_tensors` and `expected_shapes`.
     """
     check_tensors(weights, expected_shapes(network, features, heads))
+
+
+def check_magnitudes(weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Checks that no tensor is absurdly large: over 10,000 somewhere, or over 100 on average.
+
+    Such weights may be finite and still answer nonsense, or overflow on the next compound.
+
+    Raises:
+        Refused: `absurd_weights`.
+    """
+    for name, tensor in weights.items():
+        largest = float(np.abs(tensor).max(initial=0.0))
+        # float64, since the square of a large float32 is infinite.
+        mean = math.sqrt(float((tensor.astype(np.float64) ** 2).mean())) if tensor.size else 0.0
+        if largest > LARGEST_WEIGHT or mean > LARGEST_RMS:
+            raise Refused(
+                "absurd_weights",
+                f"Tensor {name!r} holds numbers up to {largest:.3g}; none is as large after "
+                "training.",
+            )

@@ -56,20 +56,46 @@ def payload_type(kind: str) -> str:
 
 def pre_authentication(kind: str, payload: bytes) -> bytes:
     """Returns DSSE's PAE: what is signed, so that a type can never pass for another."""
-    name = payload_type(kind).encode()
-    return b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload)
+    return _encoding(payload_type(kind), payload)
 
 
 def sign(kind: str, payload: bytes, *signers: Signer) -> bytes:
-    """Returns the container's bytes, signed by each of the signers."""
-    message = pre_authentication(kind, payload)
+    """Returns the container's bytes, signed by each of the signers; by nobody if there is none."""
+    content = _write(Container(payload_type(kind), payload, ()))
+    for signer in signers:
+        content = countersign(content, signer)
+    return content
+
+
+def countersign(content: bytes, signer: Signer) -> bytes:
+    """Adds one signature to a container; in the place of an earlier one by the same key.
+
+    Raises:
+        Refused: `bad_container`, or a code of `strict_json.loads`.
+    """
+    container = parse(content)
+    own = key_id(signer.public_hex)
+    signature = signer.sign(_encoding(container.payload_type, container.payload))
+    others = tuple(pair for pair in container.signatures if pair[0] != own)
+    return _write(Container(container.payload_type, container.payload, (*others, (own, signature))))
+
+
+def _write(container: Container) -> bytes:
     signatures: list[Json] = [
-        {"keyid": key_id(signer.public_hex), "sig": _b64(signer.sign(message))}
-        for signer in signers
+        {"keyid": name, "sig": _b64(signature)} for name, signature in container.signatures
     ]
     return strict_json.dumps(
-        {"payload": _b64(payload), "payloadType": payload_type(kind), "signatures": signatures}
+        {
+            "payload": _b64(container.payload),
+            "payloadType": container.payload_type,
+            "signatures": signatures,
+        }
     )
+
+
+def _encoding(name: str, payload: bytes) -> bytes:
+    encoded = name.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(encoded), encoded, len(payload), payload)
 
 
 def parse(content: bytes) -> Container:

@@ -2,9 +2,11 @@
 
 After the design of python-tuf's `TrustedMetadataSet`: a document is offered as the bytes received,
 and is either taken into the set or refused by name. The order is root, roster, catalogue, plan,
-round, release; each is checked against those before it.
+round, release repository, release; each is checked against those before it.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from agent.clock import from_text
@@ -12,6 +14,7 @@ from agent.errors import Refused
 from agent.files import sha256_bytes
 from agent.wire.documents import (
     Catalogue,
+    ObjectRef,
     Plan,
     Receipt,
     Refusal,
@@ -19,6 +22,17 @@ from agent.wire.documents import (
     Roster,
     RoundManifest,
     TrustRoot,
+)
+from agent.wire.repository import (
+    GOLDEN,
+    MANIFEST,
+    WEIGHTS,
+    Channel,
+    Floor,
+    Offer,
+    Repository,
+    RepositoryFiles,
+    verify_repository,
 )
 from agent.wire.signed import parse, verify
 
@@ -30,31 +44,85 @@ class Trusted:
         root: The signed trust root's bytes.
         root_sha256: SHA-256 of its payload, pinned out of band (the enrolment token).
         now: The time, for expiry.
+        chain: The signed roots that came after the pinned one, in order. Only the last of them
+            must not have expired: a silo that was away for long walks over the others.
+        floor: The lowest version that the last of them may have.
 
     Raises:
-        Refused: `wrong_root`, `expired`, or a code of `signed.verify`.
+        Refused: `wrong_root`, `expired`, `rolled_back`, or a code of `take_root`.
     """
 
-    def __init__(self, root: bytes, root_sha256: str, now: datetime) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        root_sha256: str,
+        now: datetime,
+        chain: Sequence[bytes] = (),
+        floor: int = 0,
+    ) -> None:
         payload = parse(root).payload
         if sha256_bytes(payload) != root_sha256:
             raise Refused("wrong_root", "The trust root is not the one that the token named.")
-        self.root = TrustRoot.parse(payload)
+        self.root, self.root_sha256 = TrustRoot.parse(payload), root_sha256
+        self._former: tuple[TrustRoot, ...] = ()
         self._check_role("root", root)
-        _check_expiry("trust root", self.root.expires, now)
+        for later in chain:
+            self.take_root(later)
+        _check_floor("trust root", self.root.version, floor)
+        self._check_root(now)
         self.roster: Roster | None = None
         self.roster_sha256 = ""
         self.catalogue: Catalogue | None = None
         self.catalogue_sha256 = ""
         self.plans: dict[str, tuple[Plan, str]] = {}
 
-    def take_roster(self, content: bytes, now: datetime, floor: int = 0) -> Roster:
+    def take_root(self, content: bytes) -> TrustRoot:
+        """Believes the next root, signed by enough keys of the present one and of its own.
+
+        As in TUF (5.3.4 and 5.3.5 of its specification): the old keys hand over, the new ones show
+        that somebody holds them, and no version is left out. Its expiry counts where it is used.
+        The root in force, brought once more with its signatures, is taken again.
+
+        Raises:
+            Refused: `wrong_consortium`, `rolled_back`, `skipped_root`, `unknown_role`, or a code
+                of `signed.verify`.
+        """
+        if sha256_bytes(parse(content).payload) == self.root_sha256:
+            for signed_by in (*self._former[:1], self.root):
+                _verify("root", content, signed_by)
+            return self.root
+        payload = self._check_role("root", content)
+        root = TrustRoot.parse(payload)
+        _verify("root", content, root)
+        self._check_consortium(root.consortium)
+        _check_floor("trust root", root.version, self.root.version + 1)
+        if root.version != self.root.version + 1:
+            raise Refused(
+                "skipped_root",
+                f"Trust root {root.version} came after {self.root.version}; those between are "
+                "missing.",
+            )
+        self._former = (self.root, *self._former)
+        self.root, self.root_sha256 = root, sha256_bytes(payload)
+        return root
+
+    def take_roster(
+        self, content: bytes, now: datetime, floor: int = 0, *, remembered: bool = False
+    ) -> Roster:
         """Believes a roster that is signed, current, and no older than the floor.
+
+        Args:
+            content: The signed container.
+            now: The time.
+            floor: The lowest version that may be believed.
+            remembered: It was believed before and kept where no carrier writes (the ledger), so
+                keys that a later root took away may have signed it.
 
         Raises:
             Refused: `wrong_consortium`, `expired`, `rolled_back`, or a code of `signed.verify`.
         """
-        payload = self._check_role("roster", content)
+        self._check_root(now)
+        payload = self._check_role("roster", content, remembered=remembered)
         roster = Roster.parse(payload)
         self._check_consortium(roster.consortium)
         _check_expiry("roster", roster.expires, now)
@@ -63,13 +131,15 @@ class Trusted:
         self.roster, self.roster_sha256 = roster, sha256_bytes(payload)
         return roster
 
-    def take_catalogue(self, content: bytes, floor: int = 0) -> Catalogue:
+    def take_catalogue(
+        self, content: bytes, floor: int = 0, *, remembered: bool = False
+    ) -> Catalogue:
         """Believes a catalogue that is signed and no older than the floor.
 
         Raises:
             Refused: `wrong_consortium`, `rolled_back`, or a code of `signed.verify`.
         """
-        payload = self._check_role("plan", content, kind="catalogue")
+        payload = self._check_role("plan", content, kind="catalogue", remembered=remembered)
         catalogue = Catalogue.parse(payload)
         self._check_consortium(catalogue.consortium)
         known = max(floor, self.catalogue.version if self.catalogue else 0)
@@ -77,7 +147,7 @@ class Trusted:
         self.catalogue, self.catalogue_sha256 = catalogue, sha256_bytes(payload)
         return catalogue
 
-    def take_plan(self, content: bytes, now: datetime) -> Plan:
+    def take_plan(self, content: bytes, now: datetime, *, remembered: bool = False) -> Plan:
         """Believes a plan that is signed, current and written for the trusted catalogue.
 
         Raises:
@@ -85,7 +155,7 @@ class Trusted:
                 `rolled_back` (older than the trusted one of this id), or a code of
                 `signed.verify`.
         """
-        payload = self._check_role("plan", content)
+        payload = self._check_role("plan", content, remembered=remembered)
         plan = Plan.parse(payload)
         self._check_consortium(plan.consortium)
         _check_expiry("plan", plan.expires, now)
@@ -104,8 +174,10 @@ class Trusted:
 
         Raises:
             Refused: `wrong_consortium`, `unknown_plan`, `wrong_plan`, `too_early` (before the
-                plan begins), `strange_participant`, `expired`, or a code of `signed.verify`.
+                plan begins), `strange_participant`, `wrong_profile` (its key is not of the kind
+                that the plan asks for), `expired`, or a code of `signed.verify`.
         """
+        self._check_root(now)
         manifest = RoundManifest.parse(self._check_role("aggregator", content, kind="round"))
         self._check_consortium(manifest.consortium)
         self._check_plan(manifest.plan_id, manifest.plan_sha256)
@@ -115,17 +187,62 @@ class Trusted:
         # The offline keys say who takes part; the online key may only leave somebody out.
         if strange := sorted(set(manifest.participants) - set(plan.participants)):
             raise Refused("strange_participant", f"The plan does not name silo {strange[0]}.")
+        # Else the online key could ask for less protection than the officers signed.
+        if (manifest.kem_key is not None) != (plan.seal_profile == "hybrid"):
+            raise Refused("wrong_profile", f"The plan seals by the {plan.seal_profile} profile.")
         _check_expiry("round", manifest.deadline, now)
         return manifest
 
-    def take_release(self, content: bytes, now: datetime, floor: int = 0) -> ReleaseManifest:
-        """Believes a release of a trusted plan, newer than the floor.
+    def take_repository(
+        self, content: bytes, channel: Channel, now: datetime, floor: Floor
+    ) -> Repository:
+        """Believes a state of the release repository, from its pinned root to the channel.
+
+        Args:
+            content: A `RepositoryFiles` as received; unsigned, for each file in it is signed.
+            channel: The silo's own.
+            now: The latest time ever seen.
+            floor: The floors of the ledger.
 
         Raises:
-            Refused: `wrong_consortium`, `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`,
-                or a code of `signed.verify`.
+            Refused: `no_repository`, or a code of `verify_repository`.
         """
-        manifest = ReleaseManifest.parse(self._check_role("release", content))
+        pinned = self.root.release_root_sha256
+        if pinned is None:
+            raise Refused("no_repository", "The trust root names no release repository.")
+        return verify_repository(RepositoryFiles.parse(content), pinned, channel, now, floor)
+
+    def take_release(
+        self, offer: Offer, content: bytes, now: datetime, floor: int = 0
+    ) -> ReleaseManifest:
+        """Believes the manifest of a release which a believed repository offers.
+
+        Args:
+            offer: Of `take_repository`.
+            content: The manifest as it arrived.
+            now: For expiry.
+            floor: Version of the newest release so far; a new one is above it.
+
+        Raises:
+            Refused: `wrong_manifest` (other bytes than were offered, or another release's),
+                `wrong_target` (weights or golden molecules are not those that were offered),
+                `wrong_consortium`, `expired`, `rolled_back`, `unknown_plan`, `wrong_plan`, or a
+                code of `parse`.
+        """
+        listed = offer.files[MANIFEST]
+        if (len(content), sha256_bytes(content)) != (listed.bytes, listed.sha256):
+            raise Refused("wrong_manifest", "The manifest is not the one that was published.")
+        manifest = ReleaseManifest.parse(content)
+        if (manifest.release_id, manifest.version) != (offer.release_id, offer.version):
+            raise Refused("wrong_manifest", "The manifest is that of another release.")
+        weights = ObjectRef(sha256=manifest.weights_sha256, bytes=manifest.weights_bytes)
+        if offer.files.get(WEIGHTS) != weights:
+            raise Refused("wrong_target", "The manifest names other weights than were published.")
+        golden = offer.files.get(GOLDEN)
+        if (manifest.golden_sha256, manifest.golden_bytes) != (
+            (golden.sha256, golden.bytes) if golden else (None, 0)
+        ):
+            raise Refused("wrong_target", "The manifest names other golden molecules.")
         self._check_consortium(manifest.consortium)
         self._check_plan(manifest.plan_id, manifest.plan_sha256)
         _check_expiry("release", manifest.expires, now)
@@ -152,11 +269,19 @@ class Trusted:
         self._check_consortium(refusal.consortium)
         return refusal
 
-    def _check_role(self, role: str, content: bytes, kind: str = "") -> bytes:
-        keys = self.root.roles.get(role)
-        if keys is None:
-            raise Refused("unknown_role", f"The trust root names no keys for the role {role}.")
-        return verify(content, kind or role, keys.keys, keys.threshold)
+    def _check_root(self, now: datetime) -> None:
+        _check_expiry("trust root", self.root.expires, now)
+
+    def _check_role(
+        self, role: str, content: bytes, kind: str = "", *, remembered: bool = False
+    ) -> bytes:
+        try:
+            return _verify(role, content, self.root, kind)
+        except Refused:
+            for former in self._former if remembered else ():
+                with suppress(Refused):
+                    return _verify(role, content, former, kind)
+            raise
 
     def _check_consortium(self, name: str) -> None:
         if name != self.root.consortium:
@@ -167,6 +292,13 @@ class Trusted:
             raise Refused("unknown_plan", f"No trusted plan has the id {plan_id}.")
         if self.plans[plan_id][1] != plan_sha256:
             raise Refused("wrong_plan", f"It was made under another version of plan {plan_id}.")
+
+
+def _verify(role: str, content: bytes, root: TrustRoot, kind: str = "") -> bytes:
+    keys = root.roles.get(role)
+    if keys is None:
+        raise Refused("unknown_role", f"The trust root names no keys for the role {role}.")
+    return verify(content, kind or role, keys.keys, keys.threshold)
 
 
 def _moment(what: str, text: str) -> datetime:

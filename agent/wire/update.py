@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from agent.errors import Refused
+from agent.wire.tensors import views, written
 
 Array = npt.NDArray[np.float32]
 Weights = dict[str, Array]
@@ -28,6 +29,8 @@ def group_of(tensor: str) -> str:
 
 def encode(weights: Mapping[str, Array]) -> bytes:
     """Writes tensors as safetensors, in name order, so that equal weights give equal bytes."""
+    if all(tensor.dtype == np.float32 for tensor in weights.values()):
+        return written(weights)
     ordered = {name: np.ascontiguousarray(weights[name]) for name in sorted(weights)}
     content: bytes = save(ordered)
     return content
@@ -110,7 +113,7 @@ def unpack(
     Raises:
         Refused: as `decode`, or `bad_weight`.
     """
-    tensors = decode_some(content)
+    tensors = views(content)
     given = {group_of(name) for name in shapes if _WEIGHT + group_of(name) in tensors}
     expected = {_DELTA + name: shape for name, shape in shapes.items() if group_of(name) in given}
     expected |= {_WEIGHT + group: (1,) for group in given}

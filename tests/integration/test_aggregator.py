@@ -34,6 +34,7 @@ from agent.wire.documents import (
 )
 from agent.wire.envelope import seal
 from agent.wire.network import expected_shapes
+from agent.wire.repository import MANIFEST, WEIGHTS, RepositoryFiles
 from agent.wire.request import NONCE, OFFSET, SIGNATURE, SILO, TIME, request_message
 from agent.wire.signed import key_id, sign
 from agent.wire.token import decode_token
@@ -80,6 +81,10 @@ class Aggregator:
     def command(self) -> list[str]:
         return [sys.executable, "-m", "consortium", "serve", "--folder", str(self.folder)]
 
+    def officers(self) -> list[str | Path]:
+        keys = [self.folder / "offline" / f"officer-{number}.key" for number in (1, 3)]
+        return ["--folder", self.folder, *(part for key in keys for part in ("--key", key))]
+
     def start(self) -> None:
         self.process = subprocess.Popen(self.command(), stderr=subprocess.DEVNULL)
         while True:
@@ -119,7 +124,7 @@ class Silo:
         self.cursor = 0
         self.plan: Plan | None = None
         self.round: RoundManifest | None = None
-        self.releases: list[str] = []
+        self.releases: dict[str, str] = {}
         self.enrol()
 
     def enrol(self) -> None:
@@ -137,6 +142,8 @@ class Silo:
         )
         body = sign("enrolment", request.to_bytes(), self.sign_key)
         url, ca = f"{token.url}/v1/enrol", self.aggregator.ca
+        assert requests.post(url, data=body, verify=ca, timeout=60).status_code == 202
+        _run("roster", "admit", self.name, *self.aggregator.officers())
         answer = requests.post(url, data=body, verify=ca, timeout=60)
         assert answer.status_code == 200, answer.text
         response = EnrolmentResponse.parse(answer.content)
@@ -168,10 +175,25 @@ class Silo:
                 self.plan = self.trusted.take_plan(document, now())
             elif item.kind == "round":
                 self.round = self.trusted.take_round(document, now())
-            elif item.kind == "release":
-                self.releases.append(self.trusted.take_release(document, now()).weights_sha256)
+            elif item.kind == "stable":
+                self.take_releases(document)
         self.cursor = feed.last
         return [item.kind for item in feed.items]
+
+    def take_releases(self, document: bytes) -> None:
+        found = self.trusted.take_repository(document, "stable", now(), lambda _: 0)
+        for offer in found.offers[-1:]:
+            manifest = self.fetch(offer.files[MANIFEST].sha256)
+            weights = self.trusted.take_release(offer, manifest, now()).weights_sha256
+            self.releases[offer.release_id] = weights
+            # The same by the names that TUF gives them.
+            listed = offer.files[WEIGHTS].sha256
+            path = f"targets/releases/{offer.release_id}/{listed}.{WEIGHTS}"
+            assert self.ask("GET", f"/v1/repository/{path}").content == self.fetch(weights)
+        files = RepositoryFiles.parse(document)
+        root = self.ask("GET", "/v1/repository/metadata/1.root.json")
+        assert root.text == files.roots[0]
+        assert self.ask("GET", "/v1/repository/metadata/9.root.json").status_code == 404
 
     def wait_for_round(self, number: int) -> None:
         while self.round is None or self.round.number < number:
@@ -256,7 +278,7 @@ def aggregator(tmp_path: Path) -> Iterator[Aggregator]:
 def _publish(aggregator: Aggregator, tmp_path: Path) -> None:
     draft = tmp_path / "plan.json"
     draft.write_text(json.dumps(DRAFT))
-    _run("plan", draft, "--folder", aggregator.folder)
+    _run("plan", draft, *aggregator.officers())
 
 
 @pytest.mark.slow
@@ -280,7 +302,7 @@ def test_a_plan_survives_a_kill_between_any_two_steps(
             aggregator.kill_and_start()
             assert silo.deliver(*sealed) == receipt, "the same question gets the same bytes"
             sent[number, silo.name] = envelope_id
-    while len(silos[0].releases) < 2:
+    while "release-2" not in silos[0].releases:
         silos[0].listen()
     counted = {
         (one["number"], entry["silo"]): entry["envelope_id"]
@@ -292,7 +314,7 @@ def test_a_plan_survives_a_kill_between_any_two_steps(
     start = decode(
         silos[0].fetch(str(aggregator.status()["rounds"][0]["base_sha256"])), silos[0].shapes()
     )
-    end = decode(silos[0].fetch(silos[0].releases[-1]), silos[0].shapes())
+    end = decode(silos[0].fetch(silos[0].releases["release-2"]), silos[0].shapes())
     for name, before in start.items():
         np.testing.assert_allclose(end[name], before + 6.0, atol=1e-4)
     assert list((aggregator.folder / "round_keys").iterdir()) == []

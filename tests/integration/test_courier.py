@@ -2,11 +2,14 @@
 
 import base64
 import json
+import resource
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +21,10 @@ import pytest
 from agent import clock
 from agent.boxes import Inbox, Outbox
 from agent.errors import OnggiError, Refused, Stop, TryLater
-from agent.exchange.courier import Pace, carry
+from agent.exchange.courier import carry, stop_on_signals
 from agent.exchange.downlink import Downlink
+from agent.exchange.https import Https
+from agent.exchange.lanes import Pace
 from agent.exchange.places import Places
 from agent.exchange.session import Link, Peer, Timeouts
 from agent.exchange.status import read_status
@@ -96,12 +101,12 @@ class Aggregator:
         )
         return sign("refusal", document.to_bytes(), self.signer)
 
-    def publish(self, number: int, document: bytes, *objects: bytes) -> None:
+    def publish(self, number: int, document: bytes, *objects: bytes, kind: str = "plan") -> None:
         for content in objects:
             self.objects[sha256_bytes(content)] = content
         refs = [{"sha256": sha256_bytes(c), "bytes": len(c)} for c in objects]
         text = base64.b64encode(document).decode()
-        self.feed.append({"number": number, "kind": "plan", "document": text, "objects": refs})
+        self.feed.append({"number": number, "kind": kind, "document": text, "objects": refs})
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -269,11 +274,12 @@ class Bench:
         return Inbox(self.places.inbox)
 
     def uplink(self) -> Uplink:
-        return Uplink(self.link, self.outbox, self.inbox, self.places.courier / "answered.json")
+        memory = self.places.courier / "answered.json"
+        return Uplink(Https(self.link), self.outbox, self.inbox, memory)
 
-    def downlink(self, **more: int) -> Downlink:
+    def downlink(self, *, canary: bool = False, **more: int) -> Downlink:
         memory = self.places.courier / "feed.json"
-        return Downlink(self.link, self.inbox, memory, poll_s=0, **more)
+        return Downlink(Https(self.link, poll_s=0), self.inbox, memory, canary=canary, **more)
 
     def post(self, header: bytes = _HEADER, blob: bytes = _BLOB) -> str:
         def write(sink: object) -> bytes:
@@ -555,6 +561,42 @@ def test_a_poisonous_item_is_set_aside_and_the_next_arrive(bench: Bench) -> None
     assert bench.letters() == [("plan", b"good")]
 
 
+@contextmanager
+def _full_after(size: int) -> Iterator[None]:
+    """No file can grow beyond a size: a write breaks off in its middle, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_while_downloading_leaves_nothing_at_the_final_path(bench: Bench) -> None:
+    bench.aggregator.publish(1, b"state", _OBJECT)
+    final = bench.inbox.object_path(_OBJECT_ID)
+    with _full_after(len(_OBJECT) // 2), pytest.raises(TryLater, match="Cannot write to the inbox"):
+        bench.downlink().step(_NOW)
+    assert bench.inbox.partial_path(_OBJECT_ID).stat().st_size == len(_OBJECT) // 2
+    assert not final.exists()
+    assert bench.letters() == []
+    bench.drive(bench.downlink().step)  # somebody has made room
+    assert final.read_bytes() == _OBJECT
+    assert bench.aggregator.ranges == ["", f"bytes={len(_OBJECT) // 2}-"]
+
+
+def test_what_is_for_canaries_alone_is_left_to_them(bench: Bench) -> None:
+    bench.aggregator.publish(1, b"first", b"weights", kind="canary")
+    bench.aggregator.publish(2, b"second", kind="stable")
+    bench.drive(bench.downlink().step)
+    assert [kind for kind, _ in bench.letters()] == ["stable"]
+    assert not bench.inbox.object_path(sha256_bytes(b"weights")).exists()
+    (bench.places.courier / "feed.json").unlink()
+    bench.drive(bench.downlink(canary=True).step)
+    assert [kind for kind, _ in bench.letters()] == ["canary", "stable"]
+    assert bench.inbox.object_path(sha256_bytes(b"weights")).exists()
+
+
 def test_an_object_over_the_limit_is_not_fetched(bench: Bench) -> None:
     bench.aggregator.publish(1, b"a plan", _OBJECT)
     assert _code(bench.downlink(max_object_bytes=1000).step) == "too_large"
@@ -659,7 +701,8 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from agent import clock
-from agent.exchange.courier import Pace, carry, stop_on_signals
+from agent.exchange.courier import carry, stop_on_signals
+from agent.exchange.lanes import Pace
 from agent.exchange.places import Places
 pace = Pace(outbox_s=0.02, poll_s=0, idle_s=0.02, retry_first_s=0.05, retry_cap_s=0.1)
 stop = stop_on_signals()
@@ -701,3 +744,65 @@ def test_killed_at_many_moments_it_doubles_and_loses_nothing(bench: Bench) -> No
     assert len(bench.letters()) == 7
     assert bench.inbox.object_path(_OBJECT_ID).read_bytes() == _OBJECT
     verify(bench.places.courier / "transport.ndjson")
+
+
+def test_a_signed_refusal_ends_a_delivery_whatever_its_status(bench: Bench) -> None:
+    envelope_id = bench.post()
+    bench.aggregator.tricks = [_says(403, bench.aggregator.refusal(envelope_id), REFUSAL_TYPE)]
+    assert bench.uplink().step(_NOW) == 1
+    assert [kind for kind, _ in bench.letters()] == ["refusal"]
+
+
+def test_a_feed_that_is_not_there_is_the_aggregators_refusal(bench: Bench) -> None:
+    bench.aggregator.tricks = [_status(404)]
+    assert _code(bench.downlink().step) == "some_code"
+
+
+def test_a_refusal_of_an_object_that_breaks_off_is_asked_again(bench: Bench) -> None:
+    def cut(handler: _Handler, body: bytes) -> bool:
+        handler.send_response(404)
+        handler.send_header("Content-Length", "100")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+        handler.wfile.flush()
+        return _drop(handler, body)
+
+    bench.aggregator.publish(1, b"a plan", _OBJECT)
+    bench.aggregator.tricks = [_pass, cut]
+    assert _code(bench.downlink().step) == "TryLater"
+
+
+def test_an_overlong_header_is_not_sent(bench: Bench) -> None:
+    bench.post(bytes(1 << 20))
+    assert _code(bench.uplink().step) == "bad_header"
+    assert bench.aggregator.seen == []
+
+
+def test_the_carrier_tells_what_its_link_did(bench: Bench) -> None:
+    carrier = Https(bench.link)
+    seen = [carrier.last_contact]
+    bench.downlink().step(_NOW)
+    seen.append(carrier.last_contact)
+    assert seen[0] is None
+    assert seen[1] is not None
+    assert carrier.totals.requests == 1
+
+
+def test_a_signal_only_sets_the_event() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        stop = stop_on_signals()
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_shorter_object_than_was_told_is_asked_for_again(bench: Bench) -> None:
+    bench.aggregator.publish(1, b"a plan", _OBJECT)
+    bench.aggregator.tricks = [_pass, _says(200, _OBJECT[:10])]
+    assert _code(bench.downlink().step) == "TryLater"
+    assert bench.downlink().step(_NOW) == 1
+    assert bench.inbox.object_path(_OBJECT_ID).read_bytes() == _OBJECT

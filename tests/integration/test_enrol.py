@@ -25,12 +25,21 @@ from cryptography.x509.oid import NameOID
 
 from agent.clock import to_text
 from agent.errors import Refused, Stop, TryLater
-from agent.exchange.enrol import Applicant, enrol, enrolled
+from agent.exchange.enrol import (
+    Applicant,
+    Enrolled,
+    Waiting,
+    enrol,
+    enrolled,
+    take_response,
+    write_request,
+)
 from agent.exchange.places import Places
 from agent.files import sha256_bytes
 from agent.keys import new_signing
 from agent.wire.documents import (
     Catalogue,
+    EnrolmentPending,
     EnrolmentRequest,
     EnrolmentToken,
     Member,
@@ -61,6 +70,10 @@ class Aggregator:
     requests: list[EnrolmentRequest] = field(default_factory=list)
     refusal: bytes = b""
     entry: dict[str, object] = field(default_factory=dict)
+    waits: bool = False
+    refusal_status: int = 403
+    chain: tuple[bytes, ...] = ()
+    pem: str = ""
 
     def answer(self, request: EnrolmentRequest) -> bytes:
         member = Member(
@@ -81,7 +94,9 @@ class Aggregator:
             name: base64.b64encode(sign(name, document.to_bytes(), _KEY)).decode()
             for name, document in documents.items()
         }
-        return json.dumps({"kind": "enrolled", **signed}).encode()
+        chain = [base64.b64encode(one).decode() for one in self.chain]
+        answer = {"kind": "enrolled", **signed, "chain": chain, "certificate": self.pem}
+        return json.dumps(answer).encode()
 
     def token(self, **changes: object) -> str:
         token = EnrolmentToken(
@@ -114,6 +129,7 @@ def _certificate(folder: Path) -> str:
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (folder / "tls.pem").write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    (folder / "shown.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return sha256_bytes(public)
 
@@ -127,8 +143,9 @@ def aggregator(tmp_path: Path) -> Iterator[Aggregator]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             request = EnrolmentRequest.parse(parse(body).payload)
             held.requests.append(request)
-            content = held.refusal or held.answer(request)
-            self.send_response(403 if held.refusal else 200)
+            pending = EnrolmentPending(silo=request.silo, asked=to_text(_NOW))
+            content = pending.to_bytes() if held.waits else held.refusal or held.answer(request)
+            self.send_response(202 if held.waits else held.refusal_status if held.refusal else 200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -143,6 +160,7 @@ def aggregator(tmp_path: Path) -> Iterator[Aggregator]:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     held.port = server.server_port
+    held.pem = (tmp_path / "shown.pem").read_text()
     yield held
     server.shutdown()
     server.server_close()
@@ -154,7 +172,9 @@ def places(tmp_path: Path) -> Places:
 
 
 def _enrol(token: str, places: Places) -> str:
-    return enrol(token, places, _APPLICANT, clock=lambda: _NOW).fingerprint
+    done = enrol(token, places, _APPLICANT, clock=lambda: _NOW)
+    assert isinstance(done, Enrolled)
+    return done.fingerprint
 
 
 def _code(token: str, places: Places) -> str:
@@ -242,3 +262,175 @@ def test_an_aggregator_that_is_away_is_said(aggregator: Aggregator, places: Plac
         _enrol(aggregator.token(url="https://127.0.0.1:1"), places)
     with pytest.raises(Stop, match="loopback only"):
         _enrol(aggregator.token(url="http://a.example", tls_sha256=""), places)
+
+
+def test_a_silo_waits_until_officers_admit_it(aggregator: Aggregator, places: Places) -> None:
+    aggregator.waits = True
+    first, second = (
+        enrol(aggregator.token(), places, _APPLICANT, clock=lambda: _NOW) for _ in range(2)
+    )
+    assert isinstance(first, Waiting)
+    assert (first, first.silo) == (second, "silo-a")
+    assert not places.enrolment.exists()
+    aggregator.waits = False
+    assert _enrol(aggregator.token(), places) == first.fingerprint
+    assert len({request.sign_key for request in aggregator.requests}) == 1, "keys are made once"
+
+
+def _by_file(aggregator: Aggregator, places: Places, folder: Path, **changes: object) -> bytes:
+    request = folder / "request.json"
+    waiting = write_request(
+        aggregator.token(**changes), places, _APPLICANT, request, clock=lambda: _NOW
+    )
+    assert waiting.silo == "silo-a"
+    return aggregator.answer(EnrolmentRequest.parse(parse(request.read_bytes()).payload))
+
+
+def _take(places: Places, folder: Path, content: bytes) -> Enrolled:
+    (folder / "response.json").write_bytes(content)
+    return take_response(places, folder / "response.json", clock=lambda: _NOW)
+
+
+def test_an_enrolment_by_files_needs_no_network(
+    aggregator: Aggregator, places: Places, tmp_path: Path
+) -> None:
+    nowhere = "https://aggregator.invalid:1"
+    answer = _by_file(aggregator, places, tmp_path, url=nowhere)
+    assert places.token.stat().st_mode & 0o777 == 0o600
+    done = _take(places, tmp_path, answer)
+    assert aggregator.requests == []
+    assert done == enrolled(places)
+    assert done.note.url == nowhere
+    assert places.ca_file.read_text() == aggregator.pem
+    assert not places.token.exists()
+    assert _take(places, tmp_path, answer) == done, "a second time changes nothing"
+    with pytest.raises(Stop, match="enrolled already"):
+        _by_file(aggregator, places, tmp_path)
+
+
+def test_a_request_may_be_written_again(
+    aggregator: Aggregator, places: Places, tmp_path: Path
+) -> None:
+    _by_file(aggregator, places, tmp_path)
+    assert _take(places, tmp_path, _by_file(aggregator, places, tmp_path)).note.silo == "silo-a"
+
+
+@pytest.mark.parametrize(
+    ("attack", "code"),
+    [
+        ("another certificate", "wrong_certificate"),
+        ("no certificate", "wrong_certificate"),
+        ("another root", "wrong_root"),
+        ("another silo's entry", "wrong_entry"),
+        ("a cut file", "not_json"),
+    ],
+)
+def test_a_false_response_is_refused(
+    aggregator: Aggregator, places: Places, tmp_path: Path, attack: str, code: str
+) -> None:
+    changes: dict[str, object] = {}
+    if attack == "another certificate":
+        changes = {"tls_sha256": "00" * 32}
+    elif attack == "no certificate":
+        aggregator.pem = ""
+    elif attack == "another root":
+        changes = {"root_sha256": "00" * 32}
+    elif attack == "another silo's entry":
+        aggregator.entry = {"sign_key": "ee" * 32}
+    content = _by_file(aggregator, places, tmp_path, **changes)
+    with pytest.raises(Refused) as caught:
+        _take(places, tmp_path, content[:-1] if attack == "a cut file" else content)
+    assert caught.value.code == code
+    assert not places.enrolment.exists()
+
+
+def test_a_response_without_a_request_is_said(places: Places, tmp_path: Path) -> None:
+    places.courier.mkdir(parents=True)
+    response = b'{"kind":"enrolled","root":"","roster":"","catalogue":""}'
+    with pytest.raises(Stop, match="--request"):
+        _take(places, tmp_path, response)
+    with pytest.raises(Stop, match="Cannot use"):
+        take_response(places, tmp_path / "nothing", clock=lambda: _NOW)
+
+
+def test_a_request_that_cannot_be_written_is_said(
+    aggregator: Aggregator, places: Places, tmp_path: Path
+) -> None:
+    with pytest.raises(Stop, match="Cannot write"):
+        write_request(
+            aggregator.token(), places, _APPLICANT, tmp_path / "no" / "x", clock=lambda: _NOW
+        )
+
+
+def test_by_file_over_plain_http_nothing_is_pinned(
+    aggregator: Aggregator, places: Places, tmp_path: Path
+) -> None:
+    plain = {"url": "http://127.0.0.1:1", "tls_sha256": ""}
+    done = _take(places, tmp_path, _by_file(aggregator, places, tmp_path, **plain))
+    assert done.note.url == "http://127.0.0.1:1"
+    assert not places.ca_file.exists()
+
+
+_NEXT = _ROOT.model_copy(update={"version": 2})
+_LAST = _ROOT.model_copy(update={"version": 3})
+_CHAIN = tuple(sign("root", root.to_bytes(), _KEY) for root in (_NEXT, _LAST))
+
+
+@pytest.mark.parametrize(("pinned", "later"), [(_ROOT, 2), (_NEXT, 1), (_LAST, 0)])
+def test_the_chain_is_walked_from_the_root_that_the_token_names(
+    aggregator: Aggregator, places: Places, pinned: TrustRoot, later: int
+) -> None:
+    aggregator.chain = _CHAIN
+    token = aggregator.token(root_sha256=sha256_bytes(pinned.to_bytes()))
+    shown = _enrol(token, places)
+    assert len(list(places.trust.glob("root.*.json"))) == later
+    assert enrolled(places).fingerprint == shown
+    assert _enrol(token, places) == shown
+
+
+def test_a_broken_chain_is_refused(aggregator: Aggregator, places: Places) -> None:
+    aggregator.chain = _CHAIN[1:]
+    assert _code(aggregator.token(), places) == "skipped_root"
+    aggregator.chain = (sign("root", _NEXT.to_bytes(), new_signing("root")),)
+    assert _code(aggregator.token(), places) == "unknown_signer"
+
+
+def test_an_aggregator_that_knows_no_enrolment_is_said(
+    aggregator: Aggregator, places: Places
+) -> None:
+    aggregator.refusal, aggregator.refusal_status = b'{"code":"no_such_route","detail":"No."}', 404
+    assert _code(aggregator.token(), places) == "no_such_route"
+
+
+def test_over_plain_http_no_certificate_stays_pinned(
+    aggregator: Aggregator, places: Places
+) -> None:
+    places.trust.mkdir(parents=True)
+    places.ca_file.write_text("left over")
+    with pytest.raises(TryLater):
+        _enrol(aggregator.token(url="http://127.0.0.1:1", tls_sha256=""), places)
+    assert not places.ca_file.exists()
+
+
+def test_a_state_folder_that_cannot_be_written_is_said(
+    aggregator: Aggregator, places: Places
+) -> None:
+    places.keys.parent.write_text("a file where the folder should be")
+    with pytest.raises(Stop, match="Cannot write to the state folder"):
+        _enrol(aggregator.token(), places)
+
+
+def test_a_damaged_answer_is_refused(
+    aggregator: Aggregator, places: Places, tmp_path: Path
+) -> None:
+    content = json.loads(_by_file(aggregator, places, tmp_path))
+    broken = json.dumps({**content, "roster": "?"}).encode()
+    with pytest.raises(Refused, match="malformed"):
+        _take(places, tmp_path, broken)
+
+
+def test_a_roster_with_another_post_quantum_key_is_refused(
+    aggregator: Aggregator, places: Places
+) -> None:
+    aggregator.entry = {"pq_sign_key": "ee" * 1952}
+    assert _code(aggregator.token(), places) == "wrong_entry"

@@ -95,7 +95,7 @@ def test_from_files_to_a_sealed_update_and_a_release(silo: Silo) -> None:
     silo.wait_for("update", ROUND, "acknowledged")
     silo.wait("an empty outbox", lambda: not silo.parcels())
 
-    silo.courier.bring("release", silo.consortium.release(), silo.consortium.base)
+    silo.courier.bring_release(silo.consortium.release(), silo.consortium.base)
     silo.wait_for("release", "r1", "trial")
     assert folder.active_id(silo.paths.releases) == "r1"
     assert not silo.items("letter")
@@ -230,7 +230,7 @@ def test_kills_at_any_moment_lose_nothing_and_repeat_nothing(silo: Silo, seed: i
         (line,) = egress.lines(ledger)
         assert egress.verify(ledger) == 1
         snapshots = ledger.find("snapshot", "frozen", "scored")
-        assert line.departure.envelope_id == silo.parcels()[0]
+        assert line.leaf.envelope_id == silo.parcels()[0]
     assert snapshots[-1].detail["compounds"] == len(measurements.RINGS) * len(CHAINS)
 
 
@@ -261,7 +261,7 @@ def test_idle_services_are_small_and_load_no_more_than_they_need(silo: Silo) -> 
     _fill(silo)
     keeper = silo.start("keeper")
     _publish(silo)
-    silo.courier.bring("release", silo.consortium.release(), silo.consortium.base)
+    silo.courier.bring_release(silo.consortium.release(), silo.consortium.base)
     silo.wait_for("release", "r1", "trial")
     predict, courier = silo.start("serve"), silo.start("courier")
     silo.wait_for("release", "r1", "active")  # predict has loaded it

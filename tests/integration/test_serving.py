@@ -15,22 +15,25 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agent.demo.bad_releases import kill_loading
 from agent.errors import EXIT_STOP, EXIT_TRY_LATER
 from agent.features.spec import default_spec
 from agent.learning.ensemble import Ensemble
 from agent.learning.export import export_onnx
 from agent.learning.tasks import TaskSpec
 from agent.releases import folder
-from agent.releases.attempts import Attempts
+from agent.releases.attempts import MAX_ATTEMPTS, Attempts
 from agent.releases.card import ModelCard, TaskCard, write_card
 from agent.serving import client
+from agent.serving.swap import MAX_STRIKES
 from agent.wire.documents import NetworkSpec
 from agent.wire.network import initial_weights
 
 MOMENT = "2026-01-02T03:04:05Z"
 TASK = "logd"
 
-# What `onggi serve` does; with a third argument, loading that release kills the worker.
+# What `onggi serve` does; with a third argument, loading that release kills the worker, or, where a
+# structure follows after a colon, predicting that structure by it.
 PROGRAM = """
 import signal, sys, threading
 from pathlib import Path
@@ -58,10 +61,16 @@ import os, sys
 from agent.cli.main import main
 from agent.serving.predictor import Predictor
 
-name, load = sys.argv[1], Predictor.load
-def deadly(folder, threads):
-    return os._exit(139) if folder.name == name else load(folder, threads)
-Predictor.load = deadly
+name, _, smiles = sys.argv[1].partition(":")
+load, predict = Predictor.load, Predictor.predict
+def deadly_load(folder, threads):
+    return os._exit(139) if folder.name == name and not smiles else load(folder, threads)
+def deadly_predict(self, structures, *watch):
+    for text, _ in structures:
+        if self.card.release_id == name and text == smiles:
+            os._exit(139)
+    return predict(self, structures, *watch)
+Predictor.load, Predictor.predict = deadly_load, deadly_predict
 sys.argv = ["onggi", "predict-worker", *sys.argv[2:]]
 main()
 """
@@ -307,9 +316,80 @@ def test_a_release_that_kills_the_process_is_given_up_for_the_last_good_one(
     assert process.poll() is None
     status = predict.status()
     assert (status["ready"], status["wanted"]) == (True, "r2")
-    assert status["problem"].endswith("It ended the process that loaded it.")
+    assert status["problem"].endswith("The process that tried it ended with 139.")
     _, answer = predict.ask("POST", "/v1/predict", {"smiles": "CCO"})
     assert answer["release"] == "r1"
+
+
+@pytest.mark.slow
+def test_what_kills_the_workers_of_a_release_on_trial_the_one_before_answers(
+    predict: Predict,
+) -> None:
+    for version, name in enumerate(("r1", "r2"), start=1):
+        _build(predict.root, name, version, float(version))
+    folder.activate(predict.releases, "r1")
+    process = predict.start(deadly="r2:CCN")
+    predict.wait("r1")
+    folder.activate(predict.releases, "r2")
+    predict.wait("r2")
+    load = Load(predict.status()["port"])
+    chemist = threading.Thread(target=load.ask, args=(1,))
+    chemist.start()
+    for _ in range(MAX_STRIKES):
+        status, answer = predict.ask("POST", "/v1/predict", {"smiles": ["CCO", "CCN"]})
+        assert (status, answer["release"]) == (200, "r1")
+        assert all("predictions" in result for result in answer["results"])
+    predict.wait("r1")
+    load.wait_for(10)
+    load.stop.set()
+    chemist.join()
+    assert load.faults == []
+    assert process.poll() is None
+    assert predict.status()["problem"] == (
+        "r2 was given up and r1 answers instead. It failed 3 requests that r1 answers."
+    )
+    _, answer = predict.ask("POST", "/v1/predict", {"smiles": "CCN"})
+    assert answer["results"][0]["predictions"][TASK]["value"] == 1.0
+
+
+@pytest.mark.slow
+def test_a_release_whose_load_is_killed_costs_no_chemist_an_answer(predict: Predict) -> None:
+    for version, name in enumerate(("r1", "r2"), start=1):
+        _build(predict.root, name, version, float(version))
+    folder.activate(predict.releases, "r1")
+    process = predict.start()
+    predict.wait("r1")
+    load = Load(predict.status()["port"])
+    chemist = threading.Thread(target=load.ask, args=(1,))
+    chemist.start()
+    folder.activate(predict.releases, "r2")
+    kills = 0
+    while not Attempts(predict.state).exhausted("r2"):
+        kills += kill_loading(predict.releases / "r2")
+        time.sleep(0.02)
+    _until(lambda: "3 times" in str(predict.status().get("problem")))
+    load.wait_for(10)
+    load.stop.set()
+    chemist.join()
+    assert kills >= MAX_ATTEMPTS
+    assert load.faults == []
+    assert {json.loads(body)["release"] for body in load.bodies} == {"r1"}
+    assert process.poll() is None
+    assert "ended by signal 9" in predict.status()["problem"]
+
+
+def test_told_to_stop_while_a_release_is_tried_it_ends_and_counts_nothing(
+    predict: Predict,
+) -> None:
+    _build(predict.root, "r1", 1, 1.0)
+    folder.activate(predict.releases, "r1")
+    process = predict.start()
+    _until(lambda: Attempts(predict.state).account("r1").trying)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 0
+    account = Attempts(predict.state).account("r1")
+    assert (account.begun, account.trying) == (0, False)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from agent.wire.documents import (
     FeatureSpec,
     Member,
     NetworkSpec,
+    ObjectRef,
     Plan,
     Privacy,
     Receipt,
@@ -31,8 +32,10 @@ from agent.wire.documents import (
     TrustRoot,
 )
 from agent.wire.network import expected_shapes, initial_weights
+from agent.wire.repository import GOLDEN, MANIFEST, WEIGHTS
 from agent.wire.signed import key_id, sign
 from agent.wire.update import encode
+from tests.kit.releases import Releases, reference
 
 NAME, SILO = "kit", "silo-a"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -95,7 +98,7 @@ class Consortium:
         self.now = now
         self.reference = reference
         self.offline = new_signing("root")
-        self.release_key = new_signing("release")
+        self.repository = Releases(now)
         self.aggregator = new_signing("aggregator")
         self.round_key = new_sealing("round")
         self.root = self._sign("root", self._root(), self.offline)
@@ -107,7 +110,7 @@ class Consortium:
 
     def _root(self) -> TrustRoot:
         roles = dict.fromkeys(("root", "roster", "plan"), self.offline)
-        roles |= {"release": self.release_key, "aggregator": self.aggregator}
+        roles |= {"aggregator": self.aggregator}
         return TrustRoot(
             consortium=NAME,
             version=1,
@@ -115,8 +118,14 @@ class Consortium:
                 role: RoleKeys(threshold=1, keys={key_id(key.public_hex): key.public_hex})
                 for role, key in roles.items()
             },
+            release_root_sha256=self.repository.root_sha256,
             expires=self.at(days=3650),
         )
+
+    def next_root(self, signer: SigningIdentity | None = None, **changes: object) -> bytes:
+        """Returns the root after the first one, signed by the same key."""
+        root = self._root().model_copy(update={"version": 2, **changes})
+        return self._sign("root", root, signer or self.offline)
 
     def at(self, days: float) -> str:
         return to_text(self.now + timedelta(days=days))
@@ -207,12 +216,17 @@ class Consortium:
         )
         return manifest.model_copy(update=changes)
 
-    def release(
-        self, version: int = 1, signer: SigningIdentity | None = None, **changes: object
-    ) -> bytes:
-        return self._sign(
-            "release", self.release_document(version, **changes), signer or self.release_key
-        )
+    def release(self, version: int = 1, **changes: object) -> tuple[bytes, bytes]:
+        """Lists a release as stable; returns the repository's state and the manifest."""
+        document = self.release_document(version, **changes)
+        manifest = document.to_bytes()
+        weights = ObjectRef(sha256=document.weights_sha256, bytes=document.weights_bytes)
+        files = {MANIFEST: reference(manifest), WEIGHTS: weights}
+        if document.golden_sha256 is not None:
+            named = ObjectRef(sha256=document.golden_sha256, bytes=document.golden_bytes)
+            files[GOLDEN] = named
+        self.repository.list(document.release_id, document.version, files)
+        return self.repository.state().to_bytes(), manifest
 
     def receipt(self, envelope_id: str, signer: SigningIdentity | None = None) -> bytes:
         receipt = Receipt(
@@ -247,6 +261,7 @@ class Consortium:
                 sign_key=identity.sign.public_hex,
                 seal_key=identity.seal.public_hex,
                 courier_key=identity.courier.public_hex,
+                pq_sign_key=identity.post_quantum.public_hex if identity.post_quantum else None,
                 not_before=self.at(-1),
                 expires=self.at(365),
             ),
@@ -276,3 +291,8 @@ class Courier:
             self.inbox.object_path(sha256_bytes(item)).write_bytes(item)
         self.number += 1
         self.inbox.put_published(self.number, kind, content)
+
+    def bring_release(self, release: tuple[bytes, bytes], *objects: bytes) -> None:
+        """Brings what `Consortium.release` returned."""
+        state, manifest = release
+        self.bring("stable", state, manifest, *objects)

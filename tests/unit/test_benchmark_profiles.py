@@ -8,10 +8,10 @@ from agent.assays.endpoints import EndpointIndex
 from agent.assays.units import parse
 from agent.errors import Stop
 from agent.stores.profile import load_profile
-from benchmarks.accounts import PROFILES, accounts, private_endpoints, profiles_by_file
+from benchmarks.accounts import PROFILES, accounts, profiles_by_file
 from consortium.catalogue import default_catalogue
 
-_OTHERS = {"files", "private"}
+_OTHERS = {"files"}
 NAMES = sorted(path.stem for path in PROFILES.glob("*.toml") if path.stem not in _OTHERS)
 
 
@@ -21,8 +21,8 @@ def test_every_profile_reads_a_file() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_profile_names_known_endpoints_and_units(name: str) -> None:
-    tasks = EndpointIndex(default_catalogue("test"), private_endpoints()).tasks
     profile = load_profile(PROFILES / f"{name}.toml")
+    tasks = EndpointIndex(default_catalogue("test"), profile.own_endpoints).tasks
     for entry in (*profile.assay, *profile.map):
         assert entry.endpoint in tasks
         assert parse(entry.unit).quantity

@@ -218,3 +218,17 @@ def test_an_object_is_never_read_elsewhere(inbox: Inbox, tmp_path: Path, what: s
             os.mkfifo(path)
     with pytest.raises(Refused, match="cannot be read from the inbox"):
         read_object(path, SHA256, len(CONTENT))
+
+
+def test_an_envelope_is_withheld_and_posted_again(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.stage(_write)
+    assert outbox.staged_header(_ID) == b"header"
+    outbox.withhold(_ID)
+    assert outbox.parcels() == []
+    outbox.post(_ID)
+    for _ in range(2):
+        outbox.withhold(_ID)
+        assert outbox.parcels() == []
+    assert outbox.staged(_ID) == (len(b"headerblob"), sha256_bytes(b"blob"))
+    outbox.post(_ID)
+    assert [path.name for path in tmp_path.iterdir()] == [_ID]

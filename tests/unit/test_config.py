@@ -173,7 +173,7 @@ def test_the_folders_of_the_state(tmp_path: Path) -> None:
     made = {str(p.relative_to(paths.state)) for p in paths.state.rglob("*")}
     assert made == {
         *("keys", "trust", "outbox", "inbox", "inbox/objects", "parts", "spool", "snapshots"),
-        *("models", "jobs", "releases", "status", "courier", "predict"),
+        *("models", "jobs", "releases", "status", "requests", "courier", "predict"),
     }
     assert paths.ledger == paths.state / "ledger.sqlite3"
 
@@ -187,3 +187,13 @@ def test_hours_may_be_left_out(path: Path) -> None:
     for hours in ("", "18-07", "00-24"):
         path.write_text(f'[training]\nhours = "{hours}"')
         assert load(path).training.hours == hours
+
+
+def test_a_silo_by_folder_names_it_or_leaves_it_to_a_person(tmp_path: Path) -> None:
+    path = tmp_path / "onggi.toml"
+    path.write_text('[exchange]\ncarrier = "folder"\nfolder = "/media/stick"\nca_file = ""\n')
+    section = load(path).exchange
+    assert (section.folder, section.ca_file) == (Path("/media/stick"), None)
+    path.write_text('[exchange]\ncarrier = "pigeon"\nfolder = "stick"\n')
+    with pytest.raises(Stop, match=r"(?s)exchange\.carrier.*exchange\.folder: must be an absolute"):
+        load(path)

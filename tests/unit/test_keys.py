@@ -6,6 +6,7 @@ import os
 import pickle  # noqa: TID251
 import pprint
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,19 @@ from agent.errors import Refused, Stop
 from agent.keys import (
     SealingIdentity,
     SigningIdentity,
+    load_hybrid,
     load_identity,
+    load_post_quantum,
     load_sealing,
     load_signing,
     make_identity,
+    new_hybrid,
+    new_post_quantum,
     new_sealing,
     new_signing,
+    next_key,
+    prepare_next,
+    promote,
 )
 from agent.wire.signed import check_signature
 
@@ -59,6 +67,8 @@ def test_a_key_is_neither_pickled_nor_copied(key: SigningIdentity | SealingIdent
             pickle.Pickler(io.BytesIO(), protocol).dump(key)
     with pytest.raises(TypeError, match="never pickled"):
         copy.deepcopy(key)
+    with pytest.raises(TypeError, match="never pickled"):
+        key.__getstate__()
     assert not hasattr(key, "__dict__")
 
 
@@ -115,10 +125,13 @@ def test_a_draft_left_by_a_kill_does_not_stand_in_the_way(tmp_path: Path) -> Non
     ("content", "mode", "says"),
     [
         (None, 0, "run `onggi keygen`"),
-        (b"\xff\xfe", 0o400, "Cannot read"),
+        (b"\xff\xfe", 0o400, "damaged"),
         (b"", 0o400, "damaged"),
         (b"onggi-key-v1 sign " + b"0" * 63, 0o400, "damaged"),
         (b"onggi-key-v2 sign " + b"0" * 64, 0o400, "damaged"),
+        (b"onggi-key-v2 sign " + b"0" * 64 + b" 2026-99-99T00:00:00Z", 0o400, "damaged"),
+        (b"onggi-key-v3 sign " + b"0" * 64, 0o400, "newer Onggi"),
+        (b"onggi-keys sign " + b"0" * 64, 0o400, "damaged"),
         (b"onggi-key-v1 sign " + b"x" * 64, 0o400, "damaged"),
         (b"onggi-key-v1 seal " + b"0" * 64, 0o400, "a key to seal"),
         (b"onggi-key-v1 sign " + b"0" * 64, 0o404, "chmod 0400"),
@@ -166,3 +179,51 @@ def test_a_file_in_the_place_of_a_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("")
     with pytest.raises(Stop, match="Cannot make the folder"):
         make_identity(tmp_path / "keys", tmp_path / "courier")
+
+
+def test_post_quantum_keys_are_saved_and_read_back(tmp_path: Path) -> None:
+    made = datetime(2026, 6, 1, tzinfo=UTC)
+    signing, pair = new_post_quantum(made), new_hybrid("round")
+    signing.save(tmp_path / "a")
+    pair.save(tmp_path / "b")
+    again = load_post_quantum(tmp_path / "a")
+    assert (again.public_hex, again.made) == (signing.public_hex, made)
+    assert len(signing.sign(b"x")) == 3309
+    both = load_hybrid(tmp_path / "b", "round")
+    assert (both.public_hex, both.kem_hex) == (pair.public_hex, pair.kem_hex)
+    with pytest.raises(Stop, match="damaged"):
+        load_hybrid(tmp_path / "a", "pq-sign")
+    for sealed in (b"", b"x" * 1200):
+        with pytest.raises(Refused, match="not_for_us"):
+            pair.unseal(sealed)
+
+
+def test_an_identity_without_a_post_quantum_key_is_read(tmp_path: Path) -> None:
+    whole = make_identity(tmp_path / "keys", tmp_path / "courier")
+    assert whole.post_quantum is not None
+    (tmp_path / "keys" / "pq-sign.key").unlink()
+    assert load_identity(tmp_path / "keys", tmp_path / "courier").post_quantum is None
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_a_next_key_gets_the_owner_of_the_present_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bool
+) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.geteuid", lambda: 0 if root else 1000)
+    monkeypatch.setattr("os.fchown", lambda _, user, group: given.append((user, group)))
+    path = tmp_path / "sign.key"
+    new_signing("sign").save(path)
+    prepare_next(path, "sign", datetime(2026, 6, 1, tzinfo=UTC))
+    before = next_key(path).read_bytes()
+    prepare_next(path, "sign", datetime(2026, 6, 2, tzinfo=UTC))
+    assert next_key(path).read_bytes() == before, "made once"
+    there = path.stat()
+    assert given == ([(there.st_uid, there.st_gid)] if root else [])
+
+
+def test_nothing_is_promoted_where_nothing_waits(tmp_path: Path) -> None:
+    path = tmp_path / "seal.key"
+    new_sealing("seal").save(path)
+    promote(path, keep=True)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["seal.key"]

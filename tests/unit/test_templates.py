@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from agent.assays.units import parse
 from agent.config import Config, PrivateEndpoint, Store, load
 from agent.errors import Stop
+from agent.policy.judge import Code
+from agent.policy.rules import DEFAULT, Policy, read_policy
 from agent.stores.profile import AssayColumn, AssayName, Columns, Profile, load_profile
 
 TEMPLATES = Path(__file__).parents[2] / "config_templates"
@@ -92,3 +94,24 @@ def test_the_units_of_the_examples_are_known() -> None:
     private = tomllib.loads(examples(template("onggi.toml")))["private"]
     for unit in [entry.get("unit", "") for entry in profile["assay"] + private]:
         assert parse(unit).quantity
+
+
+def test_the_policy_template_says_the_defaults() -> None:
+    assert read_policy(TEMPLATES / "policy.toml")[0] == DEFAULT
+
+
+def test_every_section_and_key_stands_in_the_policy_template(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(EXAMPLE.sub("", template("policy.toml")), encoding="utf-8")
+    raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert set(raw) == set(Policy.model_fields)
+    for name, section in sections(Policy):
+        assert set(raw[name]) == set(section.model_fields)
+    # The configuration's own keys: those that stand here have its defaults.
+    gate = read_policy(path)[0].gate
+    assert gate == Config().gate
+
+
+def test_every_code_of_a_refusal_stands_in_the_policy_template() -> None:
+    said = set(re.findall(r"\[([a-z_]+)\]$", template("policy.toml"), re.MULTILINE))
+    assert set(get_args(Code)) - {"not_judged"} <= said

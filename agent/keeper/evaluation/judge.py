@@ -15,8 +15,8 @@ from agent.keeper.evaluation import split
 from agent.keeper.evaluation.gather import Gathered, gathered, without
 from agent.keeper.evaluation.order import Judgement
 from agent.keeper.evaluation.report import Predicted, Training, judgement
+from agent.keeper.evaluation.sureness import ends, similarity, window
 from agent.learning.baseline import fit_predict_trees
-from agent.learning.conformal import half_widths
 from agent.learning.ensemble import predict_ensemble
 from agent.learning.federation import Silo
 from agent.learning.learner import Judged, Learner
@@ -70,8 +70,9 @@ def judge(
     if mine is None:
         raise Refused("no_labels", "No endpoint has enough labels to train on; give more data.")
     validation = split.held_back(without(own[1], held), VALIDATION_SHARE)
+    kept_back = mine.labels_of(validation)
     started_s = monotonic_s()
-    judged = _chosen(mine, others, held, validation, means)
+    judged = _chosen(mine, others, held | validation, kept_back, means)
     friends = [found.silo for found in (_gathered(one, held, means) for one in others) if found]
     ensemble = means.learner.learn(mine.silo, friends, judged.choices)
     seconds = monotonic_s() - started_s
@@ -79,7 +80,9 @@ def judge(
     asked = _features(test, keys, means)
     answer = predict_ensemble(ensemble, asked, mine.silo.tasks, means.learner.settings.device)
     trees = _trees(mine.silo, asked, means) if means.baseline else None
-    predicted = Predicted(tuple(keys), mine.silo.tasks, answer.mean, _widths(judged, mine), trees)
+    near = similarity(mine.silo, asked)
+    low, high = ends(window(mine.silo, kept_back, judged), answer, near)
+    predicted = Predicted(tuple(keys), mine.silo.tasks, answer.mean, low, high, trees)
     training = Training(mine.silo.labels, judged, seconds)
     return judgement(name, own[2], test, predicted, training)
 
@@ -92,13 +95,12 @@ def _gathered(table: Table, left_out: Collection[str], means: Means) -> Gathered
 def _chosen(
     mine: Gathered,
     others: Sequence[Table],
-    held: frozenset[str],
-    validation: frozenset[str],
+    left_out: frozenset[str],
+    kept_back: npt.NDArray[np.bool_],
     means: Means,
 ) -> Judged:
     """Lets the newest compounds choose; no silo trains on them meanwhile."""
-    kept_back = mine.labels_of(validation)
-    friends = [_gathered(one, held | validation, means) for one in others]
+    friends = [_gathered(one, left_out, means) for one in others]
     return means.learner.judge(
         mine.silo.without(kept_back),
         [found.silo for found in friends if found],
@@ -109,13 +111,6 @@ def _chosen(
 def _features(test: pl.DataFrame, keys: Sequence[str], means: Means) -> Features:
     smiles = dict(test.group_by("compound_key").agg(pl.col("smiles").min()).iter_rows())
     return means.cache.get_or_compute(keys, [smiles[key] for key in keys])
-
-
-def _widths(judged: Judged, mine: Gathered) -> npt.NDArray[np.float64]:
-    labels, columns = judged.labels, range(len(mine.silo.tasks))
-    off = np.abs(judged.answer.mean[labels.rows, labels.cols].astype(np.float64) - labels.values)
-    errors = [off[labels.cols == column] for column in columns]
-    return half_widths(errors, [task.spread for task in mine.silo.tasks])
 
 
 def _trees(own: Silo, asked: Features, means: Means) -> npt.NDArray[np.float32]:

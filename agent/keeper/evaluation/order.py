@@ -74,12 +74,12 @@ class EndpointDetail(Document):
     """What else is known of an endpoint.
 
     Attributes:
-        choice: `personal`, `averaged` or `federated`: how its head answers.
+        choice: `personal`, `averaged`, `federated` or `released`: how its head answers.
         n_train: Labels that were trained on.
         mae_95: Percentile bootstrap interval of the error, low and high.
         r2: Coefficient of determination.
         auroc, auprc: For a class.
-        half_width_90: Half of the 90 % interval.
+        half_width_90: Half of the 90 % intervals, on average; they differ by compound.
         validation: Error of each way to answer on the newest training compounds.
         baseline_mae, baseline_rae: LightGBM's.
         against_baseline_95: Paired interval of this model's error minus the baseline's.

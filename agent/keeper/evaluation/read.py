@@ -81,7 +81,7 @@ class Reader:
             return batch
 
         batches = curate_in_batches(
-            read(path, "table", ready.profile), ready.index, told, self._identifier.identify_all
+            read(path, "table", ready.profile), ready.index, told, self._identifier.begin
         )
         name = hashlib.sha256(f"{source.path}\n{source.profile}\n{silo}".encode()).hexdigest()[:32]
         part = self._folder / name

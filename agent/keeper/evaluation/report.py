@@ -26,14 +26,15 @@ class Predicted:
         compounds: Keys, one a row.
         tasks: The columns.
         mean: float32 (n, tasks).
-        half_widths: Of the 90 % intervals, (tasks,).
+        low, high: float32 (n, tasks), ends of the 90 % intervals; NaN where there is none.
         trees: The baseline's, as `mean`; None without one.
     """
 
     compounds: tuple[str, ...]
     tasks: tuple[TaskSpec, ...]
     mean: npt.NDArray[np.float32]
-    half_widths: Numbers
+    low: npt.NDArray[np.float32]
+    high: npt.NDArray[np.float32]
     trees: npt.NDArray[np.float32] | None
 
 
@@ -97,7 +98,8 @@ class _Endpoint:
     measured: Numbers
     said: Numbers
     trees: Numbers | None
-    half: float
+    low: Numbers
+    high: Numbers
     groups: npt.NDArray[np.int64]
 
     @classmethod
@@ -111,18 +113,20 @@ class _Endpoint:
             rows["value"].to_numpy().astype(np.float64),
             predicted.mean[at, column].astype(np.float64),
             None if trees is None else trees[at, column].astype(np.float64),
-            float(predicted.half_widths[column]),
+            predicted.low[at, column].astype(np.float64),
+            predicted.high[at, column].astype(np.float64),
             at,
         )
 
     def figures(self) -> EndpointFigures:
-        covered = metrics.coverage(self.said - self.half, self.said + self.half, self.measured)
+        width = float((self.high - self.low).mean())
+        covered = metrics.coverage(self.low, self.high, self.measured)
         return EndpointFigures(
             n=len(self.measured),
             mae=_defined(self._mae(self.said)),
             rae=_defined(metrics.rae(self.said, self.measured)),
             spearman=_defined(metrics.spearman(self.said, self.measured)),
-            coverage_90=_defined(covered),
+            coverage_90=_defined(covered if math.isfinite(width) else math.nan),
         )
 
     def detail(self, trained: Labels, judged: Judged) -> EndpointDetail:
@@ -140,7 +144,7 @@ class _Endpoint:
             r2=_defined(metrics.r2(self.said, self.measured)),
             auroc=_defined(ranked),
             auprc=_defined(precise),
-            half_width_90=_defined(self.half),
+            half_width_90=_defined(float((self.high - self.low).mean()) / 2),
             validation={
                 way: _defined(float(errors[self.column])) for way, errors in judged.errors.items()
             },

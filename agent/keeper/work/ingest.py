@@ -1,10 +1,11 @@
 """Reading and curating files, each into a part named by what went into it."""
 
+import gc
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -14,13 +15,15 @@ from polars.exceptions import PolarsError
 from agent.assays.curate import Curated, curate_in_batches
 from agent.assays.endpoints import EndpointIndex
 from agent.assays.identity import Identifier
-from agent.assays.parts import PartSummary, Source, write_part_in_batches
+from agent.assays.parts import PartSummary, Source, read_counts, write_part_in_batches
 from agent.errors import OnggiError, Refused
 from agent.files import sha256_file
 from agent.keeper import passing
 from agent.keeper.orders import FileOrder, FileResult, IngestOrder, Report, Result
 from agent.stores.profile import KMELLODDY, Profile, load_profile
 from agent.stores.readers import read
+
+_YOUNG = 50_000  # objects between two looks of the garbage collector
 
 
 def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
@@ -34,6 +37,10 @@ def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
     meaning = _meaning(order, profile)
     staged = folder / "parts"
     staged.mkdir(exist_ok=True)
+    # What was imported stays, and rows hold no cycles: walking all of it again and again took as
+    # long as curating them.
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
     results = []
     with _identifier(order) as identifier:
         for number, file in enumerate(order.files):
@@ -44,11 +51,13 @@ def ingest(order: IngestOrder, folder: Path, report: Report) -> Result:
                 index,
                 # A long file is told of as it is read, or its worker would pass for one that hangs.
                 partial(_told, tell),
-                identifier.identify_all,
+                identifier.begin,
             )
             source = Source(order.store, file.item, "", profile.sha256, profile.version)
             try:
-                results.append(_ingest_one(file, curated, source, meaning, staged))
+                part = _part(file, meaning)
+                known = _known(file, part, Path(order.parts) / part.name)
+                results.append(known or _ingest_one(file, curated, source, part, staged))
             except (OSError, Refused) as error:
                 results.append(_refused(file, error))
     return Result(files=tuple(results))
@@ -76,18 +85,41 @@ def _meaning(order: IngestOrder, profile: Profile) -> str:
     return "\n".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a part is called: the file's content, and what that means."""
+
+    sha256: str
+    name: str
+
+
+def _part(file: FileOrder, meaning: str) -> _Part:
+    sha256 = sha256_file(Path(file.path))
+    return _Part(sha256, hashlib.sha256(f"{sha256}\n{meaning}".encode()).hexdigest()[:32])
+
+
+def _known(file: FileOrder, part: _Part, folder: Path) -> FileResult | None:
+    """Returns the account of a file whose content was read before, with the same meaning."""
+    if not folder.exists() or _changed(Path(file.path), file):
+        return None
+    try:
+        counts = read_counts(folder)
+    except Refused:  # damaged: it is read anew, and the trouble shows where parts are joined
+        return None
+    known = {"item": file.item, "sha256": part.sha256, "part": part.name}
+    return FileResult.model_validate({**known, **counts})
+
+
 def _ingest_one(
-    file: FileOrder, curated: Iterator[Curated], source: Source, meaning: str, staged: Path
+    file: FileOrder, curated: Iterator[Curated], source: Source, part: _Part, staged: Path
 ) -> FileResult:
     path = Path(file.path)
-    sha256 = sha256_file(path)
-    part = hashlib.sha256(f"{sha256}\n{meaning}".encode()).hexdigest()[:32]
-    # A part that is there already is the same content under another name: it counts once.
-    summary = _write(staged / part, curated, replace(source, sha256=sha256))
+    folder = staged / part.name
+    summary = _write(folder, curated, replace(source, sha256=part.sha256))
     if _changed(path, file):
-        shutil.rmtree(staged / part)  # what was read need not be what its name promises
+        shutil.rmtree(folder)  # what was read need not be what its name promises
         return FileResult(item=file.item, changed=True)
-    return _result(file.item, part, summary)
+    return _result(file.item, part.name, summary)
 
 
 def _write(folder: Path, curated: Iterator[Curated], source: Source) -> PartSummary:

@@ -1,6 +1,5 @@
 """A learning problem: features, labels in training and held-out folds, and the tasks."""
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from agent.assays.endpoints import PRIVATE, EndpointIndex, transform
+from agent.assays.endpoints import PRIVATE, EndpointIndex
 from agent.assays.quorum import Quorum, standing
 from agent.assays.snapshot import Snapshot
 from agent.assays.split import newest
@@ -18,8 +17,9 @@ from agent.keeper.orders import TaskScore, TrainingOrder
 from agent.keeper.work.snapshot import load_features
 from agent.learning.recency import ages, recency
 from agent.learning.score import Score
-from agent.learning.tasks import Labels, TaskSpec, scaled_task
+from agent.learning.tasks import Labels, TaskSpec
 from agent.wire.documents import Endpoint
+from agent.wire.scale import head_scale
 
 HELD_OUT_FOLD = 0  # the same structures at every silo, since folds hash the scaffold
 CHOICE_FOLD = 1  # stands for the newest labels of a task that has no dates
@@ -163,15 +163,8 @@ def _meets_quorum(snapshot: Snapshot, column: int, quorum: Quorum) -> bool:
 
 def task_spec(name: str, endpoint: Endpoint) -> TaskSpec:
     """Derives a head's scaling from the endpoint's plausible range alone."""
-    ends = [_transformed(bound, endpoint) for bound in (endpoint.low, endpoint.high)]
-    return scaled_task(name, endpoint.kind, ends[0], ends[1], endpoint.unit)
-
-
-def _transformed(bound: float, endpoint: Endpoint) -> float:
-    try:
-        return transform(bound, endpoint)
-    except Refused:  # the logarithm of a lower bound of zero
-        return math.inf if endpoint.transform == "neg_log10_molar" else -math.inf
+    centre, spread = head_scale(endpoint)
+    return TaskSpec(name, endpoint.kind, centre, spread, endpoint.unit)
 
 
 def _labels(snapshot: Snapshot, columns: list[int], mask: npt.NDArray[np.bool_]) -> Labels:

@@ -1,10 +1,10 @@
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from agent.assays import identity_cache
+from agent.assays import identity, identity_cache
 from agent.assays.identity import Identifier
 from agent.assays.identity_cache import IdentityCache
 from agent.assays.identity_pool import Found, Pool, Wanted
@@ -21,9 +21,9 @@ class _Counting(Pool):
         super().__init__()
         self.asked: list[Wanted] = []
 
-    def identify(self, wanted: Sequence[Wanted]) -> list[Found]:
+    def begin(self, wanted: Sequence[Wanted]) -> Callable[[], list[Found]]:
         self.asked += wanted
-        return super().identify(wanted)
+        return super().begin(wanted)
 
 
 def _counted(path: Path | None) -> tuple[Identifier, _Counting]:
@@ -53,6 +53,20 @@ def test_nothing_is_worked_out_twice(tmp_path: Path) -> None:
     alone.identify_all(_SOME)
     alone.identify_all(_SOME)
     assert pool.asked == _SOME
+
+
+def test_questions_may_overlap_and_nothing_is_worked_out_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone, pool = _counted(None)
+    first, second = alone.begin(_SOME[:2]), alone.begin(_SOME)
+    assert first() == [identify(*one) for one in _SOME[:2]]
+    assert second() == [identify(*one) for one in _SOME]
+    assert pool.asked == _SOME
+    monkeypatch.setattr(identity, "_REMEMBERED", 1)  # the first answers are forgotten meanwhile
+    alone, pool = _counted(None)
+    first, other, second = alone.begin(_SOME[:1]), alone.begin(_SOME[1:]), alone.begin(_SOME[:1])
+    assert [*first(), *other(), *second()] == [identify(*one) for one in (*_SOME, _SOME[0])]
 
 
 def test_another_program_starts_the_cache_anew(
@@ -101,11 +115,11 @@ def test_several_processes_give_the_same_answers_in_order() -> None:
     wanted: list[Wanted] = [("C" * (n % 40 + 1) + "O" * (n % 3), "smiles") for n in range(350)]
     pool = Pool(2, worth_it=1)
     try:
-        assert pool.identify(wanted) == Pool().identify(wanted)
+        assert pool.begin(wanted)() == Pool().begin(wanted)()
         assert pool._spread._executor is not None
         for process in list(pool._spread._executor._processes.values()):
             process.kill()  # a structure that crashes RDKit
-        assert pool.identify(wanted) == Pool().identify(wanted)
+        assert pool.begin(wanted)() == Pool().begin(wanted)()
         assert pool._spread._executor is None
     finally:
         pool.close()

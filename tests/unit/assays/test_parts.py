@@ -67,7 +67,7 @@ def test_the_summary_tells_units_censoring_and_limits(tmp_path: Path) -> None:
         )
         for at, v in enumerate(values)
     ]
-    above = replace(entries[0], qualifier=">", native_qualifier=">", native=150.0, unit="")
+    above = entries[0]._replace(qualifier=">", native_qualifier=">", native=150.0, unit="")
     curated = Curated([*entries, *[above] * 12], [], 341, 0, {"clint": "regression"})
     summary = write_part(tmp_path / "p", curated, _SOURCE)
     assert (summary.tasks, summary.censored) == ({"clint": 341}, {"clint": 12})

@@ -110,6 +110,17 @@ def test_a_profile_says_how_without_a_store(home: "Home", file: Path, catalogue:
     )
 
 
+def test_a_profile_brings_its_private_endpoints(home: "Home", file: Path, catalogue: Path) -> None:
+    home.config.unlink()
+    mine = '[[private]]\nid = "mine"\nname = "Mine"\nunit = "uM"\nlow = 0.0\nhigh = 1.0e9\n'
+    text = home.profile.read_text().replace('"solubility"', '"private:mine"')
+    options = ("ingest", str(file), "--profile", str(home.profile), "--catalogue", str(catalogue))
+    home.profile.write_text(text)
+    assert home.json(*options)["used"] == 0
+    home.profile.write_text(text + mine)
+    assert home.json(*options)["tasks"]["private:mine"]["n"] == 2
+
+
 def test_the_catalogue_may_be_signed_or_plain(home: "Home", file: Path, catalogue: Path) -> None:
     kit = Consortium()
     document = kit.catalogue.to_bytes()

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.clock import now, to_text
-from agent.errors import Refused, Stop
+from agent.errors import Stop
 from agent.ledger import egress
 from agent.ledger.book import Ledger, Score
 from agent.releases import folder
 from tests.kit.cards import write_release
 from tests.kit.consortium import START
+from tests.kit.departures import leaf
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Home
@@ -25,8 +26,7 @@ def enrolled(home: "Home") -> "Home":
         item = ledger.get("file", "files/a.csv")
         assert item is not None
         ledger.move(item, "refused", START, "The file is empty; save it again.")
-        line = egress.departure(START, "e" * 64, "kit", "p1.r1.a1", 1234, "b" * 64)
-        egress.book(ledger, line)
+        egress.book(ledger, leaf(1, START, b"x" * 1226))
         ledger.add("release", "r1", "announced", START, {"snapshot": "s1"})
         ledger.put_scores("local", "s1", [Score("logbb", "MAE", 0.75, 40, 10)])
         ledger.put_scores(
@@ -48,7 +48,7 @@ def test_the_status_names_what_is_wrong(enrolled: "Home") -> None:
 def test_the_status_for_machines(enrolled: "Home") -> None:
     report = enrolled.json("status")
     assert report["stages"]["files"]["counts"] == {"refused": 1}
-    assert report["egress"] == {"lines": 1, "bytes": 1234}
+    assert report["egress"] == {"lines": 1, "envelopes": 1, "bytes": 1234}
     assert report["models"][0]["tasks"][1]["local"] == 0.75
     assert (report["keeper"], report["courier"], report["predict"]) == (None, None, None)
 
@@ -112,23 +112,6 @@ def test_before_enrolment_and_before_the_first_start(home: "Home") -> None:
     assert "no ledger" in str(error)
 
 
-def test_every_departure_is_listed(enrolled: "Home") -> None:
-    said = enrolled.said("egress", "--verify")
-    assert "1,234" in said
-    assert "The hash chain of 1 line(s) is whole." in said
-    listed = enrolled.json("egress")
-    assert listed["verified"] is None
-    assert listed["lines"][0]["envelope_id"] == "e" * 64
-
-
-def test_an_altered_line_is_told(enrolled: "Home") -> None:
-    with Ledger(enrolled.paths.ledger) as ledger:
-        ledger.connection.execute("UPDATE egress SET bytes = 1")
-    error = enrolled.error("egress", "--verify")
-    assert isinstance(error, Refused)
-    assert error.code == "broken_chain"
-
-
 def test_file_names_are_no_markup(home: "Home") -> None:
     home.enrol()
     with Ledger(home.paths.ledger) as ledger:
@@ -138,3 +121,11 @@ def test_file_names_are_no_markup(home: "Home") -> None:
         ledger.move(item, "refused", START, "Mend [/] it.")
     said = " ".join(home.said("status").split())
     assert "files/[/bold].csv Mend [/] it." in said
+
+
+def test_a_frozen_channel_shows(home: "Home") -> None:
+    home.enrol()
+    with Ledger(home.paths.ledger) as ledger:
+        assert "nothing newer was heard" not in home.said("status")
+        ledger.put_document("repository", "fresh until", b"2026-01-02T03:04:05Z", START)
+    assert "nothing newer was heard than what held until 2026-01-02T03:04" in home.said("status")

@@ -13,7 +13,14 @@ from sqlalchemy import select
 
 from agent.clock import to_text
 from agent.files import sha256_bytes
-from agent.keys import SealingIdentity, SigningIdentity, new_sealing, new_signing
+from agent.keys import (
+    PostQuantumIdentity,
+    SealingIdentity,
+    SigningIdentity,
+    new_post_quantum,
+    new_sealing,
+    new_signing,
+)
 from agent.wire.documents import (
     EnrolmentRequest,
     FeatureSpec,
@@ -26,6 +33,7 @@ from agent.wire.documents import (
     UpdateCore,
 )
 from agent.wire.envelope import seal
+from agent.wire.hybrid import Hybrid
 from agent.wire.network import expected_shapes
 from agent.wire.signed import key_id, sign
 from agent.wire.update import Weights, group_of, pack
@@ -33,9 +41,11 @@ from consortium.answers import Answer, Registrar
 from consortium.engine import Engine
 from consortium.enrol import Enrolment, issue_token, make_token
 from consortium.envelopes import Desk
-from consortium.folder import Folder, Settings, Signers, load_signers
+from consortium.folder import Folder, Settings, Signers, load_officers, load_signers
 from consortium.founding import found, root_sha256
-from consortium.plans import Draft, sign_plan
+from consortium.issuing import propose_plan, propose_roster, sign_and_publish
+from consortium.plans import Draft, complete
+from consortium.rosters import Changes
 from consortium.store import Store, latest_round
 from consortium.tables import EnvelopeRow
 
@@ -59,6 +69,7 @@ class Silo:
     sign: SigningIdentity = field(default_factory=lambda: new_signing("sign"))
     seal: SealingIdentity = field(default_factory=lambda: new_sealing("seal"))
     courier: SigningIdentity = field(default_factory=lambda: new_signing("courier"))
+    post_quantum: PostQuantumIdentity | None = field(default_factory=new_post_quantum)
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,8 @@ class House:
         self.folder = Folder(root)
         found(root, self.settings, self.now)
         self.signers: Signers = load_signers(self.folder)
+        self.officer_keys = sorted(self.folder.offline.glob("officer-*.key"))
+        self.officers = load_officers(self.officer_keys)
         self.silos: dict[str, Silo] = {}
         self.start()
 
@@ -87,8 +100,7 @@ class House:
         self.store = Store(self.folder.database)
         self.desk = Desk(self.store, self.folder.blobs, "demo", registrar)
         self.engine = Engine(self.store, self.folder, self.signers, registrar)
-        root = self.folder.trust_root.read_bytes()
-        self.enrolment = Enrolment(self.store, self.settings, root, self.signers.offline)
+        self.enrolment = Enrolment(self.store, self.settings)
 
     def restart(self) -> None:
         """What a kill leaves: the disk, and nothing else."""
@@ -120,6 +132,7 @@ class House:
             sign_key=silo.sign.public_hex,
             seal_key=silo.seal.public_hex,
             courier_key=silo.courier.public_hex,
+            pq_sign_key=silo.post_quantum.public_hex if silo.post_quantum else None,
             reference_sha256=reference,
             agent_version="0",
             created=to_text(self.now),
@@ -129,10 +142,17 @@ class House:
     def resign(self, payload: bytes, signer: SigningIdentity) -> bytes:
         return sign("enrolment", payload, signer)
 
+    def change(self, changes: Changes) -> None:
+        """Lets two of the three officers sign the next roster, and publishes it."""
+        with self.store.writing() as session:
+            proposal = propose_roster(session, self.folder, changes, self.now)
+            sign_and_publish(session, self.folder, proposal, self.officers[:2], self.now)
+
     def enrol(self, *names: str) -> None:
         for name in names:
             silo = Silo(name)
             self.enrolment.enrol(self.request(silo, self.token(name)), self.now)
+            self.change(Changes(admit=(name,)))
             self.silos[name] = silo
 
     def plan(
@@ -143,6 +163,7 @@ class House:
         momentum: float = 0.0,
         weighting: Literal["uniform", "sqrt_n", "n"] = "n",
         optimizer: Literal["momentum", "adam"] = "momentum",
+        profile: Literal["classic", "hybrid"] = "classic",
     ) -> Plan:
         recipe = Recipe(
             rounds=rounds,
@@ -165,9 +186,16 @@ class House:
             recipe=recipe,
             quorum=quorum,
             round_deadline_s=100.0,
+            seal_profile=profile,
         )
+        return self.publish_plan(draft)
+
+    def publish_plan(self, draft: Draft) -> Plan:
         with self.store.writing() as session:
-            return sign_plan(session, draft, self.settings, self.signers.offline, self.now)
+            plan = complete(session, draft, self.settings, self.now)
+            proposal = propose_plan(session, self.folder, plan)
+            sign_and_publish(session, self.folder, proposal, self.officers[1:], self.now)
+        return plan
 
     def round(self) -> RoundManifest:
         with self.store.reading() as session:
@@ -218,8 +246,11 @@ class House:
         if payload is None:
             payload = self.update(1.0, 1.0)
         sink = io.BytesIO()
+        silo = self.silos[name]
+        second = silo.post_quantum
+        hybrid = Hybrid(manifest.kem_key, second) if manifest.kem_key and second else None
         header = seal(
-            payload, core, sealed_for or manifest.seal_key, signer or self.silos[name].sign, sink
+            payload, core, sealed_for or manifest.seal_key, signer or silo.sign, sink, hybrid
         )
         return Sealed(sha256_bytes(header), header, sink.getvalue())
 

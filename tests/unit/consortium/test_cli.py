@@ -25,6 +25,10 @@ def _run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+def _officers(house: "House") -> list[str | Path]:
+    return [part for path in house.officer_keys[:2] for part in ("--key", path)]
+
+
 def test_init_then_token(tmp_path: Path) -> None:
     root = tmp_path / "new" / "aggregator"
     assert _run("init", root, "--consortium", "demo", "--port", "9443").exit_code == 0
@@ -75,7 +79,8 @@ def test_plan_status_roster_and_fingerprint(house: "House", tmp_path: Path) -> N
     draft = tmp_path / "plan.toml"
     draft.write_text('plan_id = "first"\nendpoints = ["logd"]\n')
     folder = house.folder.root
-    published = _run("plan", draft, "--rounds", "3", "--quorum", "1", "--folder", folder)
+    adjusted = ("--rounds", "3", "--quorum", "1", "--folder", folder)
+    published = _run("plan", draft, *adjusted, *_officers(house))
     assert "first: 2 silos, quorum 1, 3 rounds" in published.output
     house.later(1)
     house.tick()
@@ -107,10 +112,13 @@ def test_an_empty_database_is_said(house: "House") -> None:
 
 
 def test_a_missing_key_is_said(house: "House", tmp_path: Path) -> None:
-    (house.folder.keys / "release.key").unlink()
+    house.officer_keys[0].unlink()
     draft = tmp_path / "plan.json"
     draft.write_text('{"plan_id": "p"}')
-    assert _run("plan", draft, "--folder", house.folder.root).exit_code == EXIT_STOP
+    folder = ("--folder", house.folder.root)
+    assert _run("plan", draft, *folder, *_officers(house)).exit_code == EXIT_STOP
+    said = _run("plan", draft, *folder)
+    assert (said.exit_code, "--key" in said.output) == (EXIT_STOP, True)
 
 
 def test_an_enrolled_name_gets_no_token(house: "House") -> None:
@@ -121,16 +129,17 @@ def test_an_enrolled_name_gets_no_token(house: "House") -> None:
 
 def test_renew_and_revoke(house: "House") -> None:
     house.now = now()  # the commands read the clock
+    house.tick()  # signs the release repository's own files again, which are from March
     house.enrol("a", "b")
     folder = house.folder.root
-    assert "Roster version 4 of demo, until" in _run("roster", "renew", "--folder", folder).output
-    revoked = _run("roster", "revoke", "b", "--folder", folder)
-    assert revoked.output.strip() == "Revoked b; roster version 5 says so."
+    keys = ("--folder", folder, *_officers(house))
+    assert _run("roster", "renew", *keys).output.strip() == "Published: Roster 4."
+    assert _run("roster", "revoke", "b", *keys).output.strip() == "Published: Roster 5."
     assert "b\tCompany\trevoked" in _run("roster", "list", "--folder", folder).output
     status = json.loads(_run("status", "--json", "--folder", folder).output)
     assert (status["members"], status["roster"]["version"], status["warnings"]) == (["a"], 5, [])
     for silo, code in (("b", "already_revoked"), ("stranger", "unknown_silo")):
-        result = _run("roster", "revoke", silo, "--folder", folder)
+        result = _run("roster", "revoke", silo, *keys)
         assert (result.exit_code, code in result.output) == (EXIT_FAILED, True)
 
 
@@ -143,5 +152,7 @@ def test_a_roster_that_ends_soon_is_said(house: "House") -> None:
     output = _run("status", "--folder", folder).output
     assert "warning: Silo a's membership ends at" in output
     assert "warning: The roster" not in output
-    _run("roster", "renew", "--folder", folder)
+    _run("roster", "renew", "--folder", folder, *_officers(house))
+    house.now = now()
+    house.tick()
     assert "warning" not in _run("status", "--folder", folder).output

@@ -1,27 +1,37 @@
 """Rounds from opening to release, with a kill between any two steps."""
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from sqlalchemy import select
+from tuf.api.metadata import Targets
 
+from agent.errors import Refused
 from agent.files import sha256_bytes
+from agent.keys import SealingIdentity, load_sealing
 from agent.records import Json
 from agent.wire.adaptive import TAU
-from agent.wire.documents import Plan, ReleaseManifest
+from agent.wire.documents import Plan, Privacy, ReleaseManifest
+from agent.wire.envelope import open_blob, verify_header
+from agent.wire.repository import MANIFEST
 from agent.wire.signed import parse
 from agent.wire.trusted import Trusted
 from agent.wire.update import Weights, decode, pack
 from consortium import closing as closing_module
 from consortium import engine as engine_module
+from consortium import metadata
+from consortium.admission import admit
 from consortium.closing import NewWeights
 from consortium.feed import read_feed
 from consortium.founding import root_sha256
-from consortium.membership import revoke
 from consortium.objects import get_object
+from consortium.repository import current
+from consortium.rosters import Changes
 from consortium.status import describe, read_status
-from consortium.tables import AnswerRow, PublishedRow, RoundRow
+from consortium.store import roster
+from consortium.tables import AnswerRow, PlanRow, PublishedRow, RoundRow
 
 if TYPE_CHECKING:
     from tests.unit.consortium.conftest import House
@@ -39,13 +49,15 @@ def _rounds(house: "House") -> list[tuple[int, int, str]]:
 
 def _status(house: "House") -> dict[str, Json]:
     with house.store.reading() as session:
-        return read_status(session, "demo", house.now)
+        return read_status(session, house.folder, "demo", house.now)
 
 
 def _releases(house: "House") -> list[ReleaseManifest]:
     with house.store.reading() as session:
-        rows = session.scalars(select(PublishedRow).where(PublishedRow.kind == "release")).all()
-    return [ReleaseManifest.parse(parse(row.document).payload) for row in rows]
+        listed = metadata.read(current(session, "stable"))
+    assert isinstance(listed, Targets)
+    hashes = [file.hashes["sha256"] for path, file in listed.targets.items() if "manifest" in path]
+    return [ReleaseManifest.parse(get_object(house.folder.objects, one)) for one in hashes]
 
 
 def test_a_round_closes_early_and_averages_by_weight(running: "House") -> None:
@@ -82,9 +94,21 @@ def test_a_silo_believes_everything_that_is_published(running: "House") -> None:
             case "round":
                 trusted.take_round(row.document, running.now)
             case _:
-                trusted.take_release(row.document, running.now)
+                found = trusted.take_repository(row.document, "stable", running.now, lambda _: 0)
+                for offer in found.offers:
+                    manifest = get_object(running.folder.objects, offer.files[MANIFEST].sha256)
+                    trusted.take_release(offer, manifest, running.now)
     kinds = [row.kind for row in rows]
-    assert kinds == ["catalogue", *["roster"] * 4, "plan", "round", "release", "round"]
+    assert kinds == [
+        "catalogue",
+        "roster",
+        "stable",
+        *["roster"] * 3,
+        "plan",
+        "round",
+        "stable",
+        "round",
+    ]
 
 
 def test_waits_for_the_deadline_then_goes_on_with_the_quorum(running: "House") -> None:
@@ -187,7 +211,7 @@ def test_a_bad_update_is_refused_and_the_others_go_on(running: "House", fault: s
         codes = session.scalars(
             select(AnswerRow.code).where(AnswerRow.envelope_id == bad.envelope_id)
         ).all()
-        status = read_status(session, "demo", running.now)
+        status = read_status(session, running.folder, "demo", running.now)
     assert sorted(codes) == ["", "bad_update"]
     assert "bad_update" in str(status["rounds"])
 
@@ -315,8 +339,7 @@ def test_a_revocation_during_the_sum_is_minded(
 
 
 def _revoke(house: "House", silo: str) -> None:
-    with house.store.writing() as session:
-        revoke(session, silo, "demo", house.signers.offline, house.now)
+    house.change(Changes(revoke=(silo,)))
 
 
 @pytest.mark.parametrize("where", ["put_object", "move", "publish_release", "_count", "_change"])
@@ -402,7 +425,7 @@ def test_only_open_rounds_show_in_the_feed_and_only_to_participants(running: "Ho
     running.settle()
     with running.store.reading() as session:
         feed = read_feed(session, "a", 0)
-        assert [item.kind for item in feed.items][-3:] == ["plan", "release", "round"]
+        assert [item.kind for item in feed.items][-3:] == ["plan", "stable", "round"]
         assert read_feed(session, "a", feed.last).items == ()
         hidden = read_feed(session, "stranger", feed.last - 1)
         assert (hidden.items, hidden.last) == ((), feed.last)
@@ -411,7 +434,7 @@ def test_only_open_rounds_show_in_the_feed_and_only_to_participants(running: "Ho
 def test_a_new_silo_sees_the_newest_roster_only(running: "House") -> None:
     with running.store.reading() as session:
         kinds = [item.kind for item in read_feed(session, "c", 0).items]
-    assert kinds == ["catalogue", "roster", "plan", "round"]
+    assert kinds == ["catalogue", "stable", "roster", "plan", "round"]
 
 
 def test_plans_are_stored_as_signed(running: "House") -> None:
@@ -440,3 +463,50 @@ def test_adam_keeps_both_of_its_moments(house: "House") -> None:
     np.testing.assert_allclose(end[name], start[name] + moved, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(end["head.solubility.bias"], start["head.solubility.bias"])
     assert len(list(house.folder.momenta.iterdir())) == 1
+
+
+def test_nothing_opens_an_update_once_its_round_is_over(running: "House") -> None:
+    """Forward secrecy: who takes the aggregator's whole folder later finds no key to old blobs."""
+    recorded = [running.seal(name) for name in ("a", "b", "c")]
+    manifest = running.round()
+    (key_file,) = running.folder.round_keys.iterdir()
+    old_key = load_sealing(key_file, "round")
+    for name, sealed in zip(("a", "b", "c"), recorded, strict=True):
+        running.deliver(name, sealed)
+    running.settle()
+    assert not key_file.exists()
+    assert list(running.folder.blobs.iterdir()) == []
+    secret = bytes.fromhex(_raw(old_key))
+    for path in running.folder.root.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert secret not in content, path
+            assert secret.hex().encode() not in content, path
+    with running.store.reading() as session:
+        known = roster(session)
+    keys = [load_sealing(path, "round") for path in running.folder.round_keys.iterdir()]
+    assert keys, "the next round has a key of its own"
+    for sealed in recorded:
+        header = verify_header(sealed.header, known)
+        assert header.core.round_id == manifest.round_id
+        for key in keys:
+            with pytest.raises(Refused, match="not_for_us"):
+                open_blob(header, io.BytesIO(sealed.blob), key)
+
+
+_MASKED: dict[str, Any] = {"mode": "masked"}
+
+
+def _raw(key: SealingIdentity) -> str:
+    raw: bytes = key._raw
+    return raw.hex()
+
+
+def test_an_update_protected_otherwise_than_the_plan_asks_is_refused(running: "House") -> None:
+    manifest = running.round()
+    with running.store.reading() as session:
+        plan = Plan.parse(session.get_one(PlanRow, "p1").payload)
+        header = verify_header(running.seal("a").header, roster(session))
+    asked = plan.model_copy(update={"privacy": Privacy.model_construct(**_MASKED)})
+    with pytest.raises(Refused, match="wrong_privacy"):
+        admit(header, "a", "demo", asked, manifest, running.now)

@@ -1,5 +1,6 @@
 """A year later: rosters are renewed, and a revoked silo stays out."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,8 @@ from agent.wire.request import NONCE, SIGNATURE, SILO, TIME, request_message
 from agent.wire.trusted import Trusted
 from consortium.auth import Claim, authenticate
 from consortium.founding import root_sha256
-from consortium.membership import renew, revoke, warnings
+from consortium.membership import certificate_warnings, warnings
+from consortium.rosters import Changes
 from consortium.store import newest, roster
 
 if TYPE_CHECKING:
@@ -31,13 +33,15 @@ def _ask(house: "House", silo: str, nonce: str = "0" * 32) -> str:
 
 
 def _renew(house: "House") -> Roster:
-    with house.store.writing() as session:
-        return renew(session, "demo", house.signers.offline, house.now)
+    house.change(Changes(renew=True))
+    with house.store.reading() as session:
+        return roster(session)
 
 
 def _revoke(house: "House", silo: str) -> Roster:
-    with house.store.writing() as session:
-        return revoke(session, silo, "demo", house.signers.offline, house.now)
+    house.change(Changes(revoke=(silo,)))
+    with house.store.reading() as session:
+        return roster(session)
 
 
 def _trusted(house: "House") -> Trusted:
@@ -114,3 +118,10 @@ def test_what_ends_within_a_month_is_warned_of(house: "House") -> None:
     house.later(30 * _DAY_S)
     assert all(" ended at " in line for line in warnings(current, house.now))
     assert all("roster renew" in line for line in warnings(current, house.now))
+
+
+def test_a_certificate_that_ends_soon_is_said(house: "House") -> None:
+    end = house.now + timedelta(days=31)
+    assert certificate_warnings(end, house.now) == []
+    house.later(2 * _DAY_S)
+    assert certificate_warnings(end, house.now)[0].startswith("The TLS certificate ends at")

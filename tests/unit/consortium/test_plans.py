@@ -8,15 +8,14 @@ import pytest
 from agent.errors import Refused, Stop
 from agent.features.spec import default_spec
 from agent.wire.documents import Plan
-from consortium.plans import Draft, default_features, read_draft, sign_plan
+from consortium.plans import Draft, default_features, read_draft
 
 if TYPE_CHECKING:
     from tests.unit.consortium.conftest import House
 
 
 def _sign(house: "House", draft: Draft) -> Plan:
-    with house.store.writing() as session:
-        return sign_plan(session, draft, house.settings, house.signers.offline, house.now)
+    return house.publish_plan(draft)
 
 
 def _refused(house: "House", draft: Draft) -> str:

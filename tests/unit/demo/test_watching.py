@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from agent.demo.parties import Party
-from agent.demo.run import run
+from agent.demo.run import Wishes, run
 from agent.demo.watching import Glance, finished
 from agent.errors import Stop
 
@@ -59,4 +59,4 @@ def test_a_party_that_says_stop_is_not_started_again(tmp_path: Path) -> None:
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
     with pytest.raises(Stop, match="is not empty"):
-        run(tmp_path, None, Console(quiet=True), Event(), keep=False)
+        run(tmp_path, None, Console(quiet=True), Event(), Wishes())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.audit.transport import Totals
 from agent.errors import Refused, Stop, TryLater
-from agent.exchange.transport_log import Totals, TransportLog, Trip, verify
+from agent.exchange.transport_log import TransportLog, Trip, verify
+from agent.files import sha256_bytes
+from agent.wire import strict_json
 
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -77,7 +81,7 @@ def test_a_line_removed_moved_or_rewritten_is_found(tmp_path: Path) -> None:
         assert _code(path) == "broken_log"
 
 
-@settings(max_examples=100)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_any_altered_byte_is_found(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -128,3 +132,44 @@ def test_a_line_that_found_the_disk_full_is_owed_until_it_is_written(tmp_path: P
         log.settle()
         log.record(Trip("GET", "/three", 200, 3, 0), _NOW)
     assert verify(path) == Totals(3, 6, 0)
+
+
+def _resealed(path: Path, number: int, **changes: object) -> None:
+    """Rewrites a line with a hash that fits it."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    fields = json.loads(lines[number]) | changes
+    fields.pop("hash")
+    fields["hash"] = sha256_bytes(strict_json.dumps(fields))
+    lines[number] = strict_json.dumps(fields) + b"\n"
+    path.write_bytes(b"".join(lines))
+
+
+def test_totals_that_do_not_add_up_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    _filled(path, 2)
+    _resealed(path, 0, total_up=999)
+    assert _code(path) == "broken_log"
+
+
+def test_a_line_without_a_number_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    _filled(path, 1)
+    _resealed(path, 0, up="many")
+    assert _code(path) == "broken_log"
+
+
+def test_a_line_that_the_disk_took_in_part_is_owed(tmp_path: Path) -> None:
+    """A limit on the file's size makes the kernel take a part, as a disk that fills up does."""
+    path = tmp_path / "log"
+    with TransportLog(path) as log:
+        log.record(Trip("GET", "/one", 200, 1, 0), _NOW)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
+        try:
+            with pytest.raises(TryLater, match="Free disk space"):
+                log.record(Trip("GET", "/two", 200, 1, 0), _NOW)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert path.read_bytes().endswith(b"\n"), "no line follows half a one"
+        log.settle()
+    assert verify(path) == Totals(2, 2, 0)

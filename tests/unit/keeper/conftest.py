@@ -5,23 +5,32 @@ from pathlib import Path
 import pytest
 
 from agent.boxes import Inbox, Outbox
+from agent.clock import to_text
 from agent.config import Paths
+from agent.keeper.auditing import Auditing
+from agent.keeper.dispatch import Dispatch
+from agent.keeper.identity import OwnKeys
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
-from agent.keeper.mail import Mail, open_trust
+from agent.keeper.leaving import Leaving
+from agent.keeper.mail import Mail
 from agent.keeper.orders import Result, RoundOrder, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.plans import plan_in_force
+from agent.keeper.policing import Policing, PolicyFile
 from agent.keeper.rollout import Rollout
 from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
+from agent.keeper.statements import Statements
 from agent.keeper.training import Ready, Rounds
-from agent.keys import load_signing
+from agent.keeper.trust import open_trust
+from agent.keys import new_signing
 from agent.ledger.book import Item, Ledger
 from agent.ledger.states import Kind
+from agent.policy.signing import sign_off, signature_path
 from agent.releases.attempts import Attempts
 from agent.releases.gate import GateRules
-from tests.kit.consortium import SILO, START, Consortium, Courier
+from tests.kit.consortium import NAME, SILO, START, Consortium, Courier
 
 SETTINGS = Settings(device="cpu", threads=1, min_labels=2)
 
@@ -39,6 +48,10 @@ class House:
         self.now: datetime = START
         self.site = Site((), SETTINGS, self.paths.models / "private.safetensors")
         self.woken = 0
+        self.policy = root / "policy.toml"
+        self.officer = new_signing("officer")
+        self.transport = self.paths.courier / "transport.ndjson"
+        self.let_pass: frozenset[str] = frozenset()
         self.open()
 
     def open(self) -> None:
@@ -56,7 +69,7 @@ class House:
         self.snapshots = Snapshots(
             self.ledger, self.workers, paths.parts, paths.snapshots, cache, self.site
         )
-        signer = load_signing(paths.keys / "sign.key", "sign")
+        signer = OwnKeys(paths.keys, paths.outbox, SILO)
         self.rounds = Rounds(
             self.ledger,
             self.workers,
@@ -66,6 +79,19 @@ class House:
             signer,
             silo,
             self.site,
+        )
+        self.dispatch = Dispatch(self.ledger, self.outbox)
+        self.statements = Statements(self.ledger, self.outbox, signer, silo, NAME)
+        self.file = PolicyFile(self.ledger, self.policy, "")
+        self.policing = Policing(self.ledger, self.trusted, self.statements, silo, self.file)
+        self.auditing = Auditing(self.ledger, self.transport)
+        self.leaving = Leaving(
+            self.ledger,
+            paths.requests,
+            self.policing,
+            self.dispatch,
+            self.statements,
+            self.auditing,
         )
         self.attempts = Attempts(paths.predict)
         self.rollout = Rollout(
@@ -77,6 +103,7 @@ class House:
             self.attempts,
             GateRules(max_worsening=0.25, min_n=2),
             self.site,
+            self.let_pass,
         )
         self.pipeline = Pipeline(
             self.ledger,
@@ -88,6 +115,7 @@ class House:
             self.rounds,
             self.rollout,
             self.site,
+            self.leaving,
         )
 
     def _wake(self) -> None:
@@ -102,8 +130,20 @@ class House:
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
+    def sign_off(self, text: str, version: int = 1) -> None:
+        """Writes a policy file, and the officer's signature beside it."""
+        content = f"version = {version}\n{text}".encode()
+        self.policy.write_bytes(content)
+        signed = sign_off(content, version, self.officer, "Kim", to_text(self.now))
+        signature_path(self.policy).write_bytes(signed)
+
     def bring(self, kind: str, content: bytes, *objects: bytes) -> None:
         self.courier.bring(kind, content, *objects)
+        self.mail.take_all(self.now)
+
+    def bring_release(self, version: int = 1, *, weights: bool = True, **changes: object) -> None:
+        objects = (self.consortium.base,) if weights else ()
+        self.courier.bring_release(self.consortium.release(version, **changes), *objects)
         self.mail.take_all(self.now)
 
     def state(self, kind: Kind, item_id: str) -> str:

@@ -93,6 +93,30 @@ def test_private_endpoints_are_written_as_the_catalogue_writes_them() -> None:
     assert (own.id, own.positive, own.rules) == ("own", ("yes",), ())
 
 
+def test_private_endpoints_may_stand_in_the_profiles(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    text = """version = 1
+[columns]
+structure = "S"
+[[assay]]
+column = "a"
+endpoint = "private:mine"
+[[private]]
+id = "mine"
+name = "Mine"
+low = 0.0
+high = 1.0
+"""
+    store = Store(name="lims", kind="table", path=tmp_path, profile=path)
+    config = Config(store=(store, store.model_copy(update={"name": "b"})), private=(OWN,))
+    assert [e.id for e in assemble.private_endpoints(config)] == ["own"]  # there is no profile yet
+    path.write_text(text)
+    assert [e.id for e in assemble.private_endpoints(config)] == ["own", "mine"]
+    path.write_text(text.replace('"mine"', '"own"'))
+    with pytest.raises(Stop, match="own is declared twice"):
+        assemble.private_endpoints(config)
+
+
 def test_training_settings_come_from_the_site() -> None:
     settings = assemble.training_settings(TrainingSection(device="cpu", threads=3, min_labels=7))
     assert (settings.device, settings.threads, settings.min_labels) == ("cpu", 3, 7)

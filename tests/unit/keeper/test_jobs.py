@@ -12,6 +12,7 @@ from agent.errors import EXIT_TRY_LATER
 from agent.keeper.hours import Hours
 from agent.keeper.jobs import BACK_OFF_S, KILL_BACK_OFF_S, STALL_S, WORKER_DIED
 from agent.keeper.orders import IngestOrder, Progress, Result, SnapshotOrder
+from agent.keeper.spares import Spares
 
 if TYPE_CHECKING:
     from tests.unit.keeper.conftest import House
@@ -68,6 +69,36 @@ def test_a_job_is_queued_once_and_claimed_once(house: "House") -> None:
     assert house.workers.start_next(house.now) is None  # one at a time
     assert house.workers.ended(house.now) == []  # it still runs
     assert house.workers.order(house.item("job", "j1")) == _order(house)
+
+
+class _Counted(Spares):
+    """Counts how many should stand by, and starts none."""
+
+    kept = -1
+
+    def keep(self, count: int) -> None:
+        self.kept = count
+
+
+def test_workers_stand_by_unless_training_runs(house: "House") -> None:
+    house.workers._spares = spares = _Counted()
+    house.workers.prepare(2)
+    assert spares.kept == 2
+    house.workers.submit("j1", _order(house), house.now)
+    house.workers.start_next(house.now)
+    house.pipeline.prepare()  # no file was looked at yet, so some may be waited for
+    assert spares.kept == 1
+    assert house.workers.is_running("ingest")
+    running = house.workers._running
+    assert running is not None
+    house.round_order()
+    house.workers._running = ("round-p1.r1.a1", running[1])
+    house.workers.prepare(2)
+    assert spares.kept == 0
+    house.intake.look(house.now, 0.0)
+    house.workers.prepare(1)
+    house.pipeline.prepare()
+    assert spares.kept == 0
 
 
 def test_nothing_to_do(house: "House") -> None:

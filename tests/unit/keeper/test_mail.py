@@ -8,11 +8,13 @@ import pytest
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
-from agent.keeper.mail import open_trust, update_of
+from agent.keeper.mail import update_of
+from agent.keeper.trust import open_trust
 from agent.keys import new_signing
 from agent.wire import strict_json
 from agent.wire.documents import RoundManifest
 from agent.wire.signed import parse, sign
+from agent.wire.trusted import Trusted
 
 if TYPE_CHECKING:
     from agent.records import Json
@@ -44,13 +46,14 @@ Letter = Callable[["Consortium"], bytes]
         ("round", lambda c: c.round(plan_sha256="00" * 32), "wrong_plan"),
         ("round", lambda c: c.round(participants=("silo-b",)), "not_participant"),
         ("round", lambda c: c.round(participants=("silo-x",)), "strange_participant"),
-        ("release", lambda c: c.release(signer=c.aggregator), "unknown_signer"),
-        ("release", lambda c: c.release(expires=c.at(-1)), "expired"),
-        ("release", lambda c: c.release(plan_id="p9"), "unknown_plan"),
+        ("release", lambda c: c.release()[0], "unknown_kind"),
+        ("stable", lambda c: c.release_document().to_bytes(), "malformed"),
         ("receipt", lambda c: c.receipt("e" * 64), "unknown_envelope"),
         ("receipt", lambda c: c.receipt("e" * 64, signer=STRANGER), "unknown_signer"),
         ("refusal", lambda c: c.refusal("e" * 64), "unknown_envelope"),
-        ("root", lambda c: c.root, "unknown_kind"),
+        ("stranger", lambda c: c.root, "unknown_kind"),
+        ("root", lambda c: c.next_root(signer=STRANGER), "unknown_signer"),
+        ("root", lambda c: c.next_root(version=3), "skipped_root"),
         ("plan", lambda c: c.plan()[:-1], "not_json"),
     ],
 )
@@ -108,11 +111,13 @@ def test_every_letter_read_twice_has_its_effect_once(house: "House") -> None:
         ("catalogue", house.consortium.signed_catalogue(1)),
         ("plan", house.consortium.plan()),
         ("round", house.consortium.round()),
-        ("release", house.consortium.release()),
     ]
+    release = house.consortium.release()
     for _ in range(2):
         for kind, content in letters:
             house.bring(kind, content)
+        house.courier.bring_release(release)
+        house.mail.take_all(house.now)
         house.reopen()
     assert not house.refusals()
     changes = house.ledger.connection.execute("SELECT kind, after FROM transition").fetchall()
@@ -125,9 +130,10 @@ def test_every_letter_read_twice_has_its_effect_once(house: "House") -> None:
 
 def test_an_old_release_is_not_taken_for_a_repeated_one(house: "House") -> None:
     house.bring("plan", house.consortium.plan())
-    house.bring("release", house.consortium.release(2))
-    house.bring("release", house.consortium.release(1))
-    assert house.refusals() == ["rolled_back"]
+    house.bring_release(2)
+    house.bring_release(1)  # listed late, below what came before
+    assert house.refusals() == []
+    assert [item.id for item in house.ledger.find("release")] == ["r2"]
 
 
 def test_a_newer_plan_replaces_the_older_and_never_the_other_way(house: "House") -> None:
@@ -152,17 +158,13 @@ def test_a_newer_round_closes_the_older_and_never_the_other_way(house: "House") 
 def test_a_stray_signature_entry_is_harmless(house: "House") -> None:
     """Anybody may add an entry to a container; its key id may be any text."""
     house.bring("plan", house.consortium.plan())
-    container = strict_json.loads(house.consortium.release())
+    container = strict_json.loads(house.consortium.round())
     assert isinstance(container, dict)
     signatures = container["signatures"]
     assert isinstance(signatures, list)
     stray: Json = {"keyid": "온기", "sig": "A" * 86 + "=="}
-    house.bring("release", strict_json.dumps({**container, "signatures": [*signatures, stray]}))
-    assert house.state("release", "r1") == "announced"
-    manifest = house.consortium.release_document()
-    house.inbox.object_path(manifest.weights_sha256).write_bytes(house.consortium.base)
-    house.order_release(house.ready())
-    assert house.state("job", "gate-r1") == "queued"
+    house.bring("round", strict_json.dumps({**container, "signatures": [*signatures, stray]}))
+    assert house.state("round", "p1.r1.a1") == "announced"
 
 
 def _advance(house: "House") -> None:
@@ -280,3 +282,54 @@ def test_an_update_is_found_by_its_envelope(house: "House") -> None:
     assert found is not None
     assert found.id == "p1.r1.a1"
     assert update_of(house.ledger, "0" * 64) is None
+
+
+def test_the_next_root_is_kept_and_walked_to_after_a_start(house: "House") -> None:
+    house.bring("root", house.consortium.next_root())
+    assert house.trusted.root.version == 2
+    assert house.ledger.floor("root") == 2
+    assert _opened(house).root.version == 2
+    house.bring("root", house.consortium.next_root())
+    house.bring("root", house.consortium.root)
+    assert house.refusals() == [], "old news"
+    house.bring("root", house.consortium.next_root(version=3))
+    assert _opened(house).root.version == 3
+    house.bring("root", house.consortium.next_root())
+    assert house.refusals() == []
+
+
+def _opened(house: "House") -> Trusted:
+    root = house.consortium.root_sha256
+    return open_trust(house.paths.trust, root, house.ledger, house.now)
+
+
+def test_a_root_is_not_lost_where_the_disk_was_full(
+    house: "House", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was believed in memory and not committed: the letter stays, and is taken again."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    house.courier.bring("root", house.consortium.next_root())
+    with monkeypatch.context() as patched:
+        patched.setattr(type(house.ledger), "put_document", full)
+        with pytest.raises(OSError, match="No space"):
+            house.mail.take_all(house.now)
+    assert house.ledger.documents("root") == []
+    house.mail.take_all(house.now)
+    assert house.ledger.floor("root") == 2
+    assert _opened(house).root.version == 2
+
+
+def test_a_root_without_its_signatures_does_not_take_its_place(house: "House") -> None:
+    house.bring("root", house.consortium.next_root())
+    kept = house.ledger.documents("root")
+    house.bring("root", house.consortium.next_root(signer=STRANGER))
+    assert house.refusals() == ["unknown_signer"]
+    assert house.ledger.documents("root") == kept
+
+
+def test_the_root_in_force_is_not_kept_as_a_later_one(house: "House") -> None:
+    house.bring("root", house.consortium.root)
+    assert _opened(house).root.version == 1

@@ -166,7 +166,7 @@ def test_a_release_of_an_expired_plan_gets_its_snapshot_and_its_rival(run: Run) 
     house = run.house
     house.courier.bring("plan", house.consortium.plan())
     release = house.consortium.release(expires=house.consortium.at(90))
-    house.courier.bring("release", release, house.consortium.base)
+    house.courier.bring_release(release, house.consortium.base)
     run.advance()
     house.later(31 * 86400)
     run.ingest()
@@ -218,6 +218,6 @@ def test_a_kill_while_a_result_is_booked(
     assert house.state("file", "files/a.csv") == "ingested"
     assert len(house.ledger.find("snapshot")) == 1
     (line,) = egress.lines(house.ledger)
-    assert [p.envelope_id for p in house.outbox.parcels()] == [line.departure.envelope_id]
+    assert [p.envelope_id for p in house.outbox.parcels()] == [line.leaf.envelope_id]
     open_jobs = {item.id for item in house.ledger.find("job", "queued", "started")}
     assert {folder.name for folder in house.paths.jobs.iterdir()} <= open_jobs

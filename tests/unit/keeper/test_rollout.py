@@ -5,7 +5,7 @@ import pytest
 
 from agent.files import sha256_bytes
 from agent.keeper import status
-from agent.keeper.orders import ReleaseOrder, Result, TaskScore
+from agent.keeper.orders import PairScore, ReleaseOrder, Result, TaskScore
 from agent.releases import folder
 from agent.releases.attempts import MAX_ATTEMPTS
 
@@ -13,8 +13,21 @@ if TYPE_CHECKING:
     from tests.unit.keeper.conftest import House
 
 
-def _score(value: float) -> TaskScore:
+def scored(value: float) -> TaskScore:
     return TaskScore(task="logbb", metric="MAE", value=value, n_train=50, n_test=30)
+
+
+def paired(candidate: float, active: float) -> PairScore:
+    return PairScore(
+        task="logbb",
+        metric="MAE",
+        candidate=candidate,
+        active=active,
+        n=30,
+        low=(candidate - active) / 2,
+        high=(candidate - active) * 2,
+        since="",
+    )
 
 
 class Stage:
@@ -25,8 +38,7 @@ class Stage:
         house.bring("plan", house.consortium.plan())
 
     def announce(self, version: int) -> None:
-        house = self.house
-        house.bring("release", house.consortium.release(version), house.consortium.base)
+        self.house.bring_release(version)
 
     def order(self, version: int) -> ReleaseOrder:
         house = self.house
@@ -44,8 +56,9 @@ class Stage:
 
     def book(self, version: int, score: float = 0.5, active: float | None = None) -> None:
         house, order = self.house, self.order(version)
-        scores = (_score(active),) if active is not None else ()
-        result = Result(scores=(_score(score),), active_scores=scores)
+        scores = (scored(active),) if active is not None else ()
+        pairs = (paired(score, active),) if active is not None else ()
+        result = Result(scores=(scored(score),), active_scores=scores, pairs=pairs)
         with house.ledger.transaction():
             house.rollout.book(order, result, self.staged(version), house.now)
 
@@ -95,7 +108,7 @@ def test_a_release_becomes_active_once_predict_has_loaded_it(stage: Stage) -> No
 
 def test_a_release_waits_for_its_weights_and_for_local_scores(stage: Stage) -> None:
     house = stage.house
-    house.bring("release", house.consortium.release())
+    house.bring_release(weights=False)
     house.order_release(house.ready())
     assert stage.states() == {"r1": "announced"}
     weights = house.consortium.release_document().weights_sha256
@@ -167,6 +180,7 @@ def test_after_two_bad_releases_the_last_good_one_serves(stage: Stage) -> None:
         assert stage.active() == f"r{version}"
         for _ in range(MAX_ATTEMPTS):
             stage.house.attempts.begin(f"r{version}")
+        stage.house.attempts.settle()
         stage.settle()
         stage.settle()
     assert stage.states() == {"r1": "active", "r2": "rolled back", "r3": "rolled back"}
@@ -182,6 +196,7 @@ def test_a_release_that_kills_predict_is_taken_back(stage: Stage) -> None:
         stage.settle()
         assert stage.active() == "r2"
         stage.house.attempts.begin("r2")
+        stage.house.attempts.settle()  # as predict does when it is started again
     stage.settle()
     assert stage.states() == {"r1": "active", "r2": "rolled back"}
     assert stage.active() == "r1"
@@ -189,6 +204,24 @@ def test_a_release_that_kills_predict_is_taken_back(stage: Stage) -> None:
     assert "r2 was rolled back" in stage.house.item("release", "r1").why
     stage.settle()
     assert stage.states() == {"r1": "active", "r2": "rolled back"}
+
+
+def test_an_attempt_that_is_under_way_is_not_judged(stage: Stage) -> None:
+    """The third may succeed, and its reason is not known before its end."""
+    stage.activate(1)
+    stage.announce(2)
+    stage.book(2)
+    stage.settle()
+    attempts = stage.house.attempts
+    for number in range(MAX_ATTEMPTS):
+        attempts.begin("r2")
+        stage.settle()
+        assert stage.states()["r2"] == "trial"
+        if number < MAX_ATTEMPTS - 1:
+            attempts.failed("r2", "Not yet.")
+    attempts.succeeded("r2")
+    stage.settle()
+    assert stage.states()["r2"] == "active"
 
 
 def test_predicts_own_reason_is_kept(stage: Stage) -> None:
@@ -217,6 +250,7 @@ def test_a_kill_while_taking_back_is_made_good(
     stage.settle()
     for _ in range(MAX_ATTEMPTS):
         stage.house.attempts.begin("r2")
+    stage.house.attempts.settle()
     real = getattr(folder, name)
 
     def deadly(releases: Path) -> object:
@@ -237,7 +271,7 @@ def test_a_kill_between_installing_and_the_commit_refuses_nothing(stage: Stage) 
     house = stage.house
     stage.announce(1)
     order, staged = stage.order(1), stage.staged(1)
-    result = Result(scores=(_score(0.5),))
+    result = Result(scores=(scored(0.5),))
 
     def book_and_die() -> None:
         with house.ledger.transaction():
@@ -280,13 +314,78 @@ def test_a_kill_between_the_link_and_its_state(
 def test_a_release_that_cannot_be_checked_is_refused(stage: Stage) -> None:
     stage.announce(1)
     order = stage.order(1)
-    stage.house.rollout.give_up(
-        order, "The weights are not those of the manifest.", stage.house.now
-    )
-    assert stage.house.item("release", "r1").why == "The weights are not those of the manifest."
-    stage.house.rollout.give_up(order, "again", stage.house.now)
+    why = "Tensor 'trunk.0.norm.bias' holds a number that is not finite."
+    bad = Result(refused_code="not_finite", refused=why)
+    stage.house.rollout.give_up(order, bad, stage.house.now)
+    refused = stage.house.item("release", "r1")
+    assert refused.why == why
+    assert refused.detail["reason"] == "bad_weights"
+    stage.house.rollout.give_up(order, Result(refused="again"), stage.house.now)
     stage.house.rollout.book(order, Result(), Path("none"), stage.house.now)
     assert stage.states() == {"r1": "refused"}
+
+
+def test_refused_weights_are_refused_at_once_under_another_name(stage: Stage) -> None:
+    stage.activate(1)
+    stage.announce(2)
+    stage.book(2, score=0.9, active=0.5)
+    stage.announce(3)
+    stage.house.order_release(stage.house.ready())
+    assert stage.states() == {"r1": "active", "r2": "refused", "r3": "refused"}
+    held = stage.house.item("release", "r3")
+    assert held.why.startswith("The same weights were refused as r2 on 2026-03-01: logbb: MAE")
+    assert (held.detail["reason"], held.detail["held_as"]) == ("worse", "r2")
+    assert stage.house.ledger.get("job", "gate-r3") is None
+
+
+def test_weights_that_were_rolled_back_are_held_too(stage: Stage) -> None:
+    stage.activate(1)
+    stage.announce(2)
+    stage.book(2)
+    stage.settle()
+    for _ in range(MAX_ATTEMPTS):
+        stage.house.attempts.begin("r2")
+    stage.house.attempts.settle()
+    stage.settle()
+    assert stage.states() == {"r1": "active", "r2": "rolled back"}
+    stage.announce(3)
+    stage.house.order_release(stage.house.ready())
+    assert stage.states()["r3"] == "refused"
+    assert stage.house.item("release", "r3").detail["reason"] == "does_not_load"
+
+
+def test_one_that_is_held_while_its_twin_is_checked(stage: Stage) -> None:
+    """Both had arrived; the second is not checked once the first is refused."""
+    stage.announce(1)
+    stage.announce(2)
+    order = stage.order(1)
+    assert stage.states() == {"r1": "fetched", "r2": "fetched"}
+    bad = Result(refused_code="absurd_weights", refused="Too large.")
+    stage.house.rollout.give_up(order, bad, stage.house.now)
+    stage.house.order_release(stage.house.ready())
+    assert stage.states() == {"r1": "refused", "r2": "refused"}
+
+
+def test_a_person_lets_weights_pass(stage: Stage) -> None:
+    house = stage.house
+    stage.announce(1)
+    bad = Result(refused_code="not_finite", refused="Not finite.")
+    house.rollout.give_up(stage.order(1), bad, house.now)
+    house.let_pass = frozenset({house.consortium.release_document().weights_sha256})
+    house.reopen()
+    stage.announce(2)
+    house.order_release(house.ready())
+    assert stage.states() == {"r1": "refused", "r2": "fetched"}
+
+
+def test_a_release_waits_for_its_golden_molecules_too(stage: Stage) -> None:
+    house, golden = stage.house, b"{}"
+    house.bring_release(1, golden_sha256=sha256_bytes(golden), golden_bytes=2)
+    house.order_release(house.ready())
+    assert stage.states() == {"r1": "announced"}
+    path = house.inbox.object_path(sha256_bytes(golden))
+    path.write_bytes(golden)
+    assert stage.order(1).golden == str(path)
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -322,8 +421,7 @@ def test_a_release_that_waits_does_not_hold_up_another(stage: Stage) -> None:
     other = house.consortium.plan_document("p2")
     house.bring("plan", house.consortium.plan("p2"))
     plan_sha256 = sha256_bytes(other.to_bytes())
-    release = house.consortium.release(2, plan_id="p2", plan_sha256=plan_sha256)
-    house.bring("release", release, house.consortium.base)
+    house.bring_release(2, plan_id="p2", plan_sha256=plan_sha256)
     house.rollout.order(lambda plan: house.ready() if plan.plan_id == "p2" else None, house.now)
     assert "first snapshot" in house.item("release", "r1").why
     assert house.state("job", "gate-r2") == "queued"

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 from agent.keeper import status
 from agent.ledger import egress
 from agent.records import Json
+from tests.kit.departures import leaf
 
 if TYPE_CHECKING:
     from tests.unit.keeper.conftest import House
@@ -32,7 +33,7 @@ def test_a_new_silo_has_nothing_wrong(house: "House") -> None:
         assert isinstance(stage, dict)
         assert (stage["counts"], stage["last"]) == ({}, None)
         assert (stage["waits"], stage["wrong"]) == ([], [])
-    assert report["egress"] == {"lines": 0, "bytes": 0}
+    assert report["egress"] == {"lines": 0, "envelopes": 0, "bytes": 0}
 
 
 def test_the_account_adds_up_and_counts_a_renamed_file_once(house: "House") -> None:
@@ -79,11 +80,13 @@ def test_a_long_list_is_cut_short_to_the_newest_faults(house: "House") -> None:
     assert "00" not in shown
 
 
-def test_bytes_out_come_from_the_egress_chain(house: "House") -> None:
+def test_bytes_out_come_from_the_egress_log(house: "House") -> None:
     for number in (1, 2):
-        line = egress.departure(house.now, f"e{number}", "kit", "r", 100, "b" * 64)
-        egress.book(house.ledger, line)
-    assert status.report(house.ledger, "silo-a")["egress"] == {"lines": 2, "bytes": 200}
+        egress.book(house.ledger, leaf(number, house.now, b"x" * 92))
+    held = leaf(3, house.now).model_copy(update={"decision": "held", "bytes": 0})
+    egress.book(house.ledger, held)
+    expected = {"lines": 3, "envelopes": 2, "bytes": 200}
+    assert status.report(house.ledger, "silo-a")["egress"] == expected
 
 
 def test_the_snapshot_in_use_says_what_the_next_one_waits_for(house: "House") -> None:

@@ -2,7 +2,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from agent.keeper import status
-from agent.keeper.timekeeping import check_clock
+from agent.keeper.timekeeping import accept_clock, check_clock, latest_time
 
 if TYPE_CHECKING:
     from tests.unit.keeper.conftest import House
@@ -46,3 +46,28 @@ def test_a_clock_that_is_behind_is_doubted_until_it_has_caught_up(house: "House"
     assert house.state("clock", "host") == "doubted"
     changes = house.ledger.connection.execute("SELECT after FROM transition").fetchall()
     assert [after for (after,) in changes] == ["doubted", "trusted", "doubted"]
+
+
+def test_the_latest_time_never_falls(house: "House") -> None:
+    assert latest_time(house.ledger, house.now) == house.now
+    _check(house, 600)
+    house.reopen()
+    assert latest_time(house.ledger, house.now) == house.now + timedelta(minutes=600)
+    later = house.now + timedelta(minutes=601)
+    assert latest_time(house.ledger, later) == later
+
+
+def test_a_person_may_accept_the_clock_after_it_was_far_ahead(house: "House") -> None:
+    """Or every release would seem expired until that far day comes."""
+    assert _check(house, 60 * 24 * 365 * 10)
+    assert not _check(house, 0)
+    house.bring("plan", house.consortium.plan())
+    house.bring_release(1)
+    assert house.refusals() == ["expired"]
+    before = accept_clock(house.ledger, house.now)
+    assert before == house.now + timedelta(minutes=60 * 24 * 365 * 10)
+    assert house.state("clock", "host") == "trusted"
+    house.bring_release(2)
+    assert house.state("release", "r2") == "announced"
+    accept_clock(house.ledger, house.now + timedelta(days=1))  # it lowers, and never raises
+    assert latest_time(house.ledger, house.now) == house.now

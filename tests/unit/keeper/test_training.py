@@ -7,6 +7,7 @@ import pytest
 
 from agent.boxes import Outbox
 from agent.errors import Refused
+from agent.keys import new_hybrid
 from agent.ledger import egress
 from agent.ledger.book import Ledger
 from agent.wire.envelope import open_blob, verify_header
@@ -33,7 +34,7 @@ def _seal(house: "House", order: "RoundOrder") -> str:
 def _answer(house: "House", envelope_id: str, kind: str, content: bytes) -> None:
     house.inbox.put_answer(envelope_id, kind, content)
     house.mail.take_all(house.now)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
 
 
 def _parcels(house: "House") -> list[str]:
@@ -47,25 +48,25 @@ def test_an_update_is_sealed_booked_and_posted(house: "House") -> None:
     assert house.state("round", "p1.r1.a1") == "trained"
     update = house.item("update", "p1.r1.a1")
     assert (update.state, update.detail["envelope_id"]) == ("sealed", envelope_id)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     (parcel,) = house.outbox.parcels()
     (line,) = egress.lines(house.ledger)
     size = parcel.header_path.stat().st_size + parcel.blob_path.stat().st_size
-    assert (line.departure.envelope_id, line.departure.bytes) == (envelope_id, size)
+    assert (line.leaf.envelope_id, line.leaf.bytes) == (envelope_id, size)
     assert update.detail["bytes"] == size
 
 
 def test_what_was_sealed_can_be_opened_by_the_round_alone(house: "House") -> None:
     order = house.round_order()
     _seal(house, order)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     (parcel,) = house.outbox.parcels()
     assert house.trusted.roster is not None
     house.bring("roster", house.consortium.roster(2))  # now with this silo in it
     header = verify_header(parcel.header_path.read_bytes(), house.trusted.roster)
     core = header.core
     assert (core.silo, core.round_id, core.sequence) == (SILO, "p1.r1.a1", 1)
-    assert core.egress_head == egress.GENESIS
+    assert core.egress_head == egress.EMPTY
     assert core.base_sha256 == order.manifest.base_sha256
     blob = parcel.blob_path.read_bytes()
     assert open_blob(header, io.BytesIO(blob), house.consortium.round_key) == PAYLOAD
@@ -81,7 +82,7 @@ def test_features_of_another_kind_are_not_sent(house: "House") -> None:
         house.rounds.seal(order, other, PAYLOAD, house.now)
     assert refused.value.code == "wrong_reference"
     house.rounds.give_up(order, refused.value.reason, house.now)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert house.state("round", "p1.r1.a1") == "skipped"
     assert _parcels(house) == []
     assert egress.lines(house.ledger) == []
@@ -98,6 +99,14 @@ def test_a_round_that_closed_meanwhile_gets_nothing(house: "House") -> None:
     assert house.state("round", "p1.r1.a1") == "closed"
 
 
+def test_without_a_roster_nothing_is_sealed(house: "House") -> None:
+    order = house.round_order()
+    house.trusted.roster = None
+    with pytest.raises(Refused, match="no_roster"):
+        _seal(house, order)
+    assert egress.lines(house.ledger) == []
+
+
 def test_a_round_is_sealed_once(house: "House") -> None:
     order = house.round_order()
     _seal(house, order)
@@ -108,7 +117,7 @@ def test_a_round_is_sealed_once(house: "House") -> None:
 
 def test_a_receipt_empties_the_outbox(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     _answer(house, envelope_id, "delivered", b"")
     assert house.state("update", "p1.r1.a1") == "delivered"
     assert _parcels(house) == [envelope_id]
@@ -124,7 +133,7 @@ def test_a_receipt_empties_the_outbox(house: "House") -> None:
 
 def test_a_refusal_empties_the_outbox_and_says_why(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     _answer(house, envelope_id, "refusal", house.consortium.refusal(envelope_id))
     item = house.item("update", "p1.r1.a1")
     assert (item.state, item.why) == ("refused", "The round is closed.")
@@ -133,8 +142,8 @@ def test_a_refusal_empties_the_outbox_and_says_why(house: "House") -> None:
 
 def test_a_strangers_receipt_leaves_the_envelope(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
-    house.rounds.settle(house.now)
-    forged = house.consortium.receipt(envelope_id, signer=house.consortium.release_key)
+    house.dispatch.settle(house.now)
+    forged = house.consortium.receipt(envelope_id, signer=house.consortium.offline)
     _answer(house, envelope_id, "receipt", forged)
     assert house.refusals() == ["unknown_signer"]
     assert _parcels(house) == [envelope_id]
@@ -143,13 +152,13 @@ def test_a_strangers_receipt_leaves_the_envelope(house: "House") -> None:
 def test_an_envelope_without_an_answer_expires(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
     house.now += timedelta(days=6)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert _parcels(house) == [envelope_id]
     house.now += timedelta(days=1)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert _parcels(house) == [envelope_id]  # the clock may be wrong
     house.now += timedelta(days=1)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert house.state("update", "p1.r1.a1") == "expired"
     assert _parcels(house) == []
     assert egress.verify(house.ledger) == 1  # it was on its way, and stays in the account
@@ -225,10 +234,10 @@ def test_a_kill_at_any_moment_leaves_exactly_one_envelope(
         raise Killed
 
     def live() -> None:
-        house.rounds.recover()
+        house.dispatch.recover()
         if not house.ledger.find("update"):
             _seal(house, order)
-        house.rounds.settle(house.now)
+        house.dispatch.settle(house.now)
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, deadly)
@@ -239,21 +248,21 @@ def test_a_kill_at_any_moment_leaves_exactly_one_envelope(
     house.reopen()
     live()
     (line,) = egress.lines(house.ledger)
-    assert _parcels(house) == [line.departure.envelope_id]
-    assert house.item("update", "p1.r1.a1").detail["envelope_id"] == line.departure.envelope_id
-    assert [p.name for p in house.paths.outbox.iterdir()] == [line.departure.envelope_id]
+    assert _parcels(house) == [line.leaf.envelope_id]
+    assert house.item("update", "p1.r1.a1").detail["envelope_id"] == line.leaf.envelope_id
+    assert [p.name for p in house.paths.outbox.iterdir()] == [line.leaf.envelope_id]
     assert egress.verify(house.ledger) == 1
 
 
 def test_an_outbox_that_was_emptied_by_hand_stays_booked(house: "House") -> None:
     _seal(house, house.round_order())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     folder: Path = house.paths.outbox
     shutil.rmtree(folder)
     folder.mkdir()
     house.reopen()
-    house.rounds.recover()
-    house.rounds.settle(house.now)
+    house.dispatch.recover()
+    house.dispatch.settle(house.now)
     assert _parcels(house) == []
     assert egress.verify(house.ledger) == 1
 
@@ -262,11 +271,11 @@ def test_a_clock_that_jumps_ahead_for_a_while_costs_no_update(house: "House") ->
     envelope_id = _seal(house, house.round_order())
     for _ in range(3):
         house.now += timedelta(days=3650)
-        house.rounds.settle(house.now)
+        house.dispatch.settle(house.now)
         house.now += timedelta(hours=23)
-        house.rounds.settle(house.now)
+        house.dispatch.settle(house.now)
         house.now -= timedelta(days=3650)
-        house.rounds.settle(house.now)
+        house.dispatch.settle(house.now)
         assert _parcels(house) == [envelope_id]
 
 
@@ -283,10 +292,10 @@ def test_an_envelope_that_was_not_booked_goes_at_once(
         with pytest.raises(OSError, match="No space"):
             _seal(house, order)
     assert list(house.paths.outbox.iterdir())
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert not list(house.paths.outbox.iterdir())
     _seal(house, order)
-    house.rounds.settle(house.now)
+    house.dispatch.settle(house.now)
     assert len(_parcels(house)) == 1
 
 
@@ -297,3 +306,28 @@ def test_rounds_are_closed_without_a_plan_in_force(house: "House") -> None:
     house.intake.look(house.now, 1.0)
     house.pipeline.advance(house.now, 1.0)
     assert house.state("round", "p1.r1.a1") == "closed"
+
+
+def test_under_the_hybrid_profile_both_keys_seal_and_sign(house: "House") -> None:
+    key, order = new_hybrid("round"), house.round_order()
+    manifest = order.manifest.model_copy(
+        update={"kem_key": key.kem_hex, "seal_key": key.public_hex}
+    )
+    order = order.model_copy(update={"manifest": manifest})
+    _seal(house, order)
+    house.dispatch.settle(house.now)
+    (parcel,) = house.outbox.parcels()
+    assert house.trusted.roster is not None
+    house.bring("roster", house.consortium.roster(2))
+    header = verify_header(parcel.header_path.read_bytes(), house.trusted.roster)
+    assert header.profile == "hybrid"
+    assert open_blob(header, io.BytesIO(parcel.blob_path.read_bytes()), key) == PAYLOAD
+
+
+def test_without_a_post_quantum_key_nothing_is_sealed(house: "House") -> None:
+    order = house.round_order()
+    manifest = order.manifest.model_copy(update={"kem_key": new_hybrid("round").kem_hex})
+    (house.paths.keys / "pq-sign.key").unlink()
+    with pytest.raises(Refused, match="no_post_quantum_key"):
+        _seal(house, order.model_copy(update={"manifest": manifest}))
+    assert _parcels(house) == []

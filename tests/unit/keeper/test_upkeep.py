@@ -3,6 +3,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.files import sha256_bytes
 from agent.keeper.upkeep import tidy
 
 if TYPE_CHECKING:
@@ -46,11 +47,32 @@ def test_an_object_that_has_just_come_waits_for_its_letter(house: "House") -> No
 def test_an_object_that_another_item_needs_stays(house: "House") -> None:
     """A release may publish the very weights that a round started from."""
     order = house.round_order()
-    house.bring("release", house.consortium.release())
+    house.bring_release(weights=False)
     _arrived(house)
     house.rounds.give_up(order, "no", house.now)
     _tidy(house, 5)
     assert _base(house).exists()
+
+
+def test_the_newest_release_stays_for_the_states_to_come(house: "House") -> None:
+    """Or the courier would fetch it again with each new timestamp."""
+    house.bring("plan", house.consortium.plan())
+    first = house.consortium.release_document(1)
+    house.bring_release(1)
+    house.ledger.move(house.item("release", "r1"), "refused", house.now)
+    manifest = house.inbox.object_path(sha256_bytes(first.to_bytes()))
+    _arrived(house)
+    os.utime(manifest, (house.now.timestamp(), house.now.timestamp()))
+    _tidy(house, 5)
+    assert _base(house).exists()
+    assert manifest.exists()
+    other = b"other weights"
+    changes = {"weights_sha256": sha256_bytes(other), "weights_bytes": len(other)}
+    house.courier.bring_release(house.consortium.release(2, **changes))
+    house.mail.take_all(house.now)
+    _tidy(house, 5)
+    assert not _base(house).exists()
+    assert not manifest.exists()
 
 
 def test_old_snapshots_go_and_what_the_ledger_does_not_know(house: "House") -> None:

@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -46,6 +47,12 @@ def test_an_order_becomes_a_result(job: Path) -> None:
     assert result.refused == ""
     assert result.peak_mb > 1
     assert result.cpu_s > 0
+
+
+def test_one_that_stands_by_does_the_job_that_it_is_told(job: Path) -> None:
+    worker.stand_by(1, io.StringIO(str(job)))
+    assert _result(job).refused == ""
+    worker.stand_by(1, io.StringIO(""))  # nothing is to be done after all
 
 
 def test_a_refusal_is_a_result(job: Path) -> None:

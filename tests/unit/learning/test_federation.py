@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from agent.learning.federation import Silo, counted, federate, network_of
+from agent.learning.federation import Silo, counted, epochs_of, federate, network_of
 from agent.learning.recipes import FederatedRecipe
 from agent.learning.score import predict, score_tasks
 from agent.learning.train import Settings, fit
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.unit.learning.conftest import Problem
 
 _RECIPE = FederatedRecipe(
-    rounds=8, local_epochs=2, hidden=(32, 16), learning_rate=5e-3, batch_size=32
+    rounds=8, local_epochs=2, local_rows=0, hidden=(32, 16), learning_rate=5e-3, batch_size=32
 )
 _SETTINGS = Settings(epochs=1, seed=3, threads=1, device="cpu")
 
@@ -114,3 +114,8 @@ def test_ages_become_importance(problem: Problem) -> None:
     less = dated.without(silo.labels.cols == 0)
     assert less.age is not None
     assert len(less.age) == len(less.labels) == int((silo.labels.cols != 0).sum())
+
+
+def test_a_small_silo_passes_over_its_rows_more_often() -> None:
+    recipe = FederatedRecipe(local_epochs=2, local_rows=3_000)
+    assert [epochs_of(count, recipe) for count in (300, 1_000, 3_000, 9_000)] == [10, 3, 2, 2]

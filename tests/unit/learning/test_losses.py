@@ -41,15 +41,16 @@ _PLAIN = TaskSpec("x", "regression", 10.0, 2.0)
 def test_a_regression_is_compared_on_the_scale_of_its_head() -> None:
     targets = _targets([(0, 0, 8.0, 0), (1, 0, 12.0, 0)], [_PLAIN])  # -1 and +1: deviation 1
     assert _loss([[-1.0], [1.0]], targets) == 0.0
-    assert _loss([[-1.5], [1.0]], targets) == pytest.approx(0.5 * 0.5**2 / 2)
-    assert _loss([[-4.0], [1.0]], targets) == pytest.approx((3.0 - 0.5) / 2)
+    assert _loss([[-1.5], [1.0]], targets) == pytest.approx((0.5 - 0.1) / 2)
+    assert _loss([[-1.02], [1.0]], targets) == pytest.approx(2.5 * 0.02**2 / 2, rel=1e-4)
+    assert _loss([[-4.0], [1.0]], targets) == pytest.approx((3.0 - 0.1) / 2)
 
 
 @pytest.mark.parametrize(("side", "wrong"), [(-1, 1.0), (1, -1.0)])
 def test_a_qualified_value_pulls_from_one_side_only(side: int, wrong: float) -> None:
     targets = _targets([(0, 0, 8.0, side), (1, 0, 12.0, 0)], [_PLAIN])
     assert _loss([[-1.0 - wrong], [1.0]], targets) == 0.0
-    assert _loss([[-1.0 + wrong], [1.0]], targets) == pytest.approx(0.25)
+    assert _loss([[-1.0 + wrong], [1.0]], targets) == pytest.approx((1.0 - 0.1) / 2)
     outputs = torch.tensor([[-1.0 - wrong], [1.0]], requires_grad=True)
     masked_loss(outputs, _entries(targets)).backward()  # type: ignore[no-untyped-call]
     assert outputs.grad is not None
@@ -90,7 +91,7 @@ def test_importance_weighs_the_labels() -> None:
 
 def test_a_constant_task_does_not_blow_up() -> None:
     targets = _targets([(0, 0, 10.0, 0), (1, 0, 10.0, 0)], [_PLAIN])
-    assert _loss([[1.0], [0.0]], targets) == pytest.approx((20.0 - 0.5) / 2)
+    assert _loss([[1.0], [0.0]], targets) == pytest.approx((20.0 - 0.1) / 2)
 
 
 def test_a_task_that_is_half_noise_weighs_half() -> None:
@@ -129,11 +130,12 @@ def _dense_loss(
     residual = outputs.double() - target
     residual = torch.where(side < 0, residual.clamp(min=0), residual)
     residual = torch.where(side > 0, residual.clamp(max=0), residual) / torch.tensor(deviation)
-    huber = torch.where(residual.abs() < 1, residual**2 / 2, residual.abs() - 0.5)
+    size = residual.abs()
+    smooth = torch.where(size < 0.2, 2.5 * residual**2, size - 0.1)
     entropy = functional.binary_cross_entropy_with_logits(
         outputs.double(), target.clamp(0, 1), reduction="none"
     )
-    losses = torch.where(torch.from_numpy(classes), entropy, huber) * kept
+    losses = torch.where(torch.from_numpy(classes), entropy, smooth) * kept
     return losses.sum() / (kept > 0).sum()
 
 

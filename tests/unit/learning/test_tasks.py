@@ -4,30 +4,7 @@ import numpy as np
 import pytest
 
 from agent.errors import Refused
-from agent.learning.tasks import Labels, TaskSpec, scaled_task
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "centre", "spread"),
-    [
-        (-2.0, 6.0, 2.0, 2.0),
-        (6.0, -2.0, 2.0, 2.0),  # -log10 flips the range
-        (-math.inf, 3.0, 1.0, 1.0),  # log10(0)
-        (math.inf, 3.0, 5.0, 1.0),  # -log10(0)
-        (1.0, 1.0, 1.0, 0.05),
-        (-math.inf, math.inf, 0.0, 1.0),
-        (math.nan, math.nan, 0.0, 1.0),
-    ],
-)
-def test_the_scaling_follows_the_plausible_range(
-    low: float, high: float, centre: float, spread: float
-) -> None:
-    task = scaled_task("x", "regression", low, high, "uM")
-    assert (task.centre, task.spread, task.unit) == pytest.approx((centre, spread, "uM"))
-
-
-def test_a_class_is_not_scaled() -> None:
-    assert scaled_task("x", "classification", 3.0, 9.0) == TaskSpec("x", "classification")
+from agent.learning.tasks import Labels, TaskSpec
 
 
 @pytest.mark.parametrize(("centre", "spread"), [(0.0, 0.0), (0.0, -1.0), (math.nan, 1.0)])

@@ -235,7 +235,7 @@ def test_the_best_epoch_on_the_validation_labels_wins_and_training_stops(problem
     held_out = problem.labels.rows % 4 == 0
     few = replace(problem, labels=problem.labels.select(~held_out & (problem.labels.rows < 60)))
     judge = problem.labels.select(held_out)
-    settings = replace(_SETTINGS, epochs=60, warm_up=0.0, patience=3)
+    settings = replace(_SETTINGS, epochs=60, learning_rate=2e-2, warm_up=0.0, patience=3)
     stopped = _fit_on(few, settings, validation=judge)
     assert 3 < stopped.epochs < 60
     # Three epochs before the last one: the same training, told to do just so many.

@@ -238,3 +238,15 @@ def test_a_floor_that_would_shut_everything_out_is_refused(ledger: Ledger, value
     assert ledger.floor("release") == 0
     ledger.raise_floor("release", HIGHEST_FLOOR)
     assert ledger.floor("release") == HIGHEST_FLOOR
+
+
+def test_only_the_clocks_floor_ever_sinks(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        ledger.raise_floor("clock", 10)
+        ledger.lower_clock("clock", 5)
+        assert ledger.floor("clock") == 5
+        ledger.lower_clock("clock", 7)
+        assert ledger.floor("clock") == 5
+        ledger.raise_floor("release", 3)
+        with pytest.raises(ValueError, match="never sinks"):
+            ledger.lower_clock("release", 1)

@@ -21,6 +21,12 @@ from agent.ledger.states import Kind, is_state, may_follow
         ("release", "trial", "replaced", True),
         ("release", "replaced", "active", True),
         ("letter", "refused", "refused", False),
+        ("plan", "declined", "accepted", True),
+        ("update", "held", "delivered", False),
+        ("update", "withdrawn", "sealed", False),
+        ("statement", "kept", "acknowledged", False),
+        ("policy", "unsigned", "signed", True),
+        ("reconciliation", "differing", "matched", True),
         ("plan", "nowhere", "accepted", False),
     ],
 )

@@ -7,7 +7,7 @@ from agent.releases.attempts import FILE, MAX_ATTEMPTS, Account, Attempts
 
 def test_an_attempt_is_on_disk_before_it_begins(tmp_path: Path) -> None:
     Attempts(tmp_path).begin("r1")
-    assert Attempts(tmp_path).account("r1") == Account(begun=1)
+    assert Attempts(tmp_path).account("r1") == Account(begun=1, trying=True)
 
 
 def test_three_attempts_without_success_are_enough(tmp_path: Path) -> None:
@@ -15,8 +15,20 @@ def test_three_attempts_without_success_are_enough(tmp_path: Path) -> None:
     for number in range(MAX_ATTEMPTS):
         assert attempts.exhausted("r1") is False, number
         attempts.begin("r1")
+    assert not attempts.exhausted("r1")  # the last may succeed yet
+    attempts.settle()
     assert attempts.exhausted("r1")
     assert not attempts.exhausted("r2")
+
+
+def test_an_attempt_that_failed_is_over(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    for _ in range(MAX_ATTEMPTS):
+        attempts.begin("r1")
+        attempts.failed("r1", "It is bad.")
+    assert attempts.exhausted("r1")
+    attempts.settle()
+    assert attempts.account("r1") == Account(MAX_ATTEMPTS, reason="It is bad.")
 
 
 def test_a_success_starts_the_count_anew(tmp_path: Path) -> None:
@@ -68,3 +80,28 @@ def test_a_damaged_account_counts_nothing_and_is_replaced(tmp_path: Path, conten
     assert attempts.account("r1") == Account()
     attempts.begin("r1")
     assert attempts.account("r1").begun == 1
+
+
+def test_an_attempt_that_this_process_ended_is_taken_back(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    attempts.begin("r1")
+    attempts.begin("r1")
+    attempts.called_off("r1")
+    assert attempts.account("r1").begun == 1
+    for _ in range(2):
+        attempts.called_off("r1")
+    assert attempts.account("r1").begun == 0
+
+
+def test_a_release_that_was_given_up_is_neither_tried_nor_fallen_back_to(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    for name in ("r1", "r2"):
+        attempts.begin(name)
+        attempts.succeeded(name)
+    attempts.give_up("r2", "It failed.")
+    assert attempts.exhausted("r2")
+    assert attempts.account("r2") == Account(loaded=True, reason="It failed.", unfit=True)
+    assert attempts.fallback(besides="r3") == "r1"
+    attempts.succeeded("r2")
+    assert not attempts.exhausted("r2")
+    assert attempts.fallback(besides="r3") == "r2"

@@ -7,6 +7,7 @@ import pytest
 from agent.releases.card import TaskCard
 from agent.releases.card_page import card_page
 from tests.kit.cards import LOGD, OLD, OWN, card
+from tests.kit.consortium import RECIPE
 from tests.kit.html import Reader
 
 EVIL = "<script>alert(1)</script>\"'&\n"
@@ -59,3 +60,22 @@ def test_few_labels_are_said() -> None:
     pooled = LOGD.confidence.model_copy(update={"pooled": True, "n": 12})
     text = Reader(card_page(card("r1", LOGD.model_copy(update={"confidence": pooled})))).text
     assert "from 12 labels. Few labels: all endpoints together set it" in text
+
+
+def test_an_old_card_says_what_it_knows_and_no_more() -> None:
+    """Cards of layout 1 have neither window nor cost; nothing may be made up for them."""
+    old = card("r1", OLD).model_copy(update={"window": None, "cost": None})
+    text = Reader(card_page(old)).text
+    assert "compounds measured here" not in text
+    assert "no worse than made here alone" not in text
+    assert "MB at most" not in text
+
+
+def test_a_card_without_dates_names_no_window_and_one_with_a_recipe_says_it() -> None:
+    window = card().window
+    assert window is not None
+    undated = window.model_copy(update={"first": "", "last": ""})
+    text = Reader(card_page(card().model_copy(update={"window": undated, "recipe": RECIPE}))).text
+    assert "2025-01-01" not in text
+    assert "900" in text
+    assert "2 rounds of 1 epoch, then 1 epoch here" in text

@@ -91,9 +91,6 @@ def test_other_bytes_are_refused() -> None:
     content = encode(_weights())
     with pytest.raises(Refused, match="wrong_size"):
         check_weights(content + b" ", _manifest(content), PLAN)
-    altered = bytes([*content[:-1], content[-1] ^ 1])
-    with pytest.raises(Refused, match="wrong_hash"):
-        check_weights(altered, _manifest(content), PLAN)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +122,20 @@ def test_a_tensor_of_another_shape_or_with_nan_is_refused() -> None:
 def test_what_is_no_safetensors_file_is_refused() -> None:
     with pytest.raises(Refused, match="bad_tensors"):
         check_weights(b"no tensors", _manifest(b"no tensors"), PLAN)
+
+
+@pytest.mark.parametrize("value", [1.1e4, -3e38])
+def test_an_absurdly_large_number_is_refused(value: float) -> None:
+    weights = _weights()
+    weights["trunk.counts.weight"][3, 3] = value
+    content = encode(weights)
+    with pytest.raises(Refused, match="absurd_weights"):
+        check_weights(content, _manifest(content), PLAN)
+
+
+def test_a_tensor_that_is_large_all_over_is_refused() -> None:
+    weights = _weights()
+    weights["head.logd.weight"] = np.full_like(weights["head.logd.weight"], 101.0)
+    content = encode(weights)
+    with pytest.raises(Refused, match="absurd_weights"):
+        check_weights(content, _manifest(content), PLAN)

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from agent.errors import Refused
+from agent.records import InvalidStructure
 from agent.releases.attempts import Attempts
 from agent.releases.card import ModelCard
 from agent.releases.folder import activate
@@ -21,7 +22,7 @@ from agent.serving.bodies import ExplainResponse, Prediction
 from agent.serving.frames import Frame
 from agent.serving.predictor import Predictor
 from agent.serving.problems import Problem
-from agent.serving.swap import Models
+from agent.serving.swap import MAX_STRIKES, Models
 from agent.serving.worker import Desk
 
 Build = Callable[..., ModelCard]
@@ -210,6 +211,99 @@ def test_a_fault_of_our_own_tells_nothing(
             answer = endpoint.predict({"smiles": "CCO"})
             assert _is_problem(answer, 500, "internal")
             assert b"leaked" not in answer.content
+
+
+@pytest.fixture
+def on_trial(endpoint: Endpoint, install: Build, releases: Path) -> Endpoint:
+    """r2 came after r1."""
+    install("r2", 2)
+    activate(releases, "r2")
+    endpoint.models.step(1.0)
+    assert endpoint.predict({"smiles": "CCO"}).json["release"] == "r2"
+    return endpoint
+
+
+def _fail(monkeypatch: pytest.MonkeyPatch, *releases: str, raising: bool) -> None:
+    """Lets these releases raise, or answer with no finite number."""
+    good = Predictor.predict
+
+    def predict(self: Predictor, structures: Any, *watch: Any) -> Any:  # noqa: ANN401 - passed
+        if self.card.release_id not in releases:
+            return good(self, structures, *watch)
+        if raising:
+            raise RuntimeError("CCO leaked")
+        return [InvalidStructure("predict", "logd came out as no finite number.")]
+
+    monkeypatch.setattr(Predictor, "predict", predict)
+
+
+@pytest.mark.parametrize("raising", [True, False])
+def test_what_a_release_fails_on_trial_the_one_before_answers(
+    on_trial: Endpoint, monkeypatch: pytest.MonkeyPatch, raising: bool
+) -> None:
+    _fail(monkeypatch, "r2", raising=raising)
+    for _ in range(MAX_STRIKES):
+        answer = on_trial.predict({"smiles": "CCO"})
+        assert (answer.status, answer.json["release"]) == (200, "r1")
+        assert "predictions" in answer.json["results"][0]
+    on_trial.models.step(2.0)
+    assert on_trial.models.serving().release == "r1"
+
+
+def test_what_it_fails_to_explain_the_one_before_explains(
+    on_trial: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = Predictor.explain
+
+    def explain(self: Predictor, *asked: Any) -> Any:  # noqa: ANN401 - passed
+        failed = InvalidStructure("predict", "A prediction came out as no finite number.")
+        return failed if self.card.release_id == "r2" else good(self, *asked)
+
+    monkeypatch.setattr(Predictor, "explain", explain)
+    question = json.dumps({"smiles": "CCO"}).encode()
+    for _ in range(MAX_STRIKES):
+        answer = on_trial.ask("POST", "/v1/explain", question)
+        assert (answer.status, answer.json["release"]) == (200, "r1")
+    on_trial.models.step(2.0)
+    assert on_trial.models.serving().release == "r1"
+
+
+@pytest.mark.parametrize("code", ["busy", "worker_lost"])
+def test_a_busy_predict_is_no_fault_of_a_release_and_dying_workers_are(
+    on_trial: Endpoint, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    good = Here.predict
+
+    async def predict(self: Here, release: str, piece: bytes, *, quick: bool) -> Frame:
+        if release == "r2":
+            raise Problem(503, code, "So.")
+        return await good(self, release, piece, quick=quick)
+
+    monkeypatch.setattr(Here, "predict", predict)
+    blamed = code == "worker_lost"
+    for _ in range(MAX_STRIKES):
+        assert on_trial.predict({"smiles": "CCO"}).status == (200 if blamed else 503)
+    on_trial.models.step(2.0)
+    assert on_trial.models.serving().release == ("r1" if blamed else "r2")
+
+
+def test_what_both_fail_is_no_fault_of_the_new_one(
+    on_trial: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fail(monkeypatch, "r1", "r2", raising=False)
+    for _ in range(MAX_STRIKES):
+        assert "error" in on_trial.predict({"smiles": "CCO"}).json["results"][0]
+    on_trial.models.step(2.0)
+    assert on_trial.models.serving().release == "r2"
+
+
+def test_a_bad_structure_is_no_failure(on_trial: Endpoint) -> None:
+    for _ in range(MAX_STRIKES):
+        question = json.dumps({"smiles": "nonsense"}).encode()
+        assert _is_problem(on_trial.ask("POST", "/v1/explain", question), 422, "bad_structure")
+        assert on_trial.predict({"smiles": "nonsense"}).json["release"] == "r2"
+    on_trial.models.step(2.0)
+    assert on_trial.models.serving().release == "r2"
 
 
 def test_the_model_and_its_state_can_be_read(endpoint: Endpoint) -> None:

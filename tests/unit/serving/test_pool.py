@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import Refused
+from agent.errors import Refused, TryLater
 from agent.releases.card import ModelCard
 from agent.releases.folder import MODEL
 from agent.serving import bodies, pool, process
@@ -44,7 +44,8 @@ class Running:
     """A pool in the event loop of a thread, as predict has it."""
 
     def __init__(self, releases: Path) -> None:
-        self.pool = Pool(releases, workers=1, deadline_s=DEADLINE_S)
+        self.stop = threading.Event()  # what tells predict to end
+        self.pool = Pool(releases, workers=1, deadline_s=DEADLINE_S, stop=self.stop)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
@@ -90,10 +91,11 @@ def test_what_kills_its_worker_twice_is_an_error_in_its_place(running: Running) 
 
 def test_what_cannot_be_read_is_not_explained(running: Running) -> None:
     for text, step in ((HOSTILE, "time"), ("CCCCCCCl", "crash"), ("no", "parse")):
+        code = "no_answer" if step == "crash" else "bad_structure"
         (piece,) = bodies.chunks([Asked(text, "smiles")])
         with pytest.raises(Problem) as caught:
             running.pool.wait(running.pool.explain("r1", piece, None))
-        assert (caught.value.status, caught.value.code) == (422, "bad_structure")
+        assert (caught.value.status, caught.value.code) == (422, code)
         assert step in caught.value.detail
 
 
@@ -118,9 +120,29 @@ def test_a_deadly_release_is_refused_and_the_old_one_answers(
     running: Running, install: Build
 ) -> None:
     install("deadly", 2)
-    with pytest.raises(Refused, match="deadly_model"):
+    with pytest.raises(Refused, match="does_not_load") as caught:
         running.pool.load("deadly")
-    assert running.predict("CCO")[0] == {"good": 1, "bad": 0}
+    assert caught.value.reason == "The process that tried it ended with 139."
+    assert running.predict("CCO")[0] == {"good": 1, "bad": 0, "failed": 0}
+
+
+def test_workers_start_although_the_release_that_answers_became_deadly(
+    running: Running, install: Build
+) -> None:
+    install("deadly", 2)
+    running.pool.keep("deadly")
+    for pid in _children():
+        os.kill(pid, signal.SIGKILL)
+    assert running.predict("CCO")[0]["good"] == 1  # by the one before it
+
+
+def test_whoever_waits_for_a_load_is_told_that_predict_ends(
+    running: Running, install: Build
+) -> None:
+    install("r2", 2)
+    running.stop.set()
+    with pytest.raises(TryLater, match="Predict ends"):
+        running.pool.load("r2")
 
 
 def test_a_release_that_cannot_be_loaded_is_refused(

@@ -36,7 +36,7 @@ async def _asked(releases: Path, deadline_s: float, body: bytes) -> Frame:
 def test_it_answers_from_a_process_of_its_own(install: Build, releases: Path) -> None:
     install("r1", 1)
     head, rendered = asyncio.run(_asked(releases, 60.0, _piece("CCO", "no")))
-    assert head == {"good": 1, "bad": 1}
+    assert head == {"good": 1, "bad": 1, "failed": 0}
     assert rendered.startswith(b'{"smiles": "CCO"')
 
 
@@ -57,9 +57,13 @@ def test_a_hang_is_ended_and_a_kill_is_noticed(releases: Path) -> None:
         worker.forget()
         return caught.value
 
-    for number, limit_s in ((signal.SIGSTOP, 0.1), (signal.SIGKILL, 60.0)):
+    for number, limit_s, why in (
+        (signal.SIGSTOP, 0.1, "It did not load within 0 s."),
+        (signal.SIGKILL, 60.0, "The process that tried it was ended by signal 9."),
+    ):
         gone = asyncio.run(lost(number, limit_s))
         assert (gone.place, gone.late) == (None, False)
+        assert gone.why == why
 
 
 def test_it_ends_when_the_other_end_closes(releases: Path) -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import Refused
+from agent.errors import Refused, TryLater
 from agent.releases.attempts import MAX_ATTEMPTS, Attempts
 from agent.releases.card import ModelCard
 from agent.releases.folder import MODEL, activate
 from agent.serving.predictor import Predictor
-from agent.serving.swap import Models, Serving
+from agent.serving.swap import MAX_STRIKES, TRIAL_S, Models, Serving
 
 Build = Callable[..., ModelCard]
 LOAD = partial(Predictor.load, threads=1)
@@ -176,6 +176,123 @@ def test_an_unforeseen_error_of_a_load_is_a_failed_attempt(
     models = Models(releases, Attempts(state), load)
     models.step(0.0)
     assert Attempts(state).account("r1").reason == "Loading it raised MemoryError; see the log."
+
+
+def test_a_release_that_never_loaded_is_tried_by_another_process_first(
+    install: Build, releases: Path, state: Path
+) -> None:
+    tried: list[str] = []
+    models = Models(releases, Attempts(state), LOAD, rehearse=lambda path: tried.append(path.name))
+    for version, name in enumerate(("r1", "r2"), start=1):
+        install(name, version)
+        activate(releases, name)
+        models.step(float(version))
+    activate(releases, "r1")
+    models.step(3.0)
+    assert models.serving().release == "r1"
+    assert tried == ["r1", "r2"]  # r1 had loaded before
+
+
+def test_one_that_crashes_there_is_given_up_while_the_old_one_answers(
+    install: Build, releases: Path, state: Path
+) -> None:
+    def crash(path: Path) -> None:
+        if path.name == "r2":
+            raise Refused("does_not_load", "The process that tried it was ended by signal 9.")
+
+    models = Models(releases, Attempts(state), LOAD, rehearse=crash)
+    for version, name in enumerate(("r1", "r2"), start=1):
+        install(name, version)
+        activate(releases, name)
+        models.step(0.0)
+    _steps(models, 30)
+    assert Attempts(state).exhausted("r2")
+    assert models.serving().release == "r1"
+    assert "failed to load 3 times" in models.serving().problem
+    assert "signal 9" in models.serving().problem
+
+
+def test_a_rehearsal_that_was_called_off_is_no_attempt(
+    install: Build, releases: Path, state: Path
+) -> None:
+    def call_off(_: Path) -> None:
+        raise TryLater("Predict ends.")
+
+    install("r1", 1)
+    activate(releases, "r1")
+    with pytest.raises(TryLater):
+        Models(releases, Attempts(state), LOAD, rehearse=call_off).step(0.0)
+    assert Attempts(state).account("r1").begun == 0
+
+
+def _on_trial(install: Build, releases: Path, state: Path) -> tuple[Models, Predictor, Predictor]:
+    """Models that went from r1 to r2 at second 1."""
+    models, found = _models(releases, state), []
+    for version, name in enumerate(("r1", "r2")):
+        install(name, version + 1)
+        activate(releases, name)
+        models.step(float(version))
+        found.append(models.current())
+    old, new = found
+    assert old is not None
+    assert new is not None
+    return models, old, new
+
+
+def test_the_release_before_stands_in_during_the_trial(
+    install: Build, releases: Path, state: Path
+) -> None:
+    models, old, new = _on_trial(install, releases, state)
+    assert models.stand_in(new) is old
+    assert models.stand_in(old) is None
+    models.step(TRIAL_S)
+    assert models.stand_in(new) is old
+    models.step(TRIAL_S + 1)
+    assert models.stand_in(new) is None
+    assert models.current() is new
+
+
+def test_requests_that_only_the_new_one_fails_end_its_trial(
+    install: Build, releases: Path, state: Path
+) -> None:
+    models, old, new = _on_trial(install, releases, state)
+    models.strike(old)  # of a call that began before the swap
+    for number in range(MAX_STRIKES):
+        models.step(2.0 + number)
+        assert models.current() is new
+        models.strike(new)
+    models.step(9.0)
+    assert models.current() is old
+    assert Attempts(state).exhausted("r2")
+    assert models.serving().problem == (
+        "r2 was given up and r1 answers instead. It failed 3 requests that r1 answers."
+    )
+    _steps(models, 10)
+    assert models.current() is old
+    models.strike(new)  # of a call that ended after it
+    again = _models(releases, state)
+    again.step(0.0)
+    assert again.serving().release == "r1"  # also after a restart
+
+
+def test_what_is_given_up_is_so_on_disk_first(
+    install: Build, releases: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, old, new = _on_trial(install, releases, state)
+    for _ in range(MAX_STRIKES):
+        models.strike(new)
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "_write", _full_disk)
+        with pytest.raises(OSError, match="full"):
+            models.step(2.0)
+    assert models.current() is new
+    assert models.stand_in(new) is old  # which still answers what the new one fails
+    models.step(3.0)
+    assert models.current() is old
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError("full")
 
 
 def test_an_attempt_that_cannot_be_counted_does_not_begin(

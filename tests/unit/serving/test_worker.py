@@ -40,7 +40,7 @@ def _results(rendered: bytes) -> list[dict[str, object]]:
 
 def test_it_answers_in_order_and_counts(desk: Desk) -> None:
     head, rendered = desk.reply({"do": "predict", "release": "r1"}, _piece("CCO", "no", "CCN"))
-    assert head == {"good": 2, "bad": 1}
+    assert head == {"good": 2, "bad": 1, "failed": 0}
     assert [result["smiles"] for result in _results(rendered)] == ["CCO", "no", "CCN"]
 
 
@@ -58,7 +58,7 @@ def test_what_ended_a_worker_is_answered_in_its_place_and_not_read(
     piece = _piece("C", "CC", "CCC", "CCCC")
     asked = {"do": "predict", "release": "r1", "gone": [[3, "crash"], [1, "late"]]}
     head, rendered = Desk(releases, watch).reply(asked, piece)
-    assert head == {"good": 2, "bad": 2}
+    assert head == {"good": 2, "bad": 2, "failed": 1}
     assert read == [(0, "C"), (2, "CCC")]
     errors = [result.get("error") for result in _results(rendered)]
     assert [error and error["step"] for error in errors] == [None, "time", None, "crash"]  # type: ignore[index]
@@ -79,6 +79,19 @@ def test_a_refusal_is_an_answer(desk: Desk, releases: Path) -> None:
     model = releases / "r1" / MODEL
     model.unlink()
     assert desk.reply({"do": "load", "release": "r1"}, b"")[0]["refused"][0] == "unloadable_model"
+
+
+def test_a_rehearsal_wants_an_answer_to_two_molecules(
+    desk: Desk, install: Build, releases: Path
+) -> None:
+    assert desk.reply({"do": "rehearse", "release": "r1"}, b"") == ({}, b"")
+    install("r2", 2, level=-1e6)
+    head, _ = Desk(releases, _unwatched).reply({"do": "rehearse", "release": "r2"}, b"")
+    assert head["refused"][0] == "bad_answers"
+    head, _ = desk.reply({"do": "predict", "release": "r2"}, _piece("CCO", "no"))
+    assert head == {"good": 0, "bad": 2, "failed": 1}
+    head, _ = desk.reply({"do": "explain", "release": "r2", "endpoint": None}, _piece("no"))
+    assert head["problem"][:2] == [422, "bad_structure"]
 
 
 def test_a_fault_of_its_own_tells_only_its_kind(

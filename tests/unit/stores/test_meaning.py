@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.records import Assay, Blank, Place, Reading, SetAside
-from agent.stores.meaning import is_word, plain_number, settled
+from agent.stores.meaning import Settler, Vocabulary, plain_number
 from agent.stores.profile import AssayColumn, AssayName, Columns, Meaning, Profile
 from agent.stores.readers import read
 
@@ -21,7 +21,7 @@ def _reading(value: str, qualifier: str = "", unit: str = "", date: str = "") ->
 
 
 def _applied(meaning: Meaning, value: str, qualifier: str = "") -> Reading:
-    item = settled(_reading(value, qualifier), meaning, _NO_PROFILE, retracted=False)
+    item = Settler(meaning, _NO_PROFILE).settle(_reading(value, qualifier), retracted=False)
     assert isinstance(item, Reading)
     return item
 
@@ -53,7 +53,7 @@ def test_a_limit_may_be_typed_with_fewer_digits() -> None:
 @pytest.mark.parametrize("value", ["NA", " na ", "-99", "-99.0"])
 def test_words_that_mean_nothing_are_blank(value: str) -> None:
     meaning = Meaning(endpoint="hlm", missing=("NA", "-99"))
-    item = settled(_reading(value), meaning, _NO_PROFILE, retracted=False)
+    item = Settler(meaning, _NO_PROFILE).settle(_reading(value), retracted=False)
     assert item == Blank(Place(2, "", "x"), "7")
 
 
@@ -66,7 +66,7 @@ def test_below_quantification_is_below_the_declared_limit(value: str) -> None:
 
 def test_below_quantification_without_a_limit_is_set_aside() -> None:
     meaning = Meaning(endpoint="hlm", below=("0",))
-    item = settled(_reading("0"), meaning, _NO_PROFILE, retracted=False)
+    item = Settler(meaning, _NO_PROFILE).settle(_reading("0"), retracted=False)
     assert isinstance(item, SetAside)
     assert item.code == "below_quantification"
 
@@ -88,7 +88,7 @@ def test_a_factor_multiplies_or_shifts_a_logarithm(value: str, unit: str, expect
 
 def test_a_factor_never_lets_a_value_pass_without_it() -> None:
     meaning = Meaning(endpoint="hlm", factor=20, factor_reason="our SOP")
-    item = settled(_reading("1,5"), meaning, _NO_PROFILE, retracted=False)
+    item = Settler(meaning, _NO_PROFILE).settle(_reading("1,5"), retracted=False)
     assert isinstance(item, SetAside)
     assert item.code == "not_a_number"
 
@@ -106,14 +106,14 @@ def test_a_factor_never_lets_a_value_pass_without_it() -> None:
 )
 def test_dates_are_read_as_declared(date: str, date_format: str, read: str) -> None:
     profile = Profile(version=1, columns=Columns(value="v"), date_format=date_format)
-    item = settled(_reading("1", date=date), None, profile, retracted=False)
+    item = Settler(None, profile).settle(_reading("1", date=date), retracted=False)
     assert isinstance(item, Reading)
     assert item.date == read
 
 
 def test_a_date_of_another_form_is_set_aside() -> None:
     profile = Profile(version=1, columns=Columns(value="v"), date_format="%d/%m/%Y")
-    item = settled(_reading("1", date="April 2026"), None, profile, retracted=False)
+    item = Settler(None, profile).settle(_reading("1", date="April 2026"), retracted=False)
     assert isinstance(item, SetAside)
     assert item.code == "unreadable_date"
 
@@ -126,7 +126,7 @@ def test_the_words_of_an_assay_replace_the_column_name() -> None:
 
 def test_the_row_s_own_unit_comes_first() -> None:
     meaning = Meaning(endpoint="hlm", unit="uM")
-    item = settled(_reading("1", unit="nM"), meaning, _NO_PROFILE, retracted=False)
+    item = Settler(meaning, _NO_PROFILE).settle(_reading("1", unit="nM"), retracted=False)
     assert isinstance(item, Reading)
     assert item.unit == "nM"
     assert _applied(meaning, "1").unit == "uM"
@@ -136,7 +136,7 @@ def test_the_row_s_own_unit_comes_first() -> None:
 def test_any_text_is_a_number_or_none(text: str) -> None:
     number = plain_number(text)
     assert number is None or math.isfinite(number)
-    assert is_word(text, [text]) == bool(text)
+    assert Vocabulary([text]).says(text) == bool(text)
 
 
 def _file(folder: Path, *rows: tuple[str, ...]) -> Path:

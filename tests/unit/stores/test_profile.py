@@ -28,6 +28,9 @@ endpoint = "hlm_clint"
 """
 
 
+_OLD_SHA256 = "5651c63063668c5b8c9f4f813e7ada777530f96fd5c5141e59217cecaaeac111"
+
+
 def _file(folder: Path, text: str) -> Path:
     path = folder / "profile.toml"
     path.write_text(text, encoding="utf-8")
@@ -44,6 +47,31 @@ def test_hash_ignores_layout_and_sees_meaning(tmp_path: Path) -> None:
     first = load_profile(_file(tmp_path, _WIDE)).sha256
     assert load_profile(_file(tmp_path, "# a comment\n" + _WIDE)).sha256 == first
     assert load_profile(_file(tmp_path, _WIDE.replace("uL", "mL"))).sha256 != first
+
+
+_PRIVATE = """
+[[private]]
+id = "hlm"
+name = "Our own"
+unit = "uL/min/mg"
+low = 0
+high = 1.0e3
+positive = ["yes"]
+"""
+
+
+def test_a_profile_declares_its_private_endpoints(tmp_path: Path) -> None:
+    plain = load_profile(_file(tmp_path, _WIDE))
+    assert plain.own_endpoints == ()
+    profile = load_profile(_file(tmp_path, _WIDE + _PRIVATE.replace("low = 0\n", "low = 0.0\n")))
+    (own,) = profile.own_endpoints
+    assert (own.id, own.high, own.positive) == ("hlm", 1000.0, ("yes",))
+    assert profile.sha256 != plain.sha256
+
+
+def test_a_profile_without_private_endpoints_keeps_its_old_hash() -> None:
+    # Else every file would be read again with the version that brought them.
+    assert KMELLODDY.sha256 == _OLD_SHA256
 
 
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:

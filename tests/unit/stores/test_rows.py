@@ -1,11 +1,14 @@
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import Refused
 from agent.records import Blank, Reading, SetAside
-from agent.stores.profile import KMELLODDY, AssayColumn, Columns, Profile
-from agent.stores.rows import Row, Table, normalized_header, readings
+from agent.stores.binding import normalized_header
+from agent.stores.profile import KMELLODDY, AssayColumn, AssayName, Columns, Profile
+from agent.stores.rows import Row, Table, readings
 
 _LONG = Profile(version=1, columns=Columns(structure="S", value="V", qualifier="Q", unit="U"))
 _WIDE = Profile(
@@ -204,3 +207,60 @@ def test_faulty_wide_row_counts_every_cell() -> None:
     items = list(readings(table, _WIDE))
     assert [(item.place.row, item.place.column) for item in items] == [(7, "A"), (7, "B")]
     assert all(isinstance(item, SetAside) for item in items)
+
+
+_ODD = Profile(
+    version=1,
+    date_format="%d/%m/%Y",
+    missing=("NA",),
+    columns=Columns(
+        compound="C",
+        structure="S",
+        assay="A",
+        value="V",
+        qualifier="Q",
+        unit="U",
+        date="D",
+        test_type="T",
+        condition="K",
+        label="L",
+        measurement_id="ID",
+        retracted="R",
+    ),
+    map=(
+        AssayName(assay="HLM", endpoint="hlm", floor=5, ceiling=100, missing=("-99",)),
+        AssayName(assay="LogD", endpoint="logd", below=("0", "BLQ"), limit=0.5),
+        AssayName(assay="Sol", test="Solubility", below=("BLQ",)),
+    ),
+)
+_HEADER = [name for name in _ODD.columns.model_dump().values() if name]
+_CELLS = {
+    "A": ["HLM", " hlm ", "LogD", "Sol", "none", ""],
+    "V": ["5", "5.0", "１００", "0", "BLQ", "NA", "-99", "-99.0", "[6,2]", "[6,]", "> 3", ""],
+    "Q": ["", "=", ">", "Positive"],
+    "D": ["", "03/04/2026", "2026-04-03", "April"],
+    "T": ["", "Solubility_pH7.4"],
+    "K": ["", "pH 7.4", "pH 6", "note; x"],
+    "L": ["", "high", "x"],
+    "R": ["", "y", "1.0", "no"],
+}
+_LINES = st.tuples(*(st.sampled_from(_CELLS.get(name, ["", "x"])) for name in _HEADER))
+
+
+@given(st.lists(_LINES, max_size=12))
+def test_what_was_said_before_changes_no_row(lines: list[tuple[str, ...]]) -> None:
+    whole = list(readings(_table(_HEADER, *lines), _ODD))
+    alone = [item for row in _table(_HEADER, *lines).rows for item in _alone(row)]
+    assert whole == alone
+
+
+def _alone(row: Row) -> list[Reading | SetAside | Blank]:
+    return list(readings(Table(_HEADER, [row]), _ODD))
+
+
+def test_a_column_without_a_name_is_none_of_those_that_the_file_lacks() -> None:
+    columns = Columns(structure="S", value="V", qualifier="Q")
+    table = _table(["S", "V", ""], ("CCO", "5", ">"))
+    (item,) = readings(table, Profile(version=1, columns=columns), lax_columns=True)
+    assert isinstance(item, Reading)
+    assert item.qualifier == ""

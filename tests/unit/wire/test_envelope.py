@@ -99,7 +99,9 @@ def _blob_code(blob: bytes, header: bytes = _HEADER) -> str:
     return caught.value.code
 
 
-@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (3 << 20) + 7])
+@pytest.mark.parametrize(
+    "size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (3 << 20) + 7, 9 << 20]
+)
 def test_what_is_sealed_opens(size: int) -> None:
     payload = bytes(range(251)) * (size // 251 + 1)
     header_bytes, blob = _sealed(payload[:size])
@@ -204,6 +206,35 @@ def test_chunks_put_out_of_order_added_or_left_out_are_refused() -> None:
         (one, one, two, last),
     ):
         assert _blob_code(start + b"".join(pieces), header) == "bad_blob"
+
+
+def test_a_large_blob_is_refused_alike() -> None:
+    """Past 8 MiB it is hashed on a thread of its own."""
+    header, blob = _sealed(bytes(9 << 20))
+    for place in (30, len(blob) // 2, len(blob) - 1):
+        altered = bytearray(blob)
+        altered[place] ^= 1
+        assert _blob_code(bytes(altered), header) == "bad_blob"
+    assert _blob_code(blob[:-1], header) == "bad_blob"
+
+
+def test_a_blob_that_opens_and_is_not_the_one_that_was_signed_is_refused() -> None:
+    core = _core(commitment=envelope.commitment(bytes(32))).to_bytes()
+    bound = hashlib.sha256(core).digest()
+    blobs = []
+    for payload in (b"one", b"two"):
+        state = bindings.crypto_secretstream_xchacha20poly1305_state()
+        start = bindings.crypto_secretstream_xchacha20poly1305_init_push(state, bytes(32))
+        blobs.append(
+            start
+            + bindings.crypto_secretstream_xchacha20poly1305_push(
+                state, payload, bound, bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+            )
+        )
+    wrapped = SealedBox(PublicKey(bytes.fromhex(_ROUND.public_hex))).encrypt(bytes(32) + bound)
+    header = envelope.verify_header(_rewrapped(core, wrapped, blobs[0]), _ROSTER)
+    assert envelope.open_blob(header, io.BytesIO(blobs[0]), _ROUND) == b"one"
+    assert _blob_code(blobs[1], _rewrapped(core, wrapped, blobs[0])) == "bad_blob"
 
 
 def test_bytes_after_a_full_final_chunk_are_refused() -> None:

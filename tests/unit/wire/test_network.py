@@ -5,7 +5,14 @@ import pytest
 
 from agent.errors import Refused
 from agent.wire.documents import FeatureSpec, NetworkSpec, Scaling
-from agent.wire.network import Weights, check_weights, expected_shapes, initial_weights
+from agent.wire.network import (
+    Weights,
+    check_magnitudes,
+    check_weights,
+    expected_shapes,
+    initial_weights,
+)
+from agent.wire.update import Array
 
 _FEATURES = FeatureSpec(
     version="onggi-fast-1",
@@ -115,3 +122,22 @@ def test_a_network_that_cannot_be_is_refused() -> None:
         expected_shapes(_NETWORK.model_copy(update={"hidden": ()}), _FEATURES, _HEADS)
     with pytest.raises(Refused, match="duplicate_head"):
         expected_shapes(_NETWORK, _FEATURES, ("logd", "logd"))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "sane"),
+    [
+        (np.zeros(0, np.float32), True),
+        (np.full(4, 99.0, np.float32), True),
+        (np.full(4, 101.0, np.float32), False),
+        (np.array([9.9e3] + [0.0] * 10_000, np.float32), True),
+        (np.array([1.1e4] + [0.0] * 100_000, np.float32), False),
+        (np.array([-3e38], np.float32), False),
+    ],
+)
+def test_absurdly_large_weights_are_refused(tensor: Array, sane: bool) -> None:
+    if sane:
+        check_magnitudes({"x": tensor})
+        return
+    with pytest.raises(Refused, match="absurd_weights"):
+        check_magnitudes({"x": tensor})

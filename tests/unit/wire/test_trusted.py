@@ -1,5 +1,6 @@
 """Every rule of trust: what is taken, and each refusal by name."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from agent.wire.documents import (
     Endpoint,
     FeatureSpec,
     NetworkSpec,
+    ObjectRef,
     Plan,
     Privacy,
     Receipt,
@@ -27,12 +29,14 @@ from agent.wire.documents import (
     RoundManifest,
     TrustRoot,
 )
+from agent.wire.repository import MANIFEST, WEIGHTS, Offer
 from agent.wire.signed import key_id, sign
 from agent.wire.trusted import Trusted
+from tests.kit.releases import Releases
 
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
 _PAST, _AHEAD = "2026-05-01T00:00:00Z", "2026-07-01T00:00:00Z"
-_ROLES = ("root", "roster", "plan", "release", "aggregator")
+_ROLES = ("root", "roster", "plan", "aggregator")
 _KEYS = {role: new_signing("root") for role in _ROLES}
 _ZERO = "00" * 32
 
@@ -144,8 +148,6 @@ def _offer(trusted: Trusted, kind: str, content: bytes) -> Document:
         return trusted.take_plan(content, _NOW)
     if kind == "round":
         return trusted.take_round(content, _NOW)
-    if kind == "release":
-        return trusted.take_release(content, _NOW)
     return trusted.receipt(content) if kind == "receipt" else trusted.refusal(content)
 
 
@@ -154,7 +156,6 @@ _ALL: dict[str, tuple[Document, str]] = {
     "catalogue": (_CATALOGUE, "plan"),
     "plan": (_PLAN, "plan"),
     "round": (_ROUND, "aggregator"),
-    "release": (_RELEASE, "release"),
     "receipt": (_RECEIPT, "aggregator"),
     "refusal": (_REFUSAL, "aggregator"),
 }
@@ -206,7 +207,7 @@ def test_a_malformed_payload_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "field"),
-    [("roster", "expires"), ("plan", "expires"), ("round", "deadline"), ("release", "expires")],
+    [("roster", "expires"), ("plan", "expires"), ("round", "deadline")],
 )
 def test_what_expired_is_refused(kind: str, field: str) -> None:
     document, role = _ALL[kind]
@@ -233,8 +234,8 @@ def test_the_floor_outlives_a_restart() -> None:
     with pytest.raises(Refused, match="rolled_back"):
         trusted.take_catalogue(_signed("catalogue", _CATALOGUE, "plan"), floor=3)
     with pytest.raises(Refused, match="rolled_back"):
-        _believing().take_release(_signed("release", _RELEASE, "release"), _NOW, floor=2)
-    _believing().take_release(_signed("release", _RELEASE, "release"), _NOW, floor=1)
+        _believing().take_release(*_offered(), _NOW, floor=2)
+    _believing().take_release(*_offered(), _NOW, floor=1)
 
 
 def test_a_plan_for_another_or_no_catalogue_is_refused() -> None:
@@ -250,11 +251,81 @@ def test_a_plan_with_an_unknown_endpoint_is_refused() -> None:
     assert _code("plan", content) == "unknown_endpoint"
 
 
-@pytest.mark.parametrize("kind", ["round", "release"])
-def test_the_plan_must_be_known_and_the_same(kind: str) -> None:
-    document, role = _ALL[kind]
-    assert _code(kind, _signed(kind, document, role, plan_id="q")) == "unknown_plan"
-    assert _code(kind, _signed(kind, document, role, plan_sha256=_ZERO)) == "wrong_plan"
+def test_the_plan_of_a_round_must_be_known_and_the_same() -> None:
+    assert _code("round", _signed("round", _ROUND, "aggregator", plan_id="q")) == "unknown_plan"
+    assert _code("round", _signed("round", _ROUND, "aggregator", plan_sha256=_ZERO)) == "wrong_plan"
+
+
+def _offered(**changes: object) -> tuple[Offer, bytes]:
+    """Returns what a believed repository would offer, and the manifest."""
+    manifest = _RELEASE.model_copy(update=changes)
+    content = manifest.to_bytes()
+    files = {
+        MANIFEST: ObjectRef(sha256=sha256_bytes(content), bytes=len(content)),
+        WEIGHTS: ObjectRef(sha256=manifest.weights_sha256, bytes=manifest.weights_bytes),
+    }
+    return Offer(manifest.release_id, manifest.version, files), content
+
+
+def _release_code(offer: Offer, content: bytes) -> str:
+    with pytest.raises(Refused) as caught:
+        _believing().take_release(offer, content, _NOW)
+    return caught.value.code
+
+
+def test_an_offered_release_is_believed() -> None:
+    assert _believing().take_release(*_offered(), _NOW) == _RELEASE
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"plan_id": "q"}, "unknown_plan"),
+        ({"plan_sha256": _ZERO}, "wrong_plan"),
+        ({"consortium": "d"}, "wrong_consortium"),
+        ({"expires": _PAST}, "expired"),
+        ({"expires": "2026-13-45T00:00:00Z"}, "malformed"),
+        ({"version": 0}, "malformed"),
+    ],
+)
+def test_a_release_that_does_not_fit_is_refused(changes: dict[str, object], code: str) -> None:
+    assert _release_code(*_offered(**changes)) == code
+
+
+def test_another_manifest_than_was_offered_is_refused() -> None:
+    offer, content = _offered()
+    assert _release_code(offer, content + b" ") == "wrong_manifest"
+    assert _release_code(offer, content.replace(b"rel-2", b"rel-3")) == "wrong_manifest"
+
+
+def test_the_manifest_of_another_release_is_refused() -> None:
+    offer, content = _offered()
+    assert _release_code(replace(offer, release_id="rel-3"), content) == "wrong_manifest"
+    assert _release_code(replace(offer, version=3), content) == "wrong_manifest"
+
+
+def test_a_manifest_that_names_other_weights_than_were_offered_is_refused() -> None:
+    offer, content = _offered()
+    other = ObjectRef(sha256="11" * 32, bytes=1)
+    files = {**offer.files, WEIGHTS: other}
+    assert _release_code(replace(offer, files=files), content) == "wrong_target"
+    files.pop(WEIGHTS)
+    assert _release_code(replace(offer, files=files), content) == "wrong_target"
+
+
+def test_a_root_that_names_no_repository_lets_no_release_in() -> None:
+    with pytest.raises(Refused, match="no_repository"):
+        _root().take_repository(b"{}", "stable", _NOW, lambda _: 0)
+
+
+def test_the_root_names_the_repository() -> None:
+    releases = Releases(_NOW)
+    letter = releases.state().to_bytes()
+    root = _ROOT.model_copy(update={"release_root_sha256": releases.root_sha256})
+    assert _root(root).take_repository(letter, "stable", _NOW, lambda _: 0).offers == ()
+    other = _ROOT.model_copy(update={"release_root_sha256": _ZERO})
+    with pytest.raises(Refused, match="wrong_root"):
+        _root(other).take_repository(letter, "stable", _NOW, lambda _: 0)
 
 
 def test_a_round_before_its_plan_begins_is_refused() -> None:
@@ -288,10 +359,10 @@ def test_an_expired_root_is_refused() -> None:
 
 
 def test_a_role_without_keys_is_refused() -> None:
-    roles = {role: keys for role, keys in _ROOT.roles.items() if role != "release"}
+    roles = {role: keys for role, keys in _ROOT.roles.items() if role != "roster"}
     trusted = _root(_ROOT.model_copy(update={"roles": roles}))
     with pytest.raises(Refused, match="unknown_role"):
-        trusted.take_release(_signed("release", _RELEASE, "release"), _NOW)
+        trusted.take_roster(_signed("roster", _ROSTER, "roster"), _NOW)
 
 
 def test_a_threshold_counts() -> None:
@@ -314,8 +385,113 @@ def test_what_is_refused_changes_nothing(kind: str) -> None:
     assert (trusted.roster, trusted.catalogue, trusted.plans) == before
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(_ALL)), st.binary(max_size=200))
 def test_any_bytes_are_refused(kind: str, content: bytes) -> None:
     with pytest.raises(Refused):
         _offer(_root(), kind, content)
+
+
+_NEW = new_signing("root")
+_ROOT_2 = _ROOT.model_copy(
+    update={"version": 2, "roles": {**_ROOT.roles, "root": _role(_NEW), "roster": _role(_NEW)}}
+)
+_HANDOVER = sign("root", _ROOT_2.to_bytes(), _KEYS["root"], _NEW)
+
+
+def _walked(*chain: bytes, floor: int = 0, now: datetime = _NOW) -> Trusted:
+    content = sign("root", _ROOT.to_bytes(), _KEYS["root"])
+    return Trusted(content, sha256_bytes(_ROOT.to_bytes()), now, chain, floor)
+
+
+def test_a_chain_of_roots_is_walked() -> None:
+    third = _ROOT_2.model_copy(update={"version": 3})
+    trusted = _walked(_HANDOVER, sign("root", third.to_bytes(), _NEW))
+    assert trusted.root.version == 3
+    assert trusted.root_sha256 == sha256_bytes(third.to_bytes())
+    with pytest.raises(Refused, match="unknown_signer"):
+        trusted.take_roster(_signed("roster", _ROSTER, "roster"), _NOW)
+    assert trusted.take_roster(sign("roster", _ROSTER.to_bytes(), _NEW), _NOW) == _ROSTER
+
+
+@pytest.mark.parametrize(
+    ("root", "signers", "code"),
+    [
+        (_ROOT_2, (_NEW,), "unknown_signer"),
+        (_ROOT_2, (_KEYS["root"],), "unknown_signer"),
+        (_ROOT_2, (_KEYS["roster"], _KEYS["plan"]), "unknown_signer"),
+        (_ROOT_2.model_copy(update={"version": 3}), (_KEYS["root"], _NEW), "skipped_root"),
+        (_ROOT_2.model_copy(update={"version": 1}), (_KEYS["root"], _NEW), "rolled_back"),
+        (_ROOT_2.model_copy(update={"consortium": "x"}), (_KEYS["root"], _NEW), "wrong_consortium"),
+        (_ROOT_2.model_copy(update={"roles": {}}), (_KEYS["root"], _NEW), "unknown_role"),
+    ],
+    ids=["new-alone", "old-alone", "others", "skipped", "old-version", "other", "no-root-role"],
+)
+def test_a_false_root_is_refused(
+    root: TrustRoot, signers: tuple[SigningIdentity, ...], code: str
+) -> None:
+    trusted = _walked()
+    with pytest.raises(Refused) as caught:
+        trusted.take_root(sign("root", root.to_bytes(), *signers))
+    assert caught.value.code == code
+    assert trusted.root == _ROOT
+
+
+def test_the_floor_says_that_a_later_root_was_seen() -> None:
+    assert _walked(_HANDOVER, floor=2).root.version == 2
+    with pytest.raises(Refused, match="rolled_back"):
+        _walked(floor=2)
+
+
+def test_only_the_last_root_must_not_have_expired() -> None:
+    later = _NOW + timedelta(days=60)
+    with pytest.raises(Refused, match="expired"):
+        _walked(now=later)
+    renewed = _ROOT_2.model_copy(update={"expires": "2027-01-01T00:00:00Z"})
+    handover = sign("root", renewed.to_bytes(), _KEYS["root"], _NEW)
+    assert _walked(handover, now=later).root.version == 2
+
+
+def test_an_expired_root_lets_nothing_new_in() -> None:
+    trusted = _believing()
+    later = _NOW + timedelta(days=60)
+    roster = _ROSTER.model_copy(update={"expires": "2027-01-01T00:00:00Z"})
+    with pytest.raises(Refused, match="trust root expired"):
+        trusted.take_roster(_signed("roster", roster, "roster"), later)
+    with pytest.raises(Refused, match="trust root expired"):
+        trusted.take_round(_signed("round", _ROUND, "aggregator"), later)
+
+
+def test_what_was_believed_under_an_earlier_root_is_remembered() -> None:
+    trusted = _walked(_HANDOVER)
+    old = _signed("roster", _ROSTER, "roster")
+    with pytest.raises(Refused, match="unknown_signer"):
+        trusted.take_roster(old, _NOW)
+    assert trusted.take_roster(old, _NOW, remembered=True) == _ROSTER
+    with pytest.raises(Refused, match="unknown_signer"):
+        trusted.take_roster(_signed("roster", _ROSTER, "plan"), _NOW, remembered=True)
+
+
+@pytest.mark.parametrize("profile", ["classic", "hybrid"])
+def test_a_round_must_seal_as_its_plan_says(profile: str) -> None:
+    plan = _PLAN.model_copy(update={"seal_profile": profile})
+    trusted = _believing()
+    trusted.take_plan(_signed("plan", plan, "plan"), _NOW)
+    named = {"plan_sha256": sha256_bytes(plan.to_bytes())}
+    keys = {"classic": None, "hybrid": "00" * 1184}
+    for kind, key in keys.items():
+        content = _signed("round", _ROUND, "aggregator", kem_key=key, **named)
+        if kind == profile:
+            assert trusted.take_round(content, _NOW).kem_key == key
+        else:
+            with pytest.raises(Refused, match="wrong_profile"):
+                trusted.take_round(content, _NOW)
+
+
+def test_the_root_in_force_is_taken_once_more_with_its_signatures_only() -> None:
+    trusted = _walked(_HANDOVER)
+    assert trusted.take_root(_HANDOVER).version == 2
+    for signers in ((_NEW,), (_KEYS["root"],), ()):
+        with pytest.raises(Refused, match="unknown_signer"):
+            trusted.take_root(sign("root", _ROOT_2.to_bytes(), *signers))
+    assert _walked().take_root(sign("root", _ROOT.to_bytes(), _KEYS["root"])).version == 1

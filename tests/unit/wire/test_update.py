@@ -148,3 +148,9 @@ def test_any_altered_byte_is_read_or_refused(place: int, change: int) -> None:
 def test_any_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(Refused):
         update.decode(content, _SHAPES)
+
+
+def test_other_numbers_than_float32_are_written_too() -> None:
+    """A silo's own moments count their steps in integers."""
+    content = update.encode({"steps": np.asarray([3], dtype=np.int64)})
+    assert update.decode_some(content)["steps"].tolist() == [3]

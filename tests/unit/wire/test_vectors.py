@@ -7,13 +7,26 @@ from typing import Any
 
 import pytest
 
-from agent.keys import SealingIdentity, SigningIdentity
-from agent.wire import signed
-from agent.wire.documents import Roster
+from agent.clock import from_text
+from agent.errors import Refused
+from agent.files import sha256_bytes
+from agent.keys import (
+    HybridSealingIdentity,
+    PostQuantumIdentity,
+    SealingIdentity,
+    SigningIdentity,
+)
+from agent.wire import merkle, signed
+from agent.wire.carrying import FeedRequest, feed_name
+from agent.wire.documents import Feed, Roster, RotationRequest
 from agent.wire.envelope import open_blob, verify_header
+from agent.wire.repository import RepositoryFiles, verify_repository
 from agent.wire.request import request_message
+from agent.wire.roster import sign_rotation
+from agent.wire.statements import EgressRoot, Proof, prove, verify_proof, verify_statement
 from agent.wire.token import decode_token, fingerprint
 from agent.wire.update import unpack
+from tests import vectors as without_the_product
 
 VECTORS = Path(__file__).parents[3] / "docs" / "protocol-vectors.json"
 
@@ -66,3 +79,97 @@ def test_envelope(vectors: dict[str, Any]) -> None:
     delta, weight = unpack(payload, shapes)
     assert {name: tensor.tolist() for name, tensor in delta.items()} == entry["delta"]
     assert weight == entry["weight"]
+
+
+def test_release_repository(vectors: dict[str, Any]) -> None:
+    entry = vectors["release_repository"]
+    files = RepositoryFiles.parse(entry["letter"].encode())
+    now = from_text(entry["now"])
+    found = verify_repository(files, entry["first_root_sha256"], "stable", now, lambda _: 0)
+    assert dict(found.floors) == entry["floors"]
+    offers = [
+        {
+            "release_id": offer.release_id,
+            "version": offer.version,
+            "files": {name: one.model_dump() for name, one in offer.files.items()},
+        }
+        for offer in found.offers
+    ]
+    assert offers == entry["offers"]
+    root = signed.parse(files.roots[0].encode())
+    named = json.loads(root.payload)["keys"]
+    for role in ("root", "targets", "snapshot", "timestamp"):
+        for seed in entry["seeds"][role]:
+            public = SigningIdentity("tuf-root", bytes.fromhex(seed)).public_hex
+            assert named[signed.key_id(public)]["keyval"]["public"] == public
+
+
+def test_egress_log(vectors: dict[str, Any]) -> None:
+    entry = vectors["egress"]
+    leaves = [content.encode() for content in entry["leaves"]]
+    hashes = [merkle.leaf_hash(content) for content in leaves]
+    assert [one.hex() for one in hashes] == entry["leaf_hashes"]
+    assert [merkle.root(hashes[:size]).hex() for size in range(4)] == entry["roots"]
+    signed_root = entry["signed_root"].encode()
+    root = verify_statement(signed_root, entry["silo_key"])
+    assert isinstance(root, EgressRoot)
+    assert root.follows()
+    proof = Proof.parse(json.dumps(entry["proof"]).encode())
+    assert prove(leaves, 1, signed_root) == proof
+    leaf, _ = verify_proof(proof, entry["silo_key"])
+    assert leaf.to_bytes() == leaves[1]
+
+
+def test_headers_that_must_be_refused(vectors: dict[str, Any]) -> None:
+    roster = Roster.parse(vectors["envelope"]["roster"].encode())
+    for entry in vectors["refused_headers"]:
+        with pytest.raises(Refused) as caught:
+            verify_header(bytes.fromhex(entry["signed_header"]), roster)
+        assert caught.value.code == entry["code"]
+
+
+def test_a_carried_folder(vectors: dict[str, Any]) -> None:
+    entry = vectors["folder"]
+    keys = {signed.key_id(entry["courier_key"]): entry["courier_key"]}
+    payload = signed.verify(entry["request"].encode(), "feed_request", keys)
+    request = FeedRequest.parse(payload)
+    content = entry["feed"].encode()
+    assert Feed.parse(content).last == 4
+    assert entry["feed_place"] == f"down/{request.silo}/" + feed_name(
+        request.after, sha256_bytes(content)
+    )
+
+
+def test_the_vectors_are_true_without_the_product(vectors: dict[str, Any]) -> None:
+    assert without_the_product.check(vectors) > 30
+
+
+def test_a_false_vector_is_found(vectors: dict[str, Any]) -> None:
+    key = {**vectors["signing_keys"][0], "key_id": "00" * 32}
+    with pytest.raises(AssertionError):
+        without_the_product.check({**vectors, "signing_keys": [key]})
+
+
+def test_hybrid_envelope(vectors: dict[str, Any]) -> None:
+    entry = vectors["hybrid_envelope"]
+    raw = bytes.fromhex(entry["recipient_x25519_private"] + entry["recipient_mlkem_seed"])
+    recipient = HybridSealingIdentity("round", raw)
+    assert recipient.public_hex == entry["recipient_x25519"]
+    assert recipient.kem_hex == entry["recipient_mlkem"]
+    signer = PostQuantumIdentity("pq-sign", bytes.fromhex(entry["mldsa_seed"]))
+    assert signer.public_hex == entry["mldsa_public"]
+    header = verify_header(
+        bytes.fromhex(entry["signed_header"]), Roster.parse(entry["roster"].encode())
+    )
+    assert (header.envelope_id, header.profile) == (entry["id"], "hybrid")
+    payload = open_blob(header, io.BytesIO(bytes.fromhex(entry["blob"])), recipient)
+    assert payload.hex() == entry["payload"]
+
+
+def test_rotation(vectors: dict[str, Any]) -> None:
+    entry = vectors["rotation"]
+    old, new = (
+        SigningIdentity("sign", bytes.fromhex(entry[seed])) for seed in ("old_seed", "new_seed")
+    )
+    request = RotationRequest.parse(entry["payload"].encode())
+    assert sign_rotation(request, old, new).decode() == entry["container"]

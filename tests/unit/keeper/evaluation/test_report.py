@@ -36,7 +36,8 @@ def _training() -> Training:
 
 def test_every_measurement_is_judged_in_the_profile_s_order() -> None:
     said = np.stack([_TRUTH + 0.1, 1 / (1 + np.exp(-_TRUTH))], axis=1).astype(np.float32)
-    predicted = Predicted(_KEYS, _TASKS, said, np.array([0.2, np.inf]), None)
+    half = np.array([0.2, np.nan], np.float32)
+    predicted = Predicted(_KEYS, _TASKS, said, said - half, said + half, None)
     found = judgement("test", ("class", "a", "untrained", "gone"), _test(), predicted, _training())
     assert list(found.endpoints) == ["class", "a"]
     one = found.endpoints["a"]
@@ -48,6 +49,8 @@ def test_every_measurement_is_judged_in_the_profile_s_order() -> None:
     assert one.coverage_90 == pytest.approx(40 / 41)
     assert found.details["class"].auroc == 1.0
     assert found.details["class"].half_width_90 is None
+    assert found.endpoints["class"].coverage_90 is None
+    assert found.details["a"].half_width_90 == pytest.approx(0.2)
     assert found.details["a"].choice == "federated"
     assert found.details["a"].validation == {"personal": 0.5, "federated": 0.4}
     assert found.details["a"].n_train == 2
@@ -61,7 +64,7 @@ def test_every_measurement_is_judged_in_the_profile_s_order() -> None:
 def test_the_baseline_is_compared_on_the_same_compounds() -> None:
     said = np.stack([_TRUTH + 0.1, _TRUTH], axis=1).astype(np.float32)
     trees = np.stack([_TRUTH + 0.3, _TRUTH], axis=1).astype(np.float32)
-    predicted = Predicted(_KEYS, _TASKS, said, np.array([0.2, 0.2]), trees)
+    predicted = Predicted(_KEYS, _TASKS, said, said - 0.2, said + 0.2, trees)
     found = judgement("time", ("a",), _test(), predicted, _training())
     detail = found.details["a"]
     assert detail.baseline_rae is not None

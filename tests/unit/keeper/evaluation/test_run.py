@@ -22,9 +22,17 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The recipes' shape, at a size that a test can wait for."""
-    local = partial(LocalRecipe, members=2, hidden=(32,), epochs=20, batch_size=32)
+    local = partial(
+        LocalRecipe, members=2, hidden=(32,), hidden_too=(16,), epochs=20, batch_size=32
+    )
     together = partial(
-        FederatedRecipe, rounds=3, hidden=(32, 16), finetune_epochs=5, members=1, batch_size=32
+        FederatedRecipe,
+        rounds=3,
+        local_rows=0,
+        hidden=(32, 16),
+        finetune_epochs=5,
+        members=1,
+        batch_size=32,
     )
     monkeypatch.setattr("agent.keeper.evaluation.run.LocalRecipe", local)
     monkeypatch.setattr("agent.keeper.evaluation.run.FederatedRecipe", together)

@@ -17,7 +17,6 @@ from agent.keeper.orders import (
 from agent.keeper.work.ingest import ingest
 from agent.keeper.work.snapshot import freeze
 from agent.wire.documents import Endpoint
-from agent.wire.signed import sign
 from tests.kit import measurements
 from tests.kit.consortium import Consortium
 
@@ -137,7 +136,7 @@ class Bench:
             **dict(self.baseline_order(snapshot).model_copy(update={"kind": "release"})),
             release_id="r1",
             manifest=manifest,
-            container=sign("release", manifest.to_bytes(), self.consortium.release_key).decode(),
+            container=manifest.to_bytes().decode(),
             weights=str(base),
             active=active,
             private_weights="",

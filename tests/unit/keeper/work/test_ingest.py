@@ -45,6 +45,21 @@ def test_the_same_content_under_two_names_is_one_part(bench: "Bench") -> None:
     assert one.item != two.item
 
 
+def test_content_that_is_known_is_not_read_again(bench: "Bench") -> None:
+    order = bench.ingest_order(bench.table())
+    (first,) = _read(bench, order)
+    staged, parts = bench.root / "job" / "parts", Path(order.parts)
+    parts.mkdir(exist_ok=True)
+    shutil.move(staged / first.part, parts / first.part)
+    assert _read(bench, order) == [first]
+    assert not list(staged.iterdir())
+    other = order.model_copy(update={"private": ()})  # means something else now
+    assert _read(bench, other)[0].part != first.part
+    (parts / first.part / "summary.json").write_text("{")
+    assert _read(bench, order) == [first]
+    assert (staged / first.part).exists()
+
+
 def test_another_catalogue_makes_another_part(bench: "Bench") -> None:
     order = bench.ingest_order(bench.table())
     (before,) = _read(bench, order)

@@ -8,11 +8,12 @@ from agent.keeper.work.problem import load_problem
 from agent.keeper.work.release import build_release
 from agent.learning.certainty import read_certainty
 from agent.learning.ensemble import Ensemble, predict_ensemble
-from agent.learning.members import decode_members
+from agent.learning.members import decode_members, encode_members
 from agent.learning.score import score_tasks
 from agent.learning.similarity import Index
 from agent.releases import folder
-from agent.releases.card import read_card
+from agent.releases.card import read_card, write_card
+from agent.wire.network import initial_weights
 from agent.wire.update import encode
 
 HOLDING_OUT = f"{5:064x}"  # this key puts two of the ring systems into the held-out fold
@@ -33,6 +34,8 @@ def test_a_release_is_staged_whole_and_scored_beside_the_active_one(bench: "Benc
     assert first.active_scores == ()
     order = bench.release_order(snapshot, active=str(staged))
     second = build_release(order, bench.folder("two"), bench.report)
+    assert {pair.task for pair in second.pairs} == {score.task for score in second.scores}
+    assert all(pair.candidate == pair.active for pair in second.pairs)
     scored = {score.task: score.value for score in second.active_scores}
     assert scored == {score.task: score.value for score in first.scores}
 
@@ -61,6 +64,34 @@ def test_a_release_says_how_sure_it_is(bench: "Bench") -> None:
 def test_an_active_release_that_cannot_be_read_is_no_obstacle(bench: "Bench") -> None:
     order = bench.release_order(bench.frozen(), active=str(bench.root / "none"))
     assert build_release(order, bench.folder("one"), bench.report).active_scores == ()
+
+
+def test_an_active_release_with_other_features_is_not_compared(bench: "Bench") -> None:
+    snapshot = bench.frozen()
+    build_release(bench.release_order(snapshot), bench.folder("one"), bench.report)
+    staged = bench.root / "one" / "release"
+    card = read_card(staged)
+    other = card.features.model_copy(update={"clip": 4.0})
+    write_card(staged, card.model_copy(update={"features": other}))
+    result = build_release(
+        bench.release_order(snapshot, active=str(staged)), bench.folder("two"), bench.report
+    )
+    assert (result.active_scores, result.pairs) == ((), ())
+
+
+def test_an_active_release_of_nothing_that_is_measured_is_not_compared(bench: "Bench") -> None:
+    snapshot = bench.frozen()  # of solubility and the silo's own
+    build_release(bench.release_order(snapshot), bench.folder("one"), bench.report)
+    staged = bench.root / "one" / "release"
+    card = read_card(staged)
+    weights = initial_weights(card.network, card.features, ["logbb"])
+    content = encode_members(Ensemble.of_one(weights, card.network, 1))
+    (staged / folder.PERSONAL).write_bytes(content)
+    only = tuple(task for task in card.tasks if task.task == "logbb")
+    write_card(staged, card.model_copy(update={"tasks": only}))
+    order = bench.release_order(snapshot, active=str(staged))
+    result = build_release(order, bench.folder("two"), bench.report)
+    assert (result.active_scores, result.pairs) == ((), ())
 
 
 def test_other_weights_than_the_manifests_are_refused(bench: "Bench") -> None:

@@ -1,13 +1,15 @@
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from agent.assays.snapshot import Snapshot
-from agent.assays.summary import SnapshotSummary
+from agent.assays.summary import SUMMARY, SnapshotSummary
 from agent.errors import Refused
 from agent.keeper.orders import QuorumRule
+from agent.keeper.work import snapshot as freezing
 from agent.keeper.work.ingest import ingest
 from agent.keeper.work.snapshot import freeze, load_features
 
@@ -57,6 +59,49 @@ def test_the_summary_stands_beside_the_snapshot_and_is_told(bench: "Bench") -> N
 def test_nothing_to_freeze(bench: "Bench") -> None:
     with pytest.raises(Refused, match="no_labels"):
         freeze(bench.snapshot_order(), bench.folder("frozen"), bench.report)
+
+
+def _parts(bench: "Bench") -> list[Path]:
+    """Two parts: the second corrects nothing, and adds a compound and a replicate."""
+    more = bench.root / "more.csv"
+    more.write_text("ID,SMILES,sol,own\nx1,CCCCCCCCCCCCO,5,1\nx2,CCCCCCO,7,2\n")
+    job = bench.folder("reading")
+    found = ingest(bench.ingest_order(bench.table(), more), job, bench.report).files
+    return [job / "parts" / file.part for file in found]
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.*")}
+    return {name: path.read_bytes() for name, path in found.items() if name != SUMMARY}
+
+
+def test_a_grown_snapshot_is_that_of_all_parts(
+    bench: "Bench", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = _parts(bench)
+    freeze(bench.snapshot_order(first), bench.folder("old"), bench.report)
+    both = bench.snapshot_order(first, second)
+    freeze(both, bench.folder("anew"), bench.report)
+    grow = both.model_copy(update={"previous": str(bench.root / "old" / "snapshot")})
+    monkeypatch.setattr(freezing, "build_snapshot", None)
+    result = freeze(grow, bench.folder("grown"), bench.report)
+    grown, anew = (_files(bench.root / name / "snapshot") for name in ("grown", "anew"))
+    assert grown == anew
+    assert len(grown) >= 7
+    assert (result.compounds, result.changes["added"]) == (51, 4)
+
+
+@pytest.mark.parametrize("damage", ["basis.json", "index.json", "features/values.npy"])
+def test_what_cannot_grow_is_joined_anew(bench: "Bench", damage: str) -> None:
+    first, second = _parts(bench)
+    freeze(bench.snapshot_order(first), bench.folder("old"), bench.report)
+    previous = bench.root / "old" / "snapshot"
+    (previous / damage).write_text("{}")
+    order = bench.snapshot_order(first, second).model_copy(update={"previous": str(previous)})
+    assert freeze(order, bench.folder("anew"), bench.report).compounds == 51
+    other = order.plan.model_copy(update={"fold_key": "cd" * 32})
+    again = freeze(order.model_copy(update={"plan": other}), bench.folder("other"), bench.report)
+    assert again.compounds == 51
 
 
 def test_a_damaged_snapshot_is_named(bench: "Bench") -> None:
