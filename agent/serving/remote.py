@@ -26,7 +26,7 @@ class RemoteRelease:
         """Lets the workers load the release in the folder.
 
         Raises:
-            Refused: As `Predictor.load`, or `deadly_model`: a worker died of it.
+            Refused: As `Predictor.load`, or `does_not_load`: a worker died of it.
             TimeoutError: The workers do not start.
         """
         card = read_card(folder)

@@ -8,6 +8,7 @@ from agent.errors import Refused, TryLater
 from agent.releases.attempts import MAX_ATTEMPTS, Attempts
 from agent.releases.card import ModelCard
 from agent.releases.folder import MODEL, activate
+from agent.serving.answers import Answering
 from agent.serving.predictor import Predictor
 from agent.serving.swap import MAX_STRIKES, TRIAL_S, Models, Serving
 
@@ -225,7 +226,7 @@ def test_a_rehearsal_that_was_called_off_is_no_attempt(
     assert Attempts(state).account("r1").begun == 0
 
 
-def _on_trial(install: Build, releases: Path, state: Path) -> tuple[Models, Predictor, Predictor]:
+def _on_trial(install: Build, releases: Path, state: Path) -> tuple[Models, Answering, Answering]:
     """Models that went from r1 to r2 at second 1."""
     models, found = _models(releases, state), []
     for version, name in enumerate(("r1", "r2")):
