@@ -56,4 +56,6 @@ def _domain(value: dict[str, Any]) -> str:
     near = value.get("similarity")
     if near is None:
         return "–"
-    return f"{'inside' if value['inside'] else '[yellow]outside[/]'} ({near:.2f})"
+    by = " and ".join(value.get("outside_by", ()))
+    said = "inside" if value["inside"] else "[yellow]outside[/]" + (f" by {by}" if by else "")
+    return f"{said} ({near:.2f})"

@@ -9,7 +9,7 @@ import click
 
 from agent import clock
 from agent.config import Config, Paths, load, make_folder
-from agent.errors import EXIT_FAILED, Stop, TryLater
+from agent.errors import Stop, TryLater
 
 _SUPERVISED = click.option("--supervised", is_flag=True, hidden=True)
 
@@ -119,6 +119,24 @@ def serve(config_path: Path, supervised: bool) -> None:
     serve_until(paths.releases, paths.predict, section.host, section.port, section.threads, stop)
 
 
+@click.command(hidden=True)
+@click.argument("releases", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--channel", type=int, required=True, help="The socket to predict.")
+@click.option("--place", type=int, required=True, help="The file of the structure it reads.")
+@click.option("--deadline-s", type=float, required=True, help="Processor time of a structure.")
+@click.option("--nice", is_flag=True, help="Step back behind the others.")
+@click.option("--trial", expose_value=False, help="Shown in lists of processes: what it tries.")
+def predict_worker(releases: Path, channel: int, place: int, deadline_s: float, nice: bool) -> None:
+    """Do the chemistry that predict hands over."""
+    import socket
+
+    from agent.serving.worker import work as answer
+
+    # What a terminal's Ctrl-C or a supervisor's signal means is for predict to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answer(releases, socket.socket(fileno=channel), place, deadline_s, nice)
+
+
 @click.command()
 @click.argument("store")
 @click.option("--once", is_flag=True, help="Read what is new and end.")
@@ -150,19 +168,6 @@ def _read_until(config: Config, name: str, stop: Event, *, once: bool) -> None:
     )
     spool = Paths(config.site.state).spool / store.name
     read_until(source, spool, store.poll_s, stop, once=once)
-
-
-@click.command(hidden=True)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-def rehearse(folder: Path) -> None:
-    """Load a release and let it answer, before predict does."""
-    from agent.serving.rehearsal import perform
-    from agent.supervisor import die_with_parent
-
-    die_with_parent()
-    if fault := perform(folder):
-        click.echo(fault)
-        sys.exit(EXIT_FAILED)
 
 
 @click.command(hidden=True)

@@ -98,7 +98,7 @@ def kill_loading(release: Path) -> int:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has just ended
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if b"rehearse" in words and os.fsencode(release) in words:
+            if b"--trial" in words and os.fsencode(release) in words:
                 os.kill(int(folder.name), signal.SIGKILL)
                 killed += 1
     return killed

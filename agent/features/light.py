@@ -15,6 +15,11 @@ rdBase.DisableLog("rdApp.*")
 MAX_SMILES_CHARS = 5_000  # an 80 kB SMILES of many fragments held RDKit for 27 s
 MAX_MOLBLOCK_CHARS = 100_000  # 250 atoms and their bonds in V3000 stay well below
 MAX_HEAVY_ATOMS = 250
+MAX_ATOMS = 1_000  # with written-out hydrogens and dummies: 2,500 dummies held RDKit for 2 s
+_LONG_MOLBLOCK_CHARS = 30_000  # some 450 atoms and their bonds in V2000
+
+# Of one fragment without a charge nothing is to be done; finding that out takes RDKit 0.15 ms.
+_TO_DO = frozenset(".+-|")  # "|": an extension may say anything
 
 _FRAGMENTS = rdMolStandardize.LargestFragmentChooser()
 _UNCHARGER = rdMolStandardize.Uncharger()
@@ -37,7 +42,11 @@ def light_mol(structure: str, fmt: Structure) -> Chem.Mol | InvalidStructure:
     mol = _parse(structure, fmt)
     if mol is None:
         return InvalidStructure("parse", "RDKit cannot read it; check atoms, valences and rings.")
-    return _wrong_size(mol.GetNumHeavyAtoms()) or _standardize(mol)
+    if mol.GetNumHeavyAtoms() == 0:
+        return InvalidStructure("size", "It has no heavy atom.")
+    if fmt == "smiles" and not _TO_DO.intersection(structure):
+        return _too_many(mol) or mol
+    return _too_many(mol) or _standardize(mol)
 
 
 def _too_long(structure: str, fmt: Structure) -> InvalidStructure | None:
@@ -53,12 +62,11 @@ def _too_long(structure: str, fmt: Structure) -> InvalidStructure | None:
 def _too_many_atoms_early(structure: str, fmt: Structure) -> InvalidStructure | None:
     # A SMILES has at least one character an atom, so only a long one needs the second parse,
     # which leaves out ring perception: the step whose cost explodes.
-    if fmt != "smiles" or len(structure) <= MAX_HEAVY_ATOMS:
+    short = MAX_HEAVY_ATOMS if fmt == "smiles" else _LONG_MOLBLOCK_CHARS
+    if len(structure) <= short:
         return None
     mol = _parse(structure, fmt, sanitize=False)
-    if mol is None or mol.GetNumHeavyAtoms() <= MAX_HEAVY_ATOMS:
-        return None
-    return _wrong_size(mol.GetNumHeavyAtoms())
+    return None if mol is None else _too_many(mol)
 
 
 def _parse(structure: str, fmt: Structure, sanitize: bool = True) -> Chem.Mol | None:
@@ -70,13 +78,14 @@ def _parse(structure: str, fmt: Structure, sanitize: bool = True) -> Chem.Mol | 
         return None
 
 
-def _wrong_size(heavy_atoms: int) -> InvalidStructure | None:
-    if heavy_atoms == 0:
-        return InvalidStructure("size", "It has no heavy atom.")
-    if heavy_atoms > MAX_HEAVY_ATOMS:
-        return InvalidStructure(
-            "size", f"It has {heavy_atoms} heavy atoms; the limit is {MAX_HEAVY_ATOMS}."
-        )
+def _too_many(mol: Chem.Mol) -> InvalidStructure | None:
+    counted = (
+        (mol.GetNumHeavyAtoms(), MAX_HEAVY_ATOMS, "heavy atoms"),
+        (mol.GetNumAtoms(), MAX_ATOMS, "atoms"),
+    )
+    for number, limit, what in counted:
+        if number > limit:
+            return InvalidStructure("size", f"It has {number} {what}; the limit is {limit}.")
     return None
 
 

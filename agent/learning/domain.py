@@ -124,10 +124,26 @@ def inside(
         similarity: float32 (n, tasks).
         domain: Of the same tasks, in the same order.
     """
+    far, apart = outside(spread, similarity, domain)
+    return np.asarray(~(far | apart), np.bool_)
+
+
+def outside(
+    spread: npt.NDArray[np.float32], similarity: npt.NDArray[np.float32], domain: Domain
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Tells what puts predictions outside, bool (n, tasks) each.
+
+    Args:
+        spread: float32 (n, tasks), between members.
+        similarity: float32 (n, tasks).
+        domain: Of the same tasks, in the same order.
+
+    Returns:
+        Where nothing similar enough was learned from, and where the members differ too much.
+    """
     nearest = np.array([task.similarity for task in domain.tasks], np.float32)
     widest = [np.inf if task.spread is None else task.spread for task in domain.tasks]
-    found: npt.NDArray[np.bool_] = (similarity >= nearest) & (spread <= np.array(widest))
-    return found
+    return similarity < nearest, spread > np.array(widest)
 
 
 class _Column:

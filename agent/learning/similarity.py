@@ -25,7 +25,11 @@ from agent.learning.tasks import Labels, Rows
 _MOST_COUNTED = 15  # a group that a molecule has more often says nothing more
 _LEVELS = _MOST_COUNTED + 1
 _POPULAR = 0.03  # the share of compounds above which a vector is faster than a list
-_MOST_ADDED = 255
+_MOST_ADDED = 255  # so many ones fit into a byte
+_LARGE = 0.05  # the share of compounds above which a task's own list is slow to walk
+_NEAR = (
+    0.8  # of the greatest similarity: few compounds are nearer, and nearly every large task has one
+)
 _ARRAYS = ("tasks", "indptr", "indices", "counts", "task_indptr", "task_rows")
 
 Ints = npt.NDArray[np.int64]
@@ -111,7 +115,9 @@ class Nearest:
     def __init__(self, index: Index) -> None:
         """Turns the index inside out: for each bit, the compounds that have it."""
         rows, bits = _bits(index.indptr, index.indices, index.counts)
-        self._index = index
+        # Of the index only this is kept: its counts are all here, inside out.
+        self._tasks = len(index.tasks)
+        self._task_rows, self._task_indptr = index.task_rows, index.task_indptr
         self._size = len(index.indptr) - 1
         space = int(bits.max()) + 1 if len(bits) else 1
         having = np.bincount(bits, minlength=space)
@@ -122,10 +128,15 @@ class Nearest:
         self._dense = np.zeros((len(popular), self._size), np.uint8)
         self._dense[self._column[bits[common]], rows[common]] = 1
         order = np.argsort(bits[~common], kind="stable")
-        self._lists = rows[~common][order]
+        self._lists = rows[~common][order].astype(np.int32)
         lengths = np.where(self._column < 0, having, 0)
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        self._filled = np.flatnonzero(np.diff(index.task_indptr))  # tasks that have a compound
+        measured = np.diff(index.task_indptr)
+        self._large = np.flatnonzero(measured > _LARGE * self._size)
+        self._small = np.setdiff1d(np.flatnonzero(measured), self._large)
+        self._has = np.zeros((self._size, len(self._large)), np.bool_)
+        for column, task in enumerate(self._large.tolist()):
+            self._has[self._compounds(task), column] = True
         self._sizes = np.bincount(rows, minlength=self._size).astype(np.float32)
 
     def similarity(self, features: Rows) -> Floats:
@@ -139,7 +150,7 @@ class Nearest:
         """
         rows, bits = _bits(features.indptr, features.indices, _counts(features.values))
         ends = np.searchsorted(rows, np.arange(len(features) + 1))
-        found = np.zeros((len(features), len(self._index.tasks)), np.float32)
+        found = np.zeros((len(features), self._tasks), np.float32)
         for row, (start, end) in enumerate(_pairs(ends)):
             found[row] = self._by_task(self._to_all(bits[start:end]))
         return found
@@ -150,29 +161,40 @@ class Nearest:
         columns = self._column[known]
         popular, rare = columns[columns >= 0], known[columns < 0]
         common = np.bincount(self._listed(rare), minlength=self._size).astype(np.float32)
-        # So many ones fit into a byte. No matrix product: BLAS would wake a thread for each core.
+        # Row by row in bytes: a fancy index would copy them all, and for a matrix product BLAS
+        # would wake a thread for each core.
         for start in range(0, len(popular), _MOST_ADDED):
-            some = self._dense[popular[start : start + _MOST_ADDED]]
-            common += np.add.reduce(some, axis=0, dtype=np.uint8)
+            some = np.zeros(self._size, np.uint8)
+            for row in popular[start : start + _MOST_ADDED].tolist():
+                some += self._dense[row]
+            common += some
         union = self._sizes + np.float32(len(bits)) - common
         return np.asarray(common / np.maximum(union, 1), np.float32)
 
-    def _listed(self, bits: Ints) -> Ints:
+    def _listed(self, bits: Ints) -> npt.NDArray[np.int32]:
         """Returns the compounds that have each bit, one bit's behind the other's."""
         starts = self._starts[bits]
         lengths = self._starts[bits + 1] - starts
         ends = np.cumsum(lengths)
         total = int(ends[-1]) if len(ends) else 0
         places = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-        return np.asarray(self._lists[places], np.int64)
+        return np.asarray(self._lists[places], np.int32)
 
     def _by_task(self, similarity: Floats) -> Floats:
-        index = self._index
-        best = np.zeros(len(index.tasks), np.float32)
-        if len(self._filled):
-            seen = similarity[index.task_rows]
-            best[self._filled] = np.maximum.reduceat(seen, index.task_indptr[self._filled])
+        best = np.zeros(self._tasks, np.float32)
+        alone = self._small.tolist()
+        if len(self._large):
+            near = np.flatnonzero(similarity >= _NEAR * similarity.max())
+            best[self._large] = (similarity[near, None] * self._has[near]).max(axis=0)
+            # Whoever is far from all of a task's compounds looks at each of them.
+            alone += self._large[~self._has[near].any(axis=0)].tolist()
+        for task in alone:
+            best[task] = similarity[self._compounds(task)].max()
         return best
+
+    def _compounds(self, task: int) -> npt.NDArray[np.int32]:
+        start, end = self._task_indptr[task : task + 2]
+        return np.asarray(self._task_rows[start:end], np.int32)
 
 
 def _pairs(starts: Ints) -> Iterator[tuple[int, int]]:

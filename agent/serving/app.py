@@ -1,57 +1,78 @@
 """The HTTP routes: thin, around `Models`; nothing of a request is logged."""
 
+import asyncio
 import json
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
-import anyio
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from agent import __version__, clock
-from agent.records import InvalidStructure
+from agent import __version__, clock, log
+from agent.errors import Refused
 from agent.serving import bodies, problems
-from agent.serving.bodies import Asked, PredictResponse
+from agent.serving.answers import Answering
+from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse
+from agent.serving.frames import Frame
 from agent.serving.metrics import CountedRequests, Metrics
-from agent.serving.predictor import FAILED_STEP, Answer, Predictor
 from agent.serving.problems import Problem
 from agent.serving.swap import Models
 
 _LOGGER = logging.getLogger(__name__)
-_SLICE = 32  # structures of one call computed in a row (some 20 ms); then other calls get a turn
+_READ_HERE_BYTES = 65_536  # a larger body is read by a worker: a big one holds the GIL for 0.1 s
 _RETRY_AFTER_S = 5
-_PREDICT, _MODEL = "/v1/predict", "/v1/model"
-_ROUTES = frozenset({_PREDICT, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"})
+# What a release on trial is not blamed for: nothing failed, or the one before would say the same.
+_NOT_ITS_FAULT = frozenset({"busy", "bad_structure", "unknown_endpoint"})
+_PREDICT, _EXPLAIN, _MODEL = "/v1/predict", "/v1/explain", "/v1/model"
+_ROUTES = frozenset(
+    {_PREDICT, _EXPLAIN, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"}
+)
 _JSON = "application/json"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {problems.MEDIA_TYPE: {}}}
     for status, text in (
         (413, "Too many structures, or too long a body."),
-        (422, "The body is malformed."),
-        (503, "No release is loaded yet; try again later."),
+        (422, "The body is malformed, or its structures take too long."),
+        (503, "No release is loaded yet, or too much is asked; try again later."),
     )
 }
 
+T = TypeVar("T")
 
-def create_app(models: Models, threads: int = 1) -> FastAPI:
+
+class Compute(Protocol):
+    """Who does the chemistry: `Pool`, or this process in a test."""
+
+    async def split(self, body: bytes) -> list[bytes]:
+        """Reads a large call and cuts it into pieces, as `bodies.chunks` does."""
+
+    async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:
+        """Answers one piece: how many are `good`, `bad` and `failed`, and the rendered answers."""
+
+    async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
+        """Tells what each atom of one structure contributes, rendered."""
+
+
+def create_app(models: Models, compute: Compute, width: int = 1) -> FastAPI:
     """Builds the app.
 
     Args:
-        models: Which predictor answers; somebody else calls its `step`.
-        threads: How many slices may be computed at the same time.
+        models: Which release answers; somebody else calls its `step`.
+        compute: Who answers.
+        width: How many pieces of one call may be worked on at the same time.
     """
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
     metrics = Metrics()
     problems.install(app)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
-    _add_predict(app, models, metrics, anyio.CapacityLimiter(threads))
+    _add_predict(app, models, metrics, _Caller(compute, width))
+    _add_explain(app, models, compute)
     _add_state(app, models, metrics)
     return app
 
 
-def _add_predict(
-    app: FastAPI, models: Models, metrics: Metrics, limiter: anyio.CapacityLimiter
-) -> None:
+def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Caller") -> None:
     body = {"required": True, "content": {_JSON: {"schema": bodies.request_schema()}}}
 
     @app.post(
@@ -64,55 +85,119 @@ def _add_predict(
         """Predicts every endpoint for one or many structures, in order."""
         content = await bodies.read_body(request)
         began_s = clock.monotonic_s()
-        asked = await anyio.to_thread.run_sync(bodies.parse, content)
-        predictor, answers = await _best_answers(models, asked, limiter)
-        card = predictor.card
-        rendered = await anyio.to_thread.run_sync(
-            bodies.render, card.release_id, card.version, asked, answers
-        )
-        good = sum(isinstance(answer, dict) for answer in answers)
-        metrics.predicted(good, len(answers) - good, clock.monotonic_s() - began_s)
+        pieces, quick = await caller.pieces(content)
+
+        # One release for all pieces: a swap in between never mixes two in an answer.
+        async def ask(release: Answering) -> list[Frame]:
+            return await caller.answers(release.card.release_id, pieces, quick=quick)
+
+        release, answers = await _best(models, ask, _failed)
+        card = release.card
+        rendered = bodies.render(card.release_id, card.version, [body for _, body in answers])
+        good, bad = (sum(head[kind] for head, _ in answers) for kind in ("good", "bad"))
+        metrics.predicted(good, bad, clock.monotonic_s() - began_s)
         return Response(rendered, media_type=_JSON)
 
 
-async def _best_answers(
-    models: Models, asked: list[Asked], limiter: anyio.CapacityLimiter
-) -> tuple[Predictor, list[Answer]]:
+def _failed(answers: list[Frame]) -> bool:
+    return any(head["failed"] for head, _ in answers)
+
+
+async def _best(
+    models: Models,
+    ask: Callable[[Answering], Awaitable[T]],
+    failed: Callable[[T], bool] = lambda _: False,
+) -> tuple[Answering, T]:
     """Asks the release that serves; where it fails on trial, the one before answers instead."""
-    predictor = _loaded(models)
-    stand_in = models.stand_in(predictor)
+    release = _loaded(models)
+    stand_in = models.stand_in(release)
     if stand_in is None:
-        return predictor, await _answers(predictor, asked, limiter)
+        return release, await ask(release)
     try:
-        answers = await _answers(predictor, asked, limiter)
+        answer = await ask(release)
+    except (Problem, Refused) as error:
+        if error.code in _NOT_ITS_FAULT:
+            raise
+        log.event(_LOGGER, "trial_failed", release=release.card.release_id, code=error.code)
     except Exception:
         # The boundary: whatever a new release does on trial, the old one is at hand.
         _LOGGER.warning("trial_raised", exc_info=True)
     else:
-        if not _failed(answers):
-            return predictor, answers
-    answers = await _answers(stand_in, asked, limiter)
-    if not _failed(answers):
-        models.strike(predictor)
-    return stand_in, answers
+        if not failed(answer):
+            return release, answer
+    answer = await ask(stand_in)
+    if not failed(answer):
+        models.strike(release)
+    return stand_in, answer
 
 
-def _failed(answers: list[Answer]) -> bool:
-    return any(isinstance(one, InvalidStructure) and one.step == FAILED_STEP for one in answers)
+def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
+    schema = ExplainRequest.model_json_schema()
+
+    @app.post(
+        _EXPLAIN,
+        response_model=None,
+        responses={200: {"model": ExplainResponse}, **_PROBLEMS},
+        openapi_extra={"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}},
+    )
+    async def explain(request: Request) -> Response:
+        """Tells what each atom of one structure contributes to its predictions."""
+        content = await bodies.read_body(request, bodies.MAX_EXPLAIN_BYTES)
+        asked, endpoint = bodies.parse_explain(content)
+        (piece,) = bodies.chunks([asked])
+
+        async def ask(release: Answering) -> bytes:
+            return await compute.explain(release.card.release_id, piece, endpoint)
+
+        try:
+            _, rendered = await _best(models, ask)
+        except Refused as refused:
+            raise Problem(422, refused.code, refused.reason) from None
+        return Response(rendered, media_type=_JSON)
 
 
-async def _answers(
-    predictor: Predictor, asked: list[Asked], limiter: anyio.CapacityLimiter
-) -> list[Answer]:
-    # One predictor for all slices: a swap in between never mixes two releases in an answer.
-    answers: list[Answer] = []
-    for start in range(0, len(asked), _SLICE):
-        batch = [(one.structure, one.fmt) for one in asked[start : start + _SLICE]]
-        answers += await anyio.to_thread.run_sync(predictor.predict, batch, limiter=limiter)
-    return answers
+class _Caller:
+    """Carries a call to the workers and back.
+
+    Args:
+        compute: Who answers.
+        width: How many pieces of one call may be worked on at the same time.
+    """
+
+    def __init__(self, compute: Compute, width: int) -> None:
+        self._compute = compute
+        self._width = width
+
+    async def pieces(self, content: bytes) -> tuple[list[bytes], bool]:
+        """Returns the pieces of a call, and whether a person waits for it."""
+        if len(content) > _READ_HERE_BYTES:
+            return await self._compute.split(content), False
+        asked = bodies.parse(content)
+        return bodies.chunks(asked), bodies.is_quick(asked)
+
+    async def answers(self, release: str, pieces: list[bytes], *, quick: bool) -> list[Frame]:
+        """Returns each piece's answer, in order.
+
+        Raises:
+            Problem: The first that a piece met; the others are given up.
+        """
+        if len(pieces) == 1:
+            return [await self._compute.predict(release, pieces[0], quick=quick)]
+        width = asyncio.Semaphore(self._width)
+
+        async def one(piece: bytes) -> Frame:
+            async with width:
+                return await self._compute.predict(release, piece, quick=quick)
+
+        tasks = [asyncio.create_task(one(piece)) for piece in pieces]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
-def _loaded(models: Models) -> Predictor:
+def _loaded(models: Models) -> Answering:
     predictor = models.current()
     if predictor is None:
         raise Problem(

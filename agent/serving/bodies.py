@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Self
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.records import InvalidStructure, Json, Structure
-from agent.serving.predictor import Answer, Estimate
+from agent.releases.card import ModelCard
+from agent.serving.answers import Answer, Estimate, Explanation, Limit
 from agent.serving.problems import Problem
 
 MAX_STRUCTURES = 10_000
 MAX_BODY_BYTES = 32 << 20
+MAX_EXPLAIN_BYTES = 1 << 20
+CHUNK = 64  # structures that a worker answers in a row, some 50 ms; then another call gets a turn
+_QUICK, _QUICK_SMILES, _QUICK_MOLBLOCK = 4, 400, 20_000  # structures, characters of each
+_BETWEEN = b", "
 _MAX_COMMAS = 1_000_000  # 32 MB of "1,1,1" would fill half a gigabyte before it is refused
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -54,7 +59,9 @@ class Prediction(BaseModel):
     """One endpoint's prediction; `value` is in `unit`, or a probability for a class.
 
     `interval` holds the measured value nine times in ten; `inside` says whether the model knows
-    compounds like this one, `similarity` how near the nearest is that was measured here.
+    compounds like this one, `similarity` how near the nearest is that was measured here, `spread`
+    how far the members of the model differ (a standard deviation on the model's scale), and
+    `outside_by` which of the two puts it outside.
     """
 
     value: float
@@ -63,6 +70,40 @@ class Prediction(BaseModel):
     interval: tuple[float, float] | None = None
     inside: bool | None = None
     similarity: float | None = None
+    spread: float | None = None
+    outside_by: list[Limit] = []
+
+
+class ExplainRequest(BaseModel):
+    """One structure; with an endpoint, a drawing comes along."""
+
+    model_config = _STRICT
+
+    id: Annotated[str, Field(max_length=200)] | None = None
+    smiles: str | None = None
+    molblock: str | None = None
+    endpoint: Annotated[str, Field(max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.smiles is None) == (self.molblock is None):
+            raise ValueError("give either smiles or molblock")
+        return self
+
+
+class ExplainResponse(BaseModel):
+    """What each atom contributes, in the order of the atoms in `smiles`.
+
+    A contribution is how much the prediction falls, on the model's scale (a probability for a
+    class), without the fingerprint's environments that the atom is a part of.
+    """
+
+    release: str
+    version: int
+    id: str | None = None
+    smiles: str
+    contributions: dict[str, list[float]]
+    svg: str
 
 
 class Fault(BaseModel):
@@ -110,17 +151,22 @@ def request_schema() -> dict[str, Json]:
     return schema
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, most: int | None = None) -> bytes:
     """Reads the body, and no more of it than is allowed.
+
+    Args:
+        request: Whose body.
+        most: Bytes; as many as a large call may have by default.
 
     Raises:
         Problem: 413 `body_too_large`.
     """
+    most = MAX_BODY_BYTES if most is None else most
     content = bytearray()
     async for piece in request.stream():
         content += piece
-        if len(content) > MAX_BODY_BYTES:
-            limit = f"The body has over {MAX_BODY_BYTES} bytes; send fewer structures at once."
+        if len(content) > most:
+            limit = f"The body has over {most} bytes; send fewer structures at once."
             raise Problem(413, "body_too_large", limit)
     return bytes(content)
 
@@ -164,11 +210,62 @@ def _sentence(error: ValidationError) -> str:
     return f"The body is malformed at {where}: {fault['msg']}. See /openapi.json for its shape."
 
 
-def render(release: str, version: int, asked: Sequence[Asked], answers: Sequence[Answer]) -> bytes:
-    """Writes the answers as JSON; equal answers give equal bytes."""
-    results = [_result(one, answer) for one, answer in zip(asked, answers, strict=True)]
-    document = {"release": release, "version": version, "results": results}
-    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+def parse_explain(content: bytes) -> tuple[Asked, str | None]:
+    """Reads a request to explain: the structure, and the endpoint or None.
+
+    Raises:
+        Problem: 422 `malformed`.
+    """
+    try:
+        body = ExplainRequest.model_validate_json(content)
+    except ValidationError as error:
+        raise Problem(422, "malformed", _sentence(error)) from None
+    asked = StructureIn(id=body.id, smiles=body.smiles, molblock=body.molblock)
+    return _one(asked), body.endpoint
+
+
+def render_explanation(card: ModelCard, own_id: str | None, answer: Explanation) -> bytes:
+    """Writes an explanation as JSON."""
+    document = {"release": card.release_id, "version": card.version}
+    named = {} if own_id is None else {"id": own_id}
+    return json.dumps({**document, **named, **asdict(answer)}, ensure_ascii=False).encode()
+
+
+def chunks(asked: Sequence[Asked]) -> list[bytes]:
+    """Cuts a call into pieces that workers answer one by one; others get their turn in between."""
+    return [_packed(asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
+
+
+def _packed(asked: Sequence[Asked]) -> bytes:
+    # Ready for a worker: the process that answers HTTP never looks into a large call.
+    return json.dumps([[one.structure, one.fmt, one.id] for one in asked]).encode()
+
+
+def read_chunk(chunk: bytes) -> list[Asked]:
+    """Reads a piece that `chunks` made."""
+    return [Asked(structure, fmt, own_id) for structure, fmt, own_id in json.loads(chunk)]
+
+
+def is_quick(asked: Sequence[Asked]) -> bool:
+    """Tells whether a call is so small that a person waits for it."""
+    return len(asked) <= _QUICK and all(
+        len(one.structure) <= (_QUICK_SMILES if one.fmt == "smiles" else _QUICK_MOLBLOCK)
+        for one in asked
+    )
+
+
+def render_results(asked: Sequence[Asked], answers: Sequence[Answer]) -> bytes:
+    """Writes the answers of one piece, to be joined by `render`; equal answers, equal bytes."""
+    results = (_result(one, answer) for one, answer in zip(asked, answers, strict=True))
+    return _BETWEEN.join(
+        json.dumps(result, ensure_ascii=False, allow_nan=False).encode() for result in results
+    )
+
+
+def render(release: str, version: int, pieces: Sequence[bytes]) -> bytes:
+    """Joins rendered pieces to the whole answer."""
+    head = json.dumps({"release": release, "version": version}).encode()
+    return head[:-1] + b', "results": [' + _BETWEEN.join(pieces) + b"]}"
 
 
 def _result(one: Asked, answer: Answer) -> dict[str, object]:
@@ -191,4 +288,6 @@ def _estimate(estimate: Estimate) -> dict[str, object]:
         "interval": estimate.interval,
         "inside": estimate.inside,
         "similarity": estimate.similarity,
+        "spread": estimate.spread,
+        "outside_by": estimate.outside_by,
     }

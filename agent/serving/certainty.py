@@ -1,7 +1,7 @@
 """How sure a release is of what it says: an interval, and whether the compound is inside."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +11,21 @@ import numpy.typing as npt
 from agent.errors import Refused
 from agent.features.rows import Features
 from agent.learning.certainty import Certainty, read_certainty
-from agent.learning.domain import inside
+from agent.learning.domain import outside
 from agent.learning.intervals import Said, intervals
 from agent.learning.similarity import Index, Nearest
 from agent.releases.card import ModelCard
 from agent.releases.folder import CALIBRATION, NEIGHBOURS
+from agent.serving.answers import Limit
 from agent.serving.native import native_interval, rounded
 
 Floats = npt.NDArray[np.float32]
+_LIMITS: dict[tuple[bool, bool], tuple[Limit, ...]] = {
+    (False, False): (),
+    (True, False): ("similarity",),
+    (False, True): ("spread",),
+    (True, True): ("similarity", "spread"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +36,15 @@ class Doubt:
         interval: 90 %, in the endpoint's unit, low end first; None where it was not calibrated.
         inside: Whether the compound lies in the endpoint's domain; None as for `interval`.
         similarity: To the nearest compound that this silo measured for the endpoint, 0 .. 1.
+        spread: Standard deviation between the members, on the model's scale.
+        outside_by: Which of the two says that it lies outside; empty inside.
     """
 
     interval: tuple[float, float] | None = None
     inside: bool | None = None
     similarity: float | None = None
+    spread: float | None = None
+    outside_by: tuple[Limit, ...] = ()
 
 
 NOTHING_KNOWN = Doubt()
@@ -82,23 +93,20 @@ class Judge:
         """
         said, similarity = Said(mean, spread), self._nearest.similarity(features)
         low, high = intervals(said, self._certainty.calibration, similarity=similarity)
-        within = inside(spread, similarity, self._certainty.domain)
-        parts = (low.tolist(), high.tolist(), within.tolist(), similarity.tolist())
-        return [self._row(*row) for row in zip(*parts, strict=True)]
+        beyond = outside(spread, similarity, self._certainty.domain)
+        parts = (part.tolist() for part in (low, high, similarity, spread, *beyond))
+        return [self._row(row) for row in zip(*parts, strict=True)]
 
-    def _row(
-        self,
-        low: Sequence[float],
-        high: Sequence[float],
-        within: Sequence[bool],
-        similarity: Sequence[float],
-    ) -> list[Doubt]:
-        columns = zip(self._transforms, low, high, within, similarity, strict=True)
+    def _row(self, row: Iterable[Sequence[float]]) -> list[Doubt]:
         return [
             Doubt(
-                None if math.isnan(a) else native_interval(a, b, transform),
-                is_inside,
+                None if math.isnan(low) else native_interval(low, high, transform),
+                not (far or apart),
                 rounded(near),
+                rounded(spread),
+                _LIMITS[bool(far), bool(apart)],
             )
-            for transform, a, b, is_inside, near in columns
+            for transform, low, high, near, spread, far, apart in zip(
+                self._transforms, *row, strict=True
+            )
         ]

@@ -6,13 +6,13 @@ depend on what else was asked: a matrix product may choose another kernel for an
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from rdkit import Chem
 
 from agent.errors import Refused
 from agent.features.fast import Featurizer
@@ -21,12 +21,15 @@ from agent.features.rows import Features
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard, TaskCard, read_card
 from agent.releases.folder import MODEL
+from agent.serving.answers import Answer, Estimate, Explanation
 from agent.serving.certainty import NOTHING_KNOWN, Doubt, Judge
+from agent.serving.drawing import highlighted
 from agent.serving.native import rounded, to_native
+from agent.serving.sparse import SUMS, FirstLayer, take_apart
 
 MAX_BATCH = 1024  # molecules featurized at once; bounds the memory of one call
-_BLOCK = 16  # rows of a run: as fast a row as larger blocks, and 0.1 ms for a single one
-_INPUTS = ("counts", "descriptors")
+_BLOCK = 4  # rows of a run: larger ones gain 7 us a row and cost a single molecule as much again
+_DESCRIPTORS = "descriptors"
 _OUTPUT = "predictions"
 _SPREAD = "spread"  # a graph of an earlier version has none
 _ORT_ERRORS_ONLY = 3
@@ -35,45 +38,36 @@ FAILED_STEP = "predict"  # of a structure that was fine, and whose answer was no
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """One endpoint's prediction.
-
-    Attributes:
-        value: In `unit`; the probability of the positive class for a classification.
-        model_value: On the model's scale.
-        unit: The endpoint's canonical unit; empty for a class.
-        interval, inside, similarity: As of `certainty.Doubt`; None on old releases.
-    """
-
-    value: float
-    model_value: float
-    unit: str
-    interval: tuple[float, float] | None = None
-    inside: bool | None = None
-    similarity: float | None = None
+Given = tuple[str, Structure]
+Watch = Callable[[Iterable[Given], int], Iterable[Given]]
 
 
-Answer = dict[str, Estimate] | InvalidStructure
+def _unwatched(structures: Iterable[Given], _start: int) -> Iterable[Given]:
+    return structures
 
 
 class Predictor:
     """A release that can answer; safe to call from several threads."""
 
     def __init__(
-        self, card: ModelCard, session: ort.InferenceSession, judge: Judge | None = None
+        self,
+        card: ModelCard,
+        first: FirstLayer,
+        session: ort.InferenceSession,
+        judge: Judge | None = None,
     ) -> None:
-        """Binds a checked graph to its card.
+        """Binds a graph and its first layer to their card.
 
         Raises:
             Refused: `wrong_graph`: it is not the graph that the card describes; or as
                 `Featurizer`.
         """
         self.card = card
+        self._first = first
         self._session = session
         self._judge = judge
         self._featurizer = Featurizer(card.features)
-        _check_graph(session, card)
+        _check_graph(first, session, card)
         self._outputs = [output.name for output in session.get_outputs()]
 
     @classmethod
@@ -91,28 +85,71 @@ class Predictor:
         card = read_card(folder)
         if card.release_id != folder.name:
             raise Refused("wrong_card", "The card in the folder is that of another release.")
-        return cls(card, _session(folder / MODEL, threads), Judge.load(folder, card))
+        first, rest = take_apart(folder / MODEL)
+        return cls(card, first, _session(rest, threads), Judge.load(folder, card))
 
-    def predict(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
+    def predict(
+        self, structures: Sequence[Given], watch: Watch = _unwatched, start: int = 0
+    ) -> list[Answer]:
         """Predicts every endpoint of every structure.
 
         Args:
             structures: Texts and how to read each.
+            watch: Is given the structures and the first one's number, and yields each before it is
+                read; all of its chemistry is done before it is asked for the next.
+            start: The first structure's number.
 
         Returns:
             One answer a structure, in order; a structure that cannot be used keeps its place and
             its reason.
         """
         answers: list[Answer] = []
-        for start in range(0, len(structures), MAX_BATCH):
-            answers.extend(self._predict_batch(structures[start : start + MAX_BATCH]))
+        for first in range(0, len(structures), MAX_BATCH):
+            batch = watch(structures[first : first + MAX_BATCH], start + first)
+            answers.extend(self._predict_batch(batch))
         return answers
 
-    def _predict_batch(self, structures: Sequence[tuple[str, Structure]]) -> list[Answer]:
-        made = [light_mol(text, fmt) for text, fmt in structures]
-        good = [mol for mol in made if not isinstance(mol, InvalidStructure)]
-        answers = iter(self._answers(self._featurizer.featurize(good)) if good else ())
-        return [mol if isinstance(mol, InvalidStructure) else next(answers) for mol in made]
+    def explain(
+        self, given: Given, endpoint: str | None, watch: Watch = _unwatched
+    ) -> Explanation | InvalidStructure:
+        """Tells what each atom contributes to what is predicted.
+
+        Args:
+            given: One structure.
+            endpoint: Which endpoint to draw and to speak of alone; None speaks of all and draws
+                none.
+            watch: As of `predict`.
+
+        Raises:
+            Refused: `unknown_endpoint`.
+        """
+        tasks = [task.task for task in self.card.tasks]
+        if endpoint is not None and endpoint not in tasks:
+            raise Refused("unknown_endpoint", "The release has no such endpoint; see /v1/model.")
+        (answer,) = (self._explained(one, endpoint, tasks) for one in watch([given], 0))
+        return answer
+
+    def _explained(
+        self, given: Given, endpoint: str | None, tasks: Sequence[str]
+    ) -> Explanation | InvalidStructure:
+        mol = light_mol(*given)
+        if isinstance(mol, InvalidStructure):
+            return mol
+        mean, _ = self._run(self._featurizer.without_each_atom(mol))
+        falls = (mean[0] - mean[1:]).astype(np.float64)
+        if not np.isfinite(falls).all():
+            return InvalidStructure(FAILED_STEP, "A prediction came out as no finite number.")
+        columns = range(len(tasks)) if endpoint is None else [tasks.index(endpoint)]
+        smiles, order = _in_order(mol)
+        said = {tasks[j]: [rounded(falls[atom, j]) for atom in order] for j in columns}
+        drawn = "" if endpoint is None else highlighted(mol, falls[:, columns[0]].tolist())
+        return Explanation(smiles, said, drawn)
+
+    def _predict_batch(self, structures: Iterable[Given]) -> list[Answer]:
+        invalid: list[InvalidStructure | None] = []
+        features = self._featurizer.featurize(_readable(structures, invalid))
+        answers = iter(self._answers(features) if len(features) else ())
+        return [next(answers) if reason is None else reason for reason in invalid]
 
     def _answers(self, features: Features) -> list[Answer]:
         mean, spread = self._run(features)
@@ -128,9 +165,10 @@ class Predictor:
 
     def _run(self, features: Features) -> tuple[Floats, Floats]:
         """Returns the mean and the spread between members, float32 (n, tasks) each."""
+        inputs = self._first.sums(features), features.dense
         blocks = [
-            self._session.run(self._outputs, dict(zip(_INPUTS, block, strict=True)))
-            for block in _blocks(features, self.card.features.hash_size)
+            self._session.run(self._outputs, {SUMS: sums, _DESCRIPTORS: dense})
+            for sums, dense in zip(*map(_blocks, inputs), strict=True)
         ]
         mean = self._joined(blocks, _OUTPUT, len(features))
         if _SPREAD not in self._outputs:  # one member has nobody to differ from
@@ -142,12 +180,31 @@ class Predictor:
         return np.concatenate([block[place] for block in blocks])[:rows]
 
 
-def _blocks(features: Features, hash_size: int) -> Iterator[tuple[Floats, Floats]]:
-    last = len(features) - 1
-    for start in range(0, len(features), _BLOCK):
-        # The last block is filled up with its last row, again and again.
-        block = features.take(np.minimum(np.arange(start, start + _BLOCK), last))
-        yield block.dense_counts(hash_size), block.dense
+def _readable(
+    structures: Iterable[Given], invalid: list[InvalidStructure | None]
+) -> Iterator[Chem.Mol]:
+    """Yields the molecules; says of each structure, in order, why it is none."""
+    for text, fmt in structures:
+        mol = light_mol(text, fmt)
+        if isinstance(mol, InvalidStructure):
+            invalid.append(mol)
+        else:
+            invalid.append(None)
+            yield mol
+
+
+def _in_order(mol: Chem.Mol) -> tuple[str, list[int]]:
+    """Returns the molecule as SMILES, and its atoms in the order in which they stand there."""
+    smiles = Chem.MolToSmiles(mol)
+    order: list[int] = list(mol.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])
+    return smiles, order
+
+
+def _blocks(rows: Floats) -> Iterator[Floats]:
+    # The last block is filled up with its last row, again and again.
+    missing = -len(rows) % _BLOCK
+    filled = np.concatenate([rows, *[rows[-1:]] * missing]) if missing else rows
+    return (filled[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
 
 
 def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) -> Answer:
@@ -163,11 +220,13 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
             doubt.interval,
             doubt.inside,
             doubt.similarity,
+            doubt.spread,
+            doubt.outside_by,
         )
     return answer
 
 
-def _session(model: Path, threads: int) -> ort.InferenceSession:
+def _session(graph: bytes, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -176,19 +235,19 @@ def _session(model: Path, threads: int) -> ort.InferenceSession:
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     # onnxruntime's errors share no base below Exception.
     except Exception as error:
-        raise Refused("unloadable_model", f"onnxruntime cannot load {model.name}.") from error
+        raise Refused("unloadable_model", "onnxruntime cannot load the graph.") from error
 
 
-def _check_graph(session: ort.InferenceSession, card: ModelCard) -> None:
+def _check_graph(first: FirstLayer, session: ort.InferenceSession, card: ModelCard) -> None:
     inputs = {entry.name: entry.shape[-1] for entry in session.get_inputs()}
     outputs = {entry.name: entry.shape[-1] for entry in session.get_outputs()}
-    widths = (card.features.hash_size, len(card.features.descriptors))
+    wanted = {SUMS: first.weights.shape[1], _DESCRIPTORS: len(card.features.descriptors)}
     said: dict[str, str] = session.get_modelmeta().custom_metadata_map
     fits = {
-        "inputs": inputs == dict(zip(_INPUTS, widths, strict=True)),
+        "inputs": inputs == wanted and len(first.weights) == card.features.hash_size,
         "outputs": outputs.pop(_SPREAD, len(card.tasks)) == len(card.tasks)
         and outputs == {_OUTPUT: len(card.tasks)},
         "tasks": _columns(said) == [(task.task, task.kind) for task in card.tasks],

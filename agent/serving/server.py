@@ -1,5 +1,6 @@
 """The process: one thread answers HTTP, the main one follows `releases/active`."""
 
+import asyncio
 import errno
 import json
 import logging
@@ -17,8 +18,9 @@ from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
 from agent.serving.app import create_app
-from agent.serving.predictor import Predictor
+from agent.serving.pool import Pool
 from agent.serving.rehearsal import Rehearsal
+from agent.serving.remote import RemoteRelease
 from agent.serving.swap import Models, Serving
 
 STATUS = "status.json"
@@ -30,7 +32,7 @@ _GRACE_S = 20  # for calls in flight when the process is told to stop
 
 
 def serve(
-    releases: Path, state: Path, host: str, port: int, threads: int, stop: threading.Event
+    releases: Path, state: Path, host: str, port: int, workers: int, stop: threading.Event
 ) -> None:
     """Serves predictions until `stop` is set, and finishes the calls in flight.
 
@@ -41,7 +43,7 @@ def serve(
         state: Predict's own folder: the account of attempts and `status.json`.
         host: Address to listen on.
         port: Port, or 0 for a free one, which `status.json` names.
-        threads: How many cores predictions may use.
+        workers: How many processes work on large calls; two more answer single molecules.
         stop: Set it to end.
 
     Raises:
@@ -50,16 +52,18 @@ def serve(
     """
     listener = _listen(host, port)
     status = _Status(state, host, listener.getsockname()[1])
-    load = partial(Predictor.load, threads=threads)
-    models = Models(releases, Attempts(state), load, rehearse=Rehearsal(stop))
-    server = uvicorn.Server(_config(models, threads))
+    pool = Pool(releases, workers, stop=stop)
+    load = partial(RemoteRelease.load, pool=pool)
+    models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
+    server = uvicorn.Server(_config(models, pool, workers))
     # Outside the main thread uvicorn leaves signals alone.
-    thread = threading.Thread(target=server.run, args=([listener],), name="http", daemon=True)
+    work = _answer(server, listener, pool)
+    thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
     with listener:
         _write_first(status, models.serving())
         thread.start()
         try:
-            _follow(models, status, thread, stop)
+            _follow(models, pool, status, thread, stop)
         finally:
             server.should_exit = True
             thread.join(_GRACE_S + 1)
@@ -76,15 +80,21 @@ def _write_first(status: "_Status", serving: Serving) -> None:
 
 
 def _follow(
-    models: Models, status: "_Status", http: threading.Thread, stop: threading.Event
+    models: Models,
+    pool: Pool,
+    status: "_Status",
+    http: threading.Thread,
+    stop: threading.Event,
 ) -> None:
     while not clock.rest(stop, _POLL_S if models.current() else _POLL_S / 5):
         now_s = clock.monotonic_s()
+        # What a load or a trial left behind: its release may be the one that was given up.
+        pool.keep(models.serving().release)
         try:
             models.step(now_s)
             status.write(models.serving(), now_s)
         except TryLater:
-            return  # a rehearsal was called off: `stop` is set
+            return  # a load was called off: `stop` is set
         except OSError as error:
             # A disk that filled up stops no chemist: what is loaded goes on answering.
             log.event(_LOGGER, "state_not_written", errno=error.errno)
@@ -138,9 +148,14 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _config(models: Models, threads: int) -> uvicorn.Config:
+async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
+    async with pool.running():
+        await server.serve([listener])
+
+
+def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(models, threads),
+        create_app(models, pool, 2 * workers),  # the next piece is there when one is done
         log_config=None,
         access_log=False,
         server_header=False,

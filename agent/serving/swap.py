@@ -18,14 +18,14 @@ from agent import log
 from agent.errors import Refused, TryLater
 from agent.releases.attempts import MAX_ATTEMPTS, Attempts
 from agent.releases.folder import active_id, path_of
-from agent.serving.predictor import Predictor
+from agent.serving.answers import Answering
 from agent.serving.rehearsal import warm
 
 _LOGGER = logging.getLogger(__name__)
 TRIAL_S = 3600.0
 MAX_STRIKES = 3
 
-Load = Callable[[Path], Predictor]
+Load = Callable[[Path], Answering]
 Rehearse = Callable[[Path], None]
 
 
@@ -73,16 +73,16 @@ class Models:
         self._load = load
         self._retry_wait_s = retry_wait_s
         self._rehearse = rehearse
-        self._stand_in: tuple[Predictor, Predictor] | None = None  # the new one, the old one
+        self._stand_in: tuple[Answering, Answering] | None = None  # the new one, the old one
         self._trial_ends_s = 0.0
         self._strikes = 0
         self._settled = False
         self._lock = threading.Lock()
         self._not_before_s = 0.0
-        self._current: Predictor | None = None
+        self._current: Answering | None = None
         self._serving = Serving(None, None, None, "No release is active yet.")
 
-    def current(self) -> Predictor | None:
+    def current(self) -> Answering | None:
         """Returns the predictor to use for all of one call, or None before the first release."""
         return self._current
 
@@ -90,12 +90,12 @@ class Models:
         """Returns what was found at the last look."""
         return self._serving
 
-    def stand_in(self, predictor: Predictor) -> Predictor | None:
+    def stand_in(self, predictor: Answering) -> Answering | None:
         """Returns the release that answered before this one, while this one is on trial."""
         pair = self._stand_in
         return pair[1] if pair is not None and pair[0] is predictor else None
 
-    def strike(self, predictor: Predictor) -> None:
+    def strike(self, predictor: Answering) -> None:
         """Notes that this release failed a request which the one before it answered."""
         with self._lock:
             if self.stand_in(predictor) is not None:
@@ -165,7 +165,7 @@ class Models:
             self._take(predictor, now_s)
             log.event(_LOGGER, "release_loaded", release=release_id)
 
-    def _take(self, predictor: Predictor, now_s: float) -> None:
+    def _take(self, predictor: Answering, now_s: float) -> None:
         old = self._current
         with self._lock:
             self._strikes = 0

@@ -25,28 +25,24 @@ from agent.releases import folder
 from agent.releases.attempts import MAX_ATTEMPTS, Attempts
 from agent.releases.card import ModelCard, TaskCard, write_card
 from agent.serving import client
+from agent.serving.swap import MAX_STRIKES
 from agent.wire.documents import NetworkSpec
 from agent.wire.network import initial_weights
 
 MOMENT = "2026-01-02T03:04:05Z"
 TASK = "logd"
 
-# What `onggi serve` does; with a third argument, loading that release kills the process.
+# What `onggi serve` does; with a third argument, loading that release kills the worker, or, where a
+# structure follows after a colon, predicting that structure by it.
 PROGRAM = """
-import os, signal, sys, threading
+import signal, sys, threading
 from pathlib import Path
 from agent import log
 from agent.errors import OnggiError
-from agent.serving import server
-from agent.serving.predictor import Predictor
+from agent.serving import process, server
 
-load = Predictor.load
-def deadly(folder, threads):
-    if folder.name == sys.argv[3]:
-        os._exit(139)
-    return load(folder, threads)
 if sys.argv[3]:
-    Predictor.load = deadly
+    process.COMMAND = (sys.executable, "-c", sys.argv[5], sys.argv[3])
 
 log.setup()
 stop = threading.Event()
@@ -57,7 +53,26 @@ except OnggiError as error:
     print(error)
     sys.exit(error.exit_code)
 heavy = {"torch", "polars", "pandas", "sqlalchemy", "requests", "nacl", "agent.keys", "agent.boxes"}
+heavy |= {"rdkit", "onnxruntime", "numpy"}
 print(sorted(heavy & set(sys.modules)))
+"""
+WORKER = """
+import os, sys
+from agent.cli.main import main
+from agent.serving.predictor import Predictor
+
+name, _, smiles = sys.argv[1].partition(":")
+load, predict = Predictor.load, Predictor.predict
+def deadly_load(folder, threads):
+    return os._exit(139) if folder.name == name and not smiles else load(folder, threads)
+def deadly_predict(self, structures, *watch):
+    for text, _ in structures:
+        if self.card.release_id == name and text == smiles:
+            os._exit(139)
+    return predict(self, structures, *watch)
+Predictor.load, Predictor.predict = deadly_load, deadly_predict
+sys.argv = ["onggi", "predict-worker", *sys.argv[2:]]
+main()
 """
 
 
@@ -122,7 +137,7 @@ class Predict:
 
     def start(self, deadly: str = "", port: int = 0) -> subprocess.Popen[str]:
         (self.state / "status.json").unlink(missing_ok=True)
-        arguments = [str(self.releases), str(self.state), deadly, str(port)]
+        arguments = [str(self.releases), str(self.state), deadly, str(port), WORKER]
         process = subprocess.Popen(
             ["env", f"HOME={self.root}", sys.executable, "-c", PROGRAM, *arguments],
             stdout=subprocess.PIPE,
@@ -155,6 +170,11 @@ class Predict:
 def _pss_kb(pid: int) -> int:
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def _ports(pid: int) -> set[int]:
@@ -258,7 +278,8 @@ def test_told_to_stop_it_ends_at_once_without_torch_and_without_phoning(predict:
     results = client.predict(url, ["CCO", "nonsense"])["results"]
     assert isinstance(results, list)
     assert len(results) == 2
-    assert _pss_kb(process.pid) < 250 << 10
+    for pid in (process.pid, *_children(process.pid)):
+        assert _pss_kb(pid) < 250 << 10
     assert _ports(process.pid) == {predict.status()["port"]}
     process.send_signal(signal.SIGTERM)
     output, log = process.communicate()
@@ -287,20 +308,48 @@ def test_a_release_that_kills_the_process_is_given_up_for_the_last_good_one(
     _build(predict.root, "r1", 1, 1.0)
     _build(predict.root, "r2", 2, 2.0)
     folder.activate(predict.releases, "r1")
-    predict.start(deadly="r2")
+    process = predict.start(deadly="r2")
     predict.wait("r1")
     folder.activate(predict.releases, "r2")
-    assert predict.processes[-1].wait() == 139
-    for _ in range(MAX_ATTEMPTS - 1):
-        assert predict.start(deadly="r2").wait() == 139
-    predict.start(deadly="r2")
-    predict.wait("r1")
+    _until(lambda: Attempts(predict.state).exhausted("r2"))
+    _until(lambda: "failed to load 3 times" in predict.status()["problem"])
+    assert process.poll() is None
     status = predict.status()
     assert (status["ready"], status["wanted"]) == (True, "r2")
-    assert status["problem"].startswith("r2 failed to load 3 times and r1 answers instead.")
-    assert Attempts(predict.state).exhausted("r2")
+    assert status["problem"].endswith("The process that tried it ended with 139.")
     _, answer = predict.ask("POST", "/v1/predict", {"smiles": "CCO"})
     assert answer["release"] == "r1"
+
+
+@pytest.mark.slow
+def test_what_kills_the_workers_of_a_release_on_trial_the_one_before_answers(
+    predict: Predict,
+) -> None:
+    for version, name in enumerate(("r1", "r2"), start=1):
+        _build(predict.root, name, version, float(version))
+    folder.activate(predict.releases, "r1")
+    process = predict.start(deadly="r2:CCN")
+    predict.wait("r1")
+    folder.activate(predict.releases, "r2")
+    predict.wait("r2")
+    load = Load(predict.status()["port"])
+    chemist = threading.Thread(target=load.ask, args=(1,))
+    chemist.start()
+    for _ in range(MAX_STRIKES):
+        status, answer = predict.ask("POST", "/v1/predict", {"smiles": ["CCO", "CCN"]})
+        assert (status, answer["release"]) == (200, "r1")
+        assert all("predictions" in result for result in answer["results"])
+    predict.wait("r1")
+    load.wait_for(10)
+    load.stop.set()
+    chemist.join()
+    assert load.faults == []
+    assert process.poll() is None
+    assert predict.status()["problem"] == (
+        "r2 was given up and r1 answers instead. It failed 3 requests that r1 answers."
+    )
+    _, answer = predict.ask("POST", "/v1/predict", {"smiles": "CCN"})
+    assert answer["results"][0]["predictions"][TASK]["value"] == 1.0
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ KNOWN = {
     "unit": "",
     "interval": [-1.2, 0.6],
     "inside": False,
+    "outside_by": ["similarity"],
     "similarity": 0.31,
 }
 ANSWER = {
@@ -63,7 +64,7 @@ def test_predictions_and_faults_stand_in_the_order_asked(home: "Home", url: str)
 def test_an_interval_and_the_domain_are_shown(home: "Home", url: str) -> None:
     said = home.said("predict", "CCO", "no", "--url", url)
     assert "-1.2 – 0.6" in said
-    assert "outside (0.31)" in said
+    assert "outside by similarity" in said
 
 
 def test_an_endpoint_that_is_away(home: "Home", url: str) -> None:

@@ -56,7 +56,7 @@ def test_one_nan_is_all_it_takes() -> None:
 
 
 def test_whoever_loads_a_release_is_killed_and_nobody_else(tmp_path: Path) -> None:
-    program = (sys.executable, "-c", "import time; time.sleep(600)", "rehearse")
+    program = (sys.executable, "-c", "import time; time.sleep(600)", "--trial")
     victim = subprocess.Popen([*program, str(tmp_path / "r2")])
     other = subprocess.Popen([*program, str(tmp_path / "r1")])
     try:

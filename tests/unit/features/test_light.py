@@ -3,7 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from agent.features.light import MAX_HEAVY_ATOMS, light_mol
+from agent.features.fast import Featurizer
+from agent.features.light import MAX_ATOMS, MAX_HEAVY_ATOMS, _standardize, light_mol
+from agent.features.reference import REFERENCE_SMILES
+from agent.features.spec import default_spec
 from agent.records import InvalidStructure
 
 
@@ -28,6 +31,26 @@ def test_salts_go_and_charges_are_neutralized_where_they_can_be(
     given_smiles: str, expected: str
 ) -> None:
     assert _smiles(given_smiles) == expected
+
+
+def test_leaving_out_what_has_nothing_to_do_changes_no_feature() -> None:
+    featurizer = Featurizer(default_spec())
+    plain = [text for text in REFERENCE_SMILES if not set(text) & set(".+-")]
+    assert len(plain) > 20
+    for text in plain:
+        short, whole = light_mol(text, "smiles"), _standardize(Chem.MolFromSmiles(text))
+        assert not isinstance(short, InvalidStructure)
+        assert not isinstance(whole, InvalidStructure)
+        ours, theirs = featurizer.featurize([short]), featurizer.featurize([whole])
+        assert ours.indices.tolist() == theirs.indices.tolist()
+        assert ours.values.tobytes() == theirs.values.tobytes()
+        assert ours.dense.tobytes() == theirs.dense.tobytes()
+
+
+def test_a_structure_of_hydrogens_and_dummies_has_its_limit_too() -> None:
+    many = light_mol("C" + ".*" * MAX_ATOMS, "smiles")
+    assert isinstance(many, InvalidStructure)
+    assert many.step == "size"
 
 
 def test_a_mol_block_gives_the_same_molecule_as_its_smiles() -> None:

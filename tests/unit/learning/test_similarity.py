@@ -47,6 +47,24 @@ def test_it_is_tanimotos_coefficient_to_the_nearest_of_each_task(counts: Counts)
     assert not found[:, 2].any()
 
 
+def test_tasks_of_few_or_of_far_compounds_find_their_nearest_too(counts: Counts) -> None:
+    known, asked = counts[:300], counts[300:]
+    expected = plain(asked, known)
+    far = np.argsort(expected.max(axis=0))[:60].tolist()  # a large task, and none of it is near
+    few = [3, 77, 299]
+    pairs = [
+        *((row, 0) for row in range(300)),
+        *((row, 1) for row in far),
+        *((row, 2) for row in few),
+    ]
+    found = Nearest(
+        Index.build(rows_of(known), labels_of(pairs), ["all", "far", "few"])
+    ).similarity(rows_of(asked))
+    for column, rows in enumerate((list(range(300)), far, few)):
+        np.testing.assert_allclose(found[:, column], expected[:, rows].max(axis=1), atol=1e-6)
+    assert (found[:, 1] < 0.8 * found[:, 0]).any()
+
+
 def test_a_compound_is_like_itself_and_answers_do_not_depend_on_company(counts: Counts) -> None:
     index = Index.build(rows_of(counts), labels_of([(r, 0) for r in range(400)]), ["a"])
     nearest = Nearest(index)

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 import uvicorn
 
+from agent.errors import Refused
 from agent.records import InvalidStructure
 from agent.releases.attempts import Attempts
 from agent.releases.card import ModelCard
 from agent.releases.folder import activate
-from agent.serving import bodies
+from agent.serving import app, bodies
 from agent.serving.app import create_app
-from agent.serving.bodies import Prediction
+from agent.serving.bodies import ExplainResponse, Prediction
+from agent.serving.frames import Frame
 from agent.serving.predictor import Predictor
+from agent.serving.problems import Problem
 from agent.serving.swap import MAX_STRIKES, Models
+from agent.serving.worker import Desk
 
 Build = Callable[..., ModelCard]
 
@@ -34,6 +38,32 @@ class Answer:
     def json(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.content)
         return document
+
+
+class Here:
+    """Does in this process what `Pool` lets workers do."""
+
+    def __init__(self, releases: Path) -> None:
+        self._desk = Desk(releases, lambda structures, _start: structures)
+
+    async def split(self, body: bytes) -> list[bytes]:
+        return bodies.chunks(bodies.parse(body))
+
+    async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:  # noqa: ARG002
+        answer = self._desk.reply({"do": "predict", "release": release}, piece)
+        if "raised" in answer[0]:
+            raise Problem(500, "internal", "It raised.")
+        return answer
+
+    async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
+        head, body = self._desk.reply(
+            {"do": "explain", "release": release, "endpoint": endpoint}, piece
+        )
+        if "refused" in head:
+            raise Refused(*head["refused"])
+        if "problem" in head:
+            raise Problem(*head["problem"])
+        return body
 
 
 class Endpoint:
@@ -61,7 +91,9 @@ def empty(releases: Path, tmp_path: Path) -> Iterator[Endpoint]:
     models = Models(releases, Attempts(tmp_path), partial(Predictor.load, threads=1))
     models.step(0.0)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(models), log_config=None, lifespan="off", ws="none")
+    config = uvicorn.Config(
+        create_app(models, Here(releases)), log_config=None, lifespan="off", ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
@@ -95,6 +127,36 @@ def test_one_or_many_structures_are_answered_in_order(endpoint: Endpoint) -> Non
     assert many[2]["error"]["step"] == "parse"
     assert "predictions" not in many[2]
     assert many[0]["predictions"]["solubility"].keys() == Prediction.model_fields.keys()
+
+
+def test_a_large_body_is_read_elsewhere_to_the_same_answer(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"smiles": ["CCO", "no", "CCN"] * 50}
+    expected = endpoint.predict(body)
+    monkeypatch.setattr(app, "_READ_HERE_BYTES", 10)
+    assert endpoint.predict(body).content == expected.content
+    assert endpoint.predict({"smiles": []}).json["results"] == []
+
+
+def test_an_explanation_has_its_drawing_where_an_endpoint_is_asked(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explain(**body: object) -> Answer:
+        return endpoint.ask("POST", "/v1/explain", json.dumps(body).encode())
+
+    said = explain(smiles="OCC", id="A-1", endpoint="logd")
+    assert (said.status, said.json["id"], said.json["smiles"]) == (200, "A-1", "CCO")
+    assert said.json.keys() == ExplainResponse.model_fields.keys()
+    assert [len(values) for values in said.json["contributions"].values()] == [3]
+    assert said.json["svg"].startswith("<svg")
+    assert len(explain(smiles="OCC").json["contributions"]) == 4
+    assert _is_problem(explain(smiles="no"), 422, "bad_structure")
+    assert _is_problem(explain(smiles="CCO", endpoint="none"), 422, "unknown_endpoint")
+    assert _is_problem(explain(), 422, "malformed")
+    monkeypatch.setattr(bodies, "MAX_EXPLAIN_BYTES", 100)
+    long = explain(smiles="C" * 200)
+    assert _is_problem(long, 413, "body_too_large")
 
 
 def test_ids_come_back_beside_their_answers(endpoint: Endpoint) -> None:
@@ -143,10 +205,12 @@ def test_a_fault_of_our_own_tells_nothing(
     def fail(*_: object) -> None:
         raise RuntimeError("CCO leaked")
 
-    monkeypatch.setattr(bodies, "render", fail)
-    answer = endpoint.predict({"smiles": "CCO"})
-    assert _is_problem(answer, 500, "internal")
-    assert b"leaked" not in answer.content
+    for name in ("render", "render_results"):  # here, and where a worker would be
+        with monkeypatch.context() as patch:
+            patch.setattr(bodies, name, fail)
+            answer = endpoint.predict({"smiles": "CCO"})
+            assert _is_problem(answer, 500, "internal")
+            assert b"leaked" not in answer.content
 
 
 @pytest.fixture
@@ -163,9 +227,9 @@ def _fail(monkeypatch: pytest.MonkeyPatch, *releases: str, raising: bool) -> Non
     """Lets these releases raise, or answer with no finite number."""
     good = Predictor.predict
 
-    def predict(self: Predictor, structures: Any) -> Any:  # noqa: ANN401 - passed through
+    def predict(self: Predictor, structures: Any, *watch: Any) -> Any:  # noqa: ANN401 - passed
         if self.card.release_id not in releases:
-            return good(self, structures)
+            return good(self, structures, *watch)
         if raising:
             raise RuntimeError("CCO leaked")
         return [InvalidStructure("predict", "logd came out as no finite number.")]
@@ -186,6 +250,43 @@ def test_what_a_release_fails_on_trial_the_one_before_answers(
     assert on_trial.models.serving().release == "r1"
 
 
+def test_what_it_fails_to_explain_the_one_before_explains(
+    on_trial: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = Predictor.explain
+
+    def explain(self: Predictor, *asked: Any) -> Any:  # noqa: ANN401 - passed
+        failed = InvalidStructure("predict", "A prediction came out as no finite number.")
+        return failed if self.card.release_id == "r2" else good(self, *asked)
+
+    monkeypatch.setattr(Predictor, "explain", explain)
+    question = json.dumps({"smiles": "CCO"}).encode()
+    for _ in range(MAX_STRIKES):
+        answer = on_trial.ask("POST", "/v1/explain", question)
+        assert (answer.status, answer.json["release"]) == (200, "r1")
+    on_trial.models.step(2.0)
+    assert on_trial.models.serving().release == "r1"
+
+
+@pytest.mark.parametrize("code", ["busy", "worker_lost"])
+def test_a_busy_predict_is_no_fault_of_a_release_and_dying_workers_are(
+    on_trial: Endpoint, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    good = Here.predict
+
+    async def predict(self: Here, release: str, piece: bytes, *, quick: bool) -> Frame:
+        if release == "r2":
+            raise Problem(503, code, "So.")
+        return await good(self, release, piece, quick=quick)
+
+    monkeypatch.setattr(Here, "predict", predict)
+    blamed = code == "worker_lost"
+    for _ in range(MAX_STRIKES):
+        assert on_trial.predict({"smiles": "CCO"}).status == (200 if blamed else 503)
+    on_trial.models.step(2.0)
+    assert on_trial.models.serving().release == ("r1" if blamed else "r2")
+
+
 def test_what_both_fail_is_no_fault_of_the_new_one(
     on_trial: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +299,8 @@ def test_what_both_fail_is_no_fault_of_the_new_one(
 
 def test_a_bad_structure_is_no_failure(on_trial: Endpoint) -> None:
     for _ in range(MAX_STRIKES):
+        question = json.dumps({"smiles": "nonsense"}).encode()
+        assert _is_problem(on_trial.ask("POST", "/v1/explain", question), 422, "bad_structure")
         assert on_trial.predict({"smiles": "nonsense"}).json["release"] == "r2"
     on_trial.models.step(2.0)
     assert on_trial.models.serving().release == "r2"
@@ -219,6 +322,11 @@ def test_figures_name_no_structure_and_no_path_of_a_caller(endpoint: Endpoint) -
     assert 'onggi_predict_requests_total{route="other",status="404"} 1.0' in text
     assert 'release_info{release="r1",version="1"} 1.0' in text
     assert "CCSCCCO" not in text
+
+
+def test_every_route_that_is_counted_is_documented(endpoint: Endpoint) -> None:
+    paths = endpoint.ask("GET", "/openapi.json").json["paths"]
+    assert paths.keys() == app._ROUTES - {"/metrics", "/openapi.json"}
 
 
 def test_openapi_describes_both_directions_and_resolves(endpoint: Endpoint) -> None:

@@ -1,5 +1,6 @@
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -7,8 +8,8 @@ from hypothesis import strategies as st
 
 from agent.records import InvalidStructure
 from agent.serving import bodies
-from agent.serving.bodies import Asked, parse, render
-from agent.serving.predictor import Estimate
+from agent.serving.answers import Answer, Estimate
+from agent.serving.bodies import Asked, chunks, is_quick, parse, read_chunk, render, render_results
 from agent.serving.problems import Problem
 
 
@@ -80,9 +81,13 @@ def test_a_refusal_never_repeats_the_structure(secret: str, shape: str) -> None:
 
 def test_answers_are_rendered_beside_what_was_asked() -> None:
     asked = [Asked("CCO", "smiles", "a"), Asked("x", "molblock"), Asked("é", "smiles")]
-    known = Estimate(100.0, 2.0, "uM", (20.0, 500.0), inside=True, similarity=0.7)
+    known = Estimate(100.0, 2.0, "uM", (20.0, 500.0), inside=False, similarity=0.7)
+    known = replace(known, spread=0.2, outside_by=("similarity",))
     answer = {"sol": known, "logd": Estimate(1.0, 1.0, "")}
-    content = render("r1", 3, asked, [answer, InvalidStructure("parse", "no"), {}])
+    answers: list[Answer] = [answer, InvalidStructure("parse", "no"), {}]
+    pieces = [render_results(asked[:2], answers[:2]), render_results(asked[2:], answers[2:])]
+    content = render("r1", 3, pieces)
+    assert content == render("r1", 3, [render_results(asked, answers)])
     assert json.loads(content) == {
         "release": "r1",
         "version": 3,
@@ -96,8 +101,10 @@ def test_answers_are_rendered_beside_what_was_asked() -> None:
                         "model_value": 2.0,
                         "unit": "uM",
                         "interval": [20.0, 500.0],
-                        "inside": True,
+                        "inside": False,
                         "similarity": 0.7,
+                        "spread": 0.2,
+                        "outside_by": ["similarity"],
                     },
                     "logd": {
                         "value": 1.0,
@@ -106,6 +113,8 @@ def test_answers_are_rendered_beside_what_was_asked() -> None:
                         "interval": None,
                         "inside": None,
                         "similarity": None,
+                        "spread": None,
+                        "outside_by": [],
                     },
                 },
             },
@@ -113,3 +122,24 @@ def test_answers_are_rendered_beside_what_was_asked() -> None:
             {"smiles": "é", "predictions": {}},
         ],
     }
+
+
+def test_nothing_asked_is_nothing_answered() -> None:
+    assert chunks([]) == []
+    assert json.loads(render("r1", 3, [])) == {"release": "r1", "version": 3, "results": []}
+
+
+@given(st.lists(st.tuples(st.text(), st.none() | st.text()), max_size=200))
+def test_pieces_keep_every_structure_in_order(entries: list[tuple[str, str | None]]) -> None:
+    asked = [Asked(text, "smiles", own_id) for text, own_id in entries]
+    pieces = [read_chunk(piece) for piece in chunks(asked)]
+    assert [one for piece in pieces for one in piece] == asked
+    assert all(len(piece) <= bodies.CHUNK for piece in pieces)
+
+
+def test_a_person_waits_for_few_and_small_structures() -> None:
+    small, long = Asked("CCO", "smiles"), Asked("C" * 1000, "smiles")
+    assert is_quick([])
+    assert is_quick([small, Asked("C" * 1000, "molblock")])
+    assert not is_quick([small, long])
+    assert not is_quick([small] * 50)

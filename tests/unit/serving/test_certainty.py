@@ -72,7 +72,9 @@ def test_each_prediction_has_its_interval_and_domain(release: Path) -> None:
         assert low < known[task].value < high
         assert known[task].inside is True
         assert known[task].similarity == 1.0
+        assert (known[task].spread, known[task].outside_by) == (0.0, ())
         assert strange[task].inside is False
+        assert strange[task].outside_by == ("similarity",)
         wide_low, wide_high = strange[task].interval or (0.0, 0.0)
         assert wide_high - wide_low > high - low
     # 10**(6 - 5) uM and about 0.8 of a decade either way.

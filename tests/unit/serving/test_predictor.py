@@ -5,16 +5,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from rdkit import Chem
 
 from agent.errors import Refused
 from agent.features.fast import Featurizer
 from agent.features.reference import REFERENCE_SMILES
+from agent.features.rows import Features
 from agent.learning.score import predict as torch_predict
 from agent.learning.tasks import TaskSpec
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard
 from agent.releases.folder import CARD, MODEL
-from agent.serving.predictor import MAX_BATCH, Answer, Predictor
+from agent.serving.answers import Answer, Explanation
+from agent.serving.predictor import MAX_BATCH, Predictor
 from agent.wire.network import initial_weights
 
 Build = Callable[..., ModelCard]
@@ -102,6 +105,36 @@ def test_what_cannot_be_used_keeps_its_place_and_its_reason(predictor: Predictor
     steps = [a.step if isinstance(a, InvalidStructure) else "" for a in answers]
     assert steps == ["", "parse", "size", "length", "", "parse"]
     assert answers[4] != answers[0]  # methanol is not ethanol
+
+
+def test_an_explanation_follows_the_atoms_of_its_smiles(predictor: Predictor) -> None:
+    one, other = (predictor.explain((text, "smiles"), None) for text in ("OCC", "CCO.Cl"))
+    assert isinstance(one, Explanation)
+    assert one == other  # the salt goes, and the order is that of the SMILES in the answer
+    assert (one.smiles, one.svg) == ("CCO", "")
+    assert list(one.contributions) == ["logd", "solubility", "clint", "bbb_class"]
+    ring = predictor.explain(("c1ccccc1", "smiles"), "logd")
+    assert isinstance(ring, Explanation)
+    assert list(ring.contributions) == ["logd"]
+    assert len(set(ring.contributions["logd"])) == 1  # of one kind, all six
+    assert ring.svg.startswith("<svg")
+
+
+def test_a_contribution_is_what_the_prediction_loses(predictor: Predictor) -> None:
+    alone = predictor.explain(("C", "smiles"), "logd")
+    assert isinstance(alone, Explanation)
+    features = predictor._featurizer.featurize([Chem.MolFromSmiles("C")])
+    none = Features(
+        np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), features.dense
+    )
+    falls = predictor._run(features)[0][0, 0] - predictor._run(none)[0][0, 0]
+    assert alone.contributions["logd"] == pytest.approx([falls], rel=1e-4)
+
+
+def test_what_cannot_be_explained_says_so(predictor: Predictor) -> None:
+    assert predictor.explain(("no", "smiles"), None) == predictor.predict([("no", "smiles")])[0]
+    with pytest.raises(Refused, match="unknown_endpoint"):
+        predictor.explain(("CCO", "smiles"), "nothing")
 
 
 def test_only_bad_structures_or_none_at_all(predictor: Predictor) -> None:

@@ -8,6 +8,7 @@ from agent.errors import Refused, TryLater
 from agent.releases.attempts import MAX_ATTEMPTS, Attempts
 from agent.releases.card import ModelCard
 from agent.releases.folder import MODEL, activate
+from agent.serving.answers import Answering
 from agent.serving.predictor import Predictor
 from agent.serving.swap import MAX_STRIKES, TRIAL_S, Models, Serving
 
@@ -88,7 +89,7 @@ def test_a_failing_release_is_tried_three_times_while_the_old_one_answers(
     models.step(1.0)
     assert Attempts(state).account("r2").begun == 1  # left alone for a while
     assert models.serving().problem == (
-        "r2 is not loaded yet and r1 answers instead. onnxruntime cannot load model.onnx."
+        "r2 is not loaded yet and r1 answers instead. model.onnx is no graph; build it again."
     )
     _steps(models, 60)
     assert Attempts(state).account("r2").begun == MAX_ATTEMPTS
@@ -96,7 +97,7 @@ def test_a_failing_release_is_tried_three_times_while_the_old_one_answers(
         "r1",
         1,
         "r2",
-        "r2 failed to load 3 times and r1 answers instead. onnxruntime cannot load model.onnx.",
+        "r2 failed to load 3 times and r1 answers instead. model.onnx is no graph; build it again.",
     )
 
 
@@ -225,7 +226,7 @@ def test_a_rehearsal_that_was_called_off_is_no_attempt(
     assert Attempts(state).account("r1").begun == 0
 
 
-def _on_trial(install: Build, releases: Path, state: Path) -> tuple[Models, Predictor, Predictor]:
+def _on_trial(install: Build, releases: Path, state: Path) -> tuple[Models, Answering, Answering]:
     """Models that went from r1 to r2 at second 1."""
     models, found = _models(releases, state), []
     for version, name in enumerate(("r1", "r2")):

@@ -1,0 +1,159 @@
+"""The worker: the chemistry and the models, in a process that may die without anybody waiting.
+
+It answers one message after the other over a socket that its parent holds the other end of, and
+ends when that end closes. It keeps nothing but loaded releases: whatever it was asked can be asked
+of another one.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from agent import log
+from agent.errors import Refused
+from agent.records import InvalidStructure
+from agent.releases.folder import path_of
+from agent.serving import bodies, frames
+from agent.serving.answers import Answer
+from agent.serving.bodies import Asked
+from agent.serving.frames import Frame, Head
+from agent.serving.guard import Guard
+from agent.serving.predictor import FAILED_STEP, Predictor, Watch
+from agent.serving.problems import Problem
+from agent.serving.rehearsal import warm
+
+_LOGGER = logging.getLogger(__name__)
+_NICE = 10  # a single molecule comes first
+_KEPT = 2  # releases: the one that answers and the one before it, for calls that began with it
+_MOST_MEMORY = 4 << 30  # bytes; a structure that wants more ends its worker, not the host
+_GONE = {
+    "late": InvalidStructure("time", "Reading it takes too long; give a smaller structure."),
+    "crash": InvalidStructure("crash", "It ends the process that reads it; write it otherwise."),
+}
+_FAILED = frozenset({FAILED_STEP, "crash"})  # steps that may be the release's fault
+_Does = Callable[[Head, bytes], Frame]
+
+
+def work(releases: Path, channel: socket.socket, place: int, deadline_s: float, nice: bool) -> None:
+    """Answers until the other end closes.
+
+    Args:
+        releases: The folder of all releases.
+        channel: Connected to the process that answers HTTP.
+        place: A file that says which structure is being read.
+        deadline_s: Processor seconds that one structure may take.
+        nice: Whether this worker steps back behind those that answer single molecules.
+    """
+    if nice:
+        os.nice(_NICE)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
+    desk = Desk(releases, Guard(place, deadline_s).over)
+    with channel, channel.makefile("rb") as incoming, contextlib.suppress(ConnectionError):
+        while (message := frames.read(incoming)) is not None:
+            channel.sendall(frames.pack(*desk.reply(*message)))
+
+
+def _give_memory_back() -> None:
+    """Returns what loading needed for a while: 90 of 230 MB at 50,000 compounds."""
+    with contextlib.suppress(AttributeError):  # it is glibc's own
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class Desk:
+    """What a worker does with a message.
+
+    Args:
+        releases: The folder of all releases.
+        watch: As of `Predictor.predict`.
+    """
+
+    def __init__(self, releases: Path, watch: Watch) -> None:
+        self._releases = releases
+        self._watch = watch
+        self._loaded: dict[str, Predictor] = {}
+        self._does: dict[str, _Does] = {
+            "load": self._load,
+            "rehearse": self._rehearse,
+            "predict": self._predict,
+            "explain": self._explain,
+            "split": self._split,
+        }
+
+    def reply(self, head: Head, body: bytes) -> Frame:
+        """Answers one message; whatever goes wrong is an answer, too."""
+        try:
+            return self._does[head["do"]](head, body)
+        except Refused as refused:
+            return {"refused": [refused.code, refused.reason]}, b""
+        except Problem as problem:
+            return {"problem": [problem.status, problem.code, problem.detail]}, b""
+        # The boundary: the next message must not suffer from this one.
+        except Exception as error:
+            _LOGGER.warning("worker_raised", exc_info=True)
+            return {"raised": type(error).__name__}, b""
+
+    def _load(self, head: Head, _body: bytes) -> Frame:
+        self._predictor(head["release"])
+        return {}, b""
+
+    def _rehearse(self, head: Head, _body: bytes) -> Frame:
+        # Unwatched: what a first run makes ready may take longer than a structure is given.
+        warm(self._predictor(head["release"]))
+        return {}, b""
+
+    def _split(self, _head: Head, body: bytes) -> Frame:
+        pieces = bodies.chunks(bodies.parse(body))
+        return {"lengths": [len(piece) for piece in pieces]}, b"".join(pieces)
+
+    def _predict(self, head: Head, body: bytes) -> Frame:
+        asked = bodies.read_chunk(body)
+        gone = {int(number): str(how) for number, how in head.get("gone", ())}
+        answers = self._answers(self._predictor(head["release"]), asked, gone)
+        good = sum(isinstance(answer, dict) for answer in answers)
+        failed = sum(_failed(answer) for answer in answers)
+        said = {"good": good, "bad": len(answers) - good, "failed": failed}
+        return said, bodies.render_results(asked, answers)
+
+    def _explain(self, head: Head, body: bytes) -> Frame:
+        (asked,) = bodies.read_chunk(body)
+        predictor = self._predictor(head["release"])
+        gone = [_GONE[how] for _, how in head.get("gone", ())]
+        given = (asked.structure, asked.fmt)
+        answer = gone[0] if gone else predictor.explain(given, head["endpoint"], self._watch)
+        if isinstance(answer, InvalidStructure):
+            code = "no_answer" if _failed(answer) else "bad_structure"
+            raise Problem(422, code, f"{answer.step}: {answer.cause}")
+        return {}, bodies.render_explanation(predictor.card, asked.id, answer)
+
+    def _answers(
+        self, predictor: Predictor, asked: list[Asked], gone: dict[int, str]
+    ) -> list[Answer]:
+        # Runs between those that ended a worker before, so that the numbers stay the caller's.
+        answers: list[Answer] = []
+        for stop in [*sorted(gone), len(asked)]:
+            start = len(answers)
+            batch = [(one.structure, one.fmt) for one in asked[start:stop]]
+            answers += predictor.predict(batch, self._watch, start)
+            if stop in gone:
+                answers.append(_GONE[gone[stop]])
+        return answers
+
+    def _predictor(self, release: str) -> Predictor:
+        predictor = self._loaded.pop(release, None)
+        if predictor is None:
+            predictor = Predictor.load(path_of(self._releases, release), threads=1)
+            _give_memory_back()
+            log.event(_LOGGER, "worker_loaded", release=release)
+        self._loaded[release] = predictor  # the newest last
+        while len(self._loaded) > _KEPT:
+            del self._loaded[next(iter(self._loaded))]
+        return predictor
+
+
+def _failed(answer: object) -> bool:
+    return isinstance(answer, InvalidStructure) and answer.step in _FAILED

@@ -1,0 +1,283 @@
+"""How fast predict answers over HTTP, beside ADMET-AI on the same molecules.
+
+Bulk is counted in molecules per second of processor time of all of predict's processes, so that it
+says "per core" and hardly depends on who else uses the machine. Times of single molecules are the
+clock's and do.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+
+from agent import clock
+from agent.features.light import light_mol
+from agent.features.spec import default_spec
+from agent.serving.predictor import Predictor
+from benchmarks import peers
+from benchmarks.molecules import real_structures
+from benchmarks.report import Row, median, save, show
+from benchmarks.serving_release import RELEASE, make_release
+
+REFERENCES = 50_000
+PEER = ("torch==2.13.0", "admet-ai")
+# Within every limit, and yet a third of a second of RDKit's time.
+HOSTILE = "CC" + ".*" * 990
+_RUNS = 5
+_WORKERS = 1
+
+_PROGRAM = """
+import signal, sys, threading
+from pathlib import Path
+from agent import log
+from agent.serving import server
+log.setup("WARNING")
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+server.serve(Path(sys.argv[1]), Path(sys.argv[2]), "127.0.0.1", 0, int(sys.argv[3]), stop)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Predict as a process, and how long it took until it answered."""
+
+    process: psutil.Process
+    port: int
+    start_s: float
+
+    def family(self) -> list[psutil.Process]:
+        """Returns predict and its workers."""
+        return [self.process, *self.process.children()]
+
+    def cpu_s(self) -> float:
+        """Returns the processor seconds that predict and its living workers have used."""
+        times = [one.cpu_times() for one in self.family()]
+        return sum(one.user + one.system for one in times)
+
+
+@contextmanager
+def running(root: Path) -> Iterator[Running]:
+    """Runs predict until the block ends."""
+    state = root / "state"
+    state.mkdir(exist_ok=True)
+    (state / "status.json").unlink(missing_ok=True)
+    began_s = clock.monotonic_s()
+    command = [sys.executable, "-c", _PROGRAM, str(root / "releases"), str(state), str(_WORKERS)]
+    with subprocess.Popen(command) as process:
+        try:
+            status: dict[str, object] = {}
+            while not status.get("ready"):
+                time.sleep(0.01)
+                if process.poll() is not None:
+                    raise SystemExit("predict did not start; see above")
+                status = _status(state)
+            took_s = clock.monotonic_s() - began_s
+            yield Running(psutil.Process(process.pid), int(str(status["port"])), took_s)
+        finally:
+            process.terminate()
+
+
+def _status(state: Path) -> dict[str, object]:
+    try:
+        found: dict[str, object] = json.loads((state / "status.json").read_bytes())
+    except OSError:
+        return {}
+    return found
+
+
+class Client:
+    """One connection that asks and waits."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port)
+
+    def ask(self, smiles: str | list[str]) -> float:
+        """Asks once and returns the seconds until the answer was there."""
+        body = json.dumps({"smiles": smiles}).encode()
+        began_s = time.perf_counter()
+        self._connection.request("POST", "/v1/predict", body)
+        response = self._connection.getresponse()
+        response.read()
+        took_s = time.perf_counter() - began_s
+        if response.status != 200:
+            raise SystemExit(f"predict answered {response.status}")
+        return took_s
+
+
+def singles(port: int, smiles: list[str]) -> list[float]:
+    """Asks for one molecule after the other; returns milliseconds, sorted."""
+    client = Client(port)
+    for text in smiles[:50]:
+        client.ask(text)
+    return sorted(client.ask(text) * 1e3 for text in smiles)
+
+
+def share(times: list[float], part: float) -> float:
+    """Returns a quantile of sorted times."""
+    return times[min(int(len(times) * part), len(times) - 1)]
+
+
+def bulk(now: Running, smiles: list[str]) -> float:
+    """Returns molecules per second of processor time."""
+    client = Client(now.port)
+    client.ask(smiles)
+    before_s = now.cpu_s()
+    client.ask(smiles)
+    return len(smiles) / (now.cpu_s() - before_s)
+
+
+@contextmanager
+def company(port: int, smiles: str | list[str]) -> Iterator[None]:
+    """Lets somebody else ask the same again and again, in a process of his own."""
+    code = (
+        "import json, sys\nfrom benchmarks.serving import Client\n"
+        "asked = json.load(sys.stdin)\nclient = Client(int(sys.argv[1]))\n"
+        "while True: client.ask(asked)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(port)], stdin=subprocess.PIPE) as other:
+        try:
+            feed = other.stdin
+            if feed is not None:
+                feed.write(json.dumps(smiles).encode())
+                feed.close()
+            time.sleep(1.0)
+            yield
+        finally:
+            other.kill()
+
+
+def measured(root: Path, smiles: list[str]) -> list[Row]:
+    """Measures predict as it runs."""
+    with running(root) as now:
+        alone = [singles(now.port, smiles) for _ in range(_RUNS)]
+        rows = [
+            _at_most("one molecule over loopback HTTP, p50", [share(t, 0.5) for t in alone], 2),
+            _at_most("the same, p99", [share(t, 0.99) for t in alone], 8),
+        ]
+        rates = [bulk(now, smiles) for _ in range(_RUNS)]
+        rows.append(
+            Row("bulk over HTTP, 5 members and domain", median(rates), "/s a core", runs=rates)
+        )
+        usual_ms = median([share(times, 0.99) for times in alone])
+        for what, other in (("a hostile structure", HOSTILE), ("10,000 structures", smiles * 10)):
+            with company(now.port, other):
+                slowed = [share(singles(now.port, smiles), 0.99) for _ in range(_RUNS)]
+            later = [max(ms - usual_ms, 0.0) for ms in slowed]
+            rows.append(
+                _at_most(f"p99 later while somebody else asks {what}, over and over", later, 20)
+            )
+        memory = [one.memory_full_info().pss / 2**20 for one in now.family()]
+        rows.append(
+            _at_most("memory of each process, shared pages in parts", memory, 250, "MiB", max)
+        )
+        start = [now.start_s]
+    for _ in range(2):
+        with running(root) as again:
+            start.append(again.start_s)
+    return [*rows, _at_most("start with a release in the page cache", start, 2, "s")]
+
+
+def _at_most(
+    name: str,
+    runs: list[float],
+    limit: float,
+    unit: str = "ms",
+    middle: Callable[[list[float]], float] = median,
+) -> Row:
+    value = middle(runs)
+    return Row(name, value, unit, must=f"≤ {limit:g} {unit}", met=value <= limit, runs=runs)
+
+
+def walls(root: Path, smiles: list[str]) -> list[Row]:
+    """Measures what no serving can be faster than, and one molecule without HTTP."""
+    from rdkit.Chem import rdFingerprintGenerator
+
+    spec = default_spec()
+    morgan = rdFingerprintGenerator.GetMorganGenerator(radius=spec.radius, fpSize=spec.hash_size)
+    predictor = Predictor.load(root / "releases" / RELEASE, threads=1)
+    rates, times = [], []
+    for _ in range(_RUNS):
+        began_s = time.process_time()
+        for text in smiles:
+            morgan.GetCountFingerprint(light_mol(text, "smiles"))
+        rates.append(len(smiles) / (time.process_time() - began_s))
+        began_s = time.process_time()
+        for text in smiles[:100]:
+            predictor.predict([(text, "smiles")])
+        times.append((time.process_time() - began_s) * 10)
+    name = f"predict and domain over {REFERENCES:,} references, without HTTP, processor time"
+    return [
+        Row("parse, standardize and fingerprint alone", median(rates), "/s a core", runs=rates),
+        _at_most(name, times, 15),
+    ]
+
+
+def against_peer(rows: list[Row], smiles: list[str], folder: Path) -> list[Row]:
+    """Puts ADMET-AI beside the bulk row."""
+    path = folder / "molecules.smi"
+    path.write_text("\n".join(smiles))
+    try:
+        python = peers.make(folder / "admet-ai", PEER, "import admet_ai")
+        work = Path(__file__).parent / "serving_peer.py"
+        runs = [peers.seconds(python, "bulk", path, 0, work) for _ in range(_RUNS)]
+        version = peers.versions(python, ("admet-ai",))["admet-ai"]
+    except peers.NoPeers as error:
+        print(error)
+        return rows
+    theirs = median([len(smiles) / run for run in runs])
+    return [_beside(row, f"ADMET-AI {version}", theirs) for row in rows]
+
+
+def _beside(row: Row, peer: str, theirs: float) -> Row:
+    if not row.name.startswith("bulk") or row.value is None:
+        return row
+    ratio = row.value / theirs
+    return Row(row.name, row.value, row.unit, peer, theirs, ratio, "≥ 60 ×", ratio >= 60, row.runs)
+
+
+def molecules(data: Path, count: int) -> list[str]:
+    """Returns drug-like structures that can be read, evenly spread over what is there."""
+    found = [text for text in real_structures(data) if len(text) <= 150 and " " not in text]
+    step = max(len(found) // (count + count // 10), 1)
+    good = [text for text in found[::step] if not hasattr(light_mol(text, "smiles"), "cause")]
+    return good[:count]
+
+
+def main() -> None:
+    """Measures, prints the table and writes the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a folder of CSV with SMILES")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path, help="keeps the peer's environment here")
+    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--count", type=int, default=1000)
+    given = parser.parse_args()
+    smiles = molecules(given.data, given.count)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        (root / "releases").mkdir()
+        make_release(root / "releases", smiles, REFERENCES)
+        rows = [*measured(root, smiles), *walls(root, smiles)]
+        if not given.no_peer:
+            rows = against_peer(rows, smiles, given.out or root)
+    console = Console()
+    show(rows, console)
+    console.print(f"{len(smiles)} molecules; load before the end {os.getloadavg()[0]:.1f}")
+    if given.json:
+        save(rows, given.json)
+
+
+if __name__ == "__main__":
+    main()
