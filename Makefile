@@ -21,10 +21,11 @@ demo: .venv/.ready  ## the whole loop on real data: three silos, one aggregator
 	$(BIN)/onggi demo $(ARGS)
 
 test: lint  ## every test, linter and type check
-	$(BIN)/pytest --cov=agent --cov=consortium --cov-report=term:skip-covered
+	$(BIN)/pytest --numprocesses auto --cov=agent --cov=consortium --cov-report= tests/unit
+	$(BIN)/pytest --cov=agent --cov=consortium --cov-append --cov-report=term:skip-covered tests/integration
 
 test-quick: .venv/.ready  ## what runs in under two minutes
-	$(BIN)/pytest -m "not slow and not system" tests/unit
+	$(BIN)/pytest --numprocesses auto -m "not slow and not system" tests/unit
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
