@@ -190,7 +190,7 @@ def read_core(content: bytes) -> bytes:
     Raises:
         Refused: `bad_header`.
     """
-    return _split(content)[1]
+    return _split(content)[2]
 
 
 def open_blob(header: Header, source: BinaryIO, recipient: Unsealer) -> bytes:

@@ -274,7 +274,15 @@ def test_idle_services_are_small_and_load_no_more_than_they_need(silo: Silo) -> 
     for strange in ("rdkit", "onnxruntime", "polars", "calamine"):
         assert strange not in _libraries(keeper)
         assert strange not in _libraries(courier)
-    assert "onnxruntime" in _libraries(predict)  # or this test would look in the wrong place
+    children = psutil.Process(predict.pid).children(recursive=True)
+    workers = [child for child in children if "predict-worker" in " ".join(child.cmdline())]
+    assert workers
+    assert "onnxruntime" not in _libraries(predict)
+    for worker in workers:
+        maps = Path(f"/proc/{worker.pid}/maps").read_text().lower()
+        assert "onnxruntime" in maps  # or this test would look in the wrong place
+        assert "libtorch" not in maps
+        assert worker.memory_full_info().pss / 1e6 < 250
     for process in (keeper, courier, predict):
         process.terminate()
     assert [process.wait(20) for process in (keeper, courier, predict)] == [0, 0, 0]

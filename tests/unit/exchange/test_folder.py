@@ -21,7 +21,7 @@ from agent.exchange.status import read_status
 from agent.exchange.transport_log import TransportLog, verify
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive, sha256_bytes, write_atomic
-from agent.keys import Identity, make_identity
+from agent.keys import Identity, load_signing, make_identity, next_key, prepare_next
 from agent.stick import Stick
 from agent.wire.carrying import FeedRequest, answer_name, feed_name
 from agent.wire.documents import Enrolment, Feed, FeedItem, ObjectRef, Receipt
@@ -120,6 +120,16 @@ def bench(tmp_path: Path) -> Bench:
 def _fails(bench: Bench, kind: type[OnggiError], said: str) -> None:
     with pytest.raises(kind, match=said):
         bench.carry()
+
+
+def test_while_the_couriers_key_changes_both_sign_what_is_asked(bench: Bench) -> None:
+    path = bench.places.courier_key
+    prepare_next(path, "courier", _NOW)
+    bench.carry()
+    content = (bench.stick / "up" / "a" / "request").read_bytes()
+    for key in (load_signing(path, "courier"), load_signing(next_key(path), "courier")):
+        public = key.public_hex
+        assert verify_signed(content, "feed_request", {key_id(public): public})
 
 
 def test_a_waiting_envelope_is_written_whole_with_what_the_silo_wants(bench: Bench) -> None:

@@ -134,6 +134,13 @@ def test_the_same_payload_sealed_twice_shares_nothing() -> None:
 )
 def test_bad_framing_is_refused(content: bytes) -> None:
     assert _header_code(content) == "bad_header"
+    with pytest.raises(Refused, match="bad_header"):
+        envelope.read_core(content)
+
+
+def test_what_a_header_says_in_the_open_can_be_read() -> None:
+    header = envelope.verify_header(_HEADER, _ROSTER)
+    assert hashlib.sha256(envelope.read_core(_HEADER)).digest() == header.core_sha256
 
 
 def test_a_stranger_is_refused() -> None:

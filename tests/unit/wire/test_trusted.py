@@ -29,7 +29,7 @@ from agent.wire.documents import (
     RoundManifest,
     TrustRoot,
 )
-from agent.wire.repository import MANIFEST, WEIGHTS, Offer
+from agent.wire.repository import GOLDEN, MANIFEST, WEIGHTS, Offer
 from agent.wire.signed import key_id, sign
 from agent.wire.trusted import Trusted
 from tests.kit.releases import Releases
@@ -310,6 +310,13 @@ def test_a_manifest_that_names_other_weights_than_were_offered_is_refused() -> N
     files = {**offer.files, WEIGHTS: other}
     assert _release_code(replace(offer, files=files), content) == "wrong_target"
     files.pop(WEIGHTS)
+    assert _release_code(replace(offer, files=files), content) == "wrong_target"
+
+
+def test_a_manifest_that_names_other_golden_molecules_than_were_offered_is_refused() -> None:
+    offer, content = _offered()
+    golden = ObjectRef(sha256="22" * 32, bytes=2)
+    files = {**offer.files, GOLDEN: golden}
     assert _release_code(replace(offer, files=files), content) == "wrong_target"
 
 
