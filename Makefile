@@ -9,11 +9,12 @@ export ORT_DISABLE_TELEMETRY := 1
 .PHONY: demo test test-quick lint format clean lock
 .DEFAULT_GOAL := test
 
-.venv/.ready: requirements/lock.txt requirements/demo-data.txt pyproject.toml
+.venv/.ready: requirements/lock.txt requirements/demo-data.txt requirements/oracle.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/lock.txt
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/demo-data.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/oracle.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -44,6 +45,8 @@ lock:  ## renew the pinned lock (needs uv on the PATH)
 	  --constraints requirements/lock.txt pyproject.toml --output-file installer/runtime-lock.txt
 	printf 'qc-b3db>=1.1\ndatamol>=0.12.5\n' | uv pip compile --no-deps --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --upgrade - --output-file requirements/demo-data.txt
+	printf 'opacus>=1.5\nopt-einsum>=3.4\n' | uv pip compile --no-deps --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --upgrade - --output-file requirements/oracle.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -39,6 +39,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 T = TypeVar("T")
+Room = Callable[[FastAPI], None]
 
 
 class Compute(Protocol):
@@ -54,13 +55,16 @@ class Compute(Protocol):
         """Tells what each atom of one structure contributes, rendered."""
 
 
-def create_app(models: Models, compute: Compute, width: int = 1) -> FastAPI:
+def create_app(
+    models: Models, compute: Compute, width: int = 1, rooms: Iterable[Room] = ()
+) -> FastAPI:
     """Builds the app.
 
     Args:
         models: Which release answers; somebody else calls its `step`.
         compute: Who answers.
         width: How many pieces of one call may be worked on at the same time.
+        rooms: What adds the other routes, each with what it needs.
     """
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
     metrics = Metrics()
@@ -69,6 +73,8 @@ def create_app(models: Models, compute: Compute, width: int = 1) -> FastAPI:
     _add_predict(app, models, metrics, _Caller(compute, width))
     _add_explain(app, models, compute)
     _add_state(app, models, metrics)
+    for add in rooms:
+        add(app)
     return app
 
 
