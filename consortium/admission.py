@@ -7,7 +7,7 @@ from agent.errors import Refused
 from agent.files import sha256_bytes
 from agent.wire.documents import Plan, RoundManifest, UpdateCore
 from agent.wire.envelope import Header, blob_length
-from agent.wire.network import expected_shapes
+from agent.wire.network import round_shapes
 from agent.wire.signed import key_id
 
 _TENSOR_OVERHEAD = 256  # safetensors' JSON entry for one tensor, generously
@@ -56,8 +56,10 @@ def check_address(core: UpdateCore, sender: str, consortium: str) -> None:
 
 
 def longest_blob(plan: Plan) -> int:
-    """Returns how long a blob with an update of every shared tensor can be, in bytes."""
-    shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
+    """Returns how long a blob with an update of all that a round trains can be, in bytes."""
+    # The last member's names are the longest.
+    last = plan.network.members
+    shapes = round_shapes(plan.network, plan.features, plan.endpoints, last)
     total = _FILE_OVERHEAD
     for shape in shapes.values():
         size = 1

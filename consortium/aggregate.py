@@ -15,6 +15,7 @@ from agent.errors import Refused
 from agent.wire.averaging import Sums
 from agent.wire.documents import Recipe
 from agent.wire.envelope import Header, Unsealer, open_blob
+from agent.wire.members import bare
 from agent.wire.network import HEAD
 from agent.wire.update import Array, Shapes, Weights, group_of, unpack
 
@@ -133,4 +134,4 @@ def _mean_size(tensor: Array) -> float:
 
 
 def _is_level(name: str) -> bool:
-    return name.startswith(HEAD) and name.endswith(".bias")
+    return bare(name).startswith(HEAD) and name.endswith(".bias")

@@ -11,13 +11,16 @@ from agent.wire.adaptive import adam_step, state_shapes
 from agent.wire.averaging import step
 from agent.wire.documents import ObjectRef, Plan, Roster, RoundManifest
 from agent.wire.envelope import Header, Unsealer, verify_header
-from agent.wire.network import expected_shapes
+from agent.wire.network import expected_shapes, round_shapes
 from agent.wire.tensors import views
 from agent.wire.update import Weights, check_tensors, decode, encode
 from consortium.aggregate import Aggregate, aggregate
 from consortium.folder import Folder
 from consortium.objects import get_object, put_object
 from consortium.tables import EnvelopeRow
+
+Round = tuple[Plan, int]
+"""A plan, and the number of one of its rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,11 @@ class NewWeights:
 
 
 def sum_up(
-    rows: Sequence[EnvelopeRow], trusted: Roster, blobs: Path, key: Unsealer, plan: Plan
+    rows: Sequence[EnvelopeRow], trusted: Roster, blobs: Path, key: Unsealer, running: Round
 ) -> Aggregate:
     """Opens and averages a round's envelopes, in the silos' order."""
-    shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
+    plan, number = running
+    shapes = round_shapes(plan.network, plan.features, plan.endpoints, number)
     envelopes = (
         AtRest(row.envelope_id, row.header, trusted, blobs / row.envelope_id) for row in rows
     )

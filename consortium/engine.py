@@ -180,7 +180,7 @@ class Engine:
             trusted, seen = roster(session), newest(session, "roster").number
             known = catalogue(session)
             momentum = session.get_one(PlanRow, plan.plan_id).momentum_sha256
-        outcome = sum_up(rows, trusted, self._folder.blobs, key, plan)
+        outcome = sum_up(rows, trusted, self._folder.blobs, key, (plan, manifest.number))
         if len(outcome.counted) < plan.quorum:
             self._abort(running, manifest, outcome.refused, now)
             return True

@@ -19,6 +19,7 @@ from agent.files import sha256_bytes
 from agent.wire.documents import Catalogue, Document, Endpoint, FeatureSpec, Finite, ObjectRef, Plan
 from agent.wire.forward import forward
 from agent.wire.golden import TOLERANCE, Golden, on_model_scale, rows_sha256
+from agent.wire.members import of_member
 from agent.wire.network import expected_shapes
 from agent.wire.update import Weights, decode
 from consortium.objects import get_object, put_object
@@ -61,8 +62,7 @@ def golden_of(weights: Weights, plan: Plan, catalogue: Catalogue) -> Golden:
     for number, (columns, values) in enumerate(rows):
         counts[number, columns] = values
     with np.errstate(all="ignore"):  # what overflows is refused below, by name
-        raw = forward(weights, plan.network, counts, dense.astype(np.float64), plan.endpoints)
-        answers = on_model_scale(raw, _endpoints(plan, catalogue))
+        answers = _answers(weights, plan, (counts, dense.astype(np.float64)), catalogue)
     if not bool(np.isfinite(answers).all()):
         raise Refused("no_golden", "These weights answer a golden molecule with no finite number.")
     indptr = np.cumsum([0, *(len(columns) for columns, _ in rows)])
@@ -75,6 +75,20 @@ def golden_of(weights: Weights, plan: Plan, catalogue: Catalogue) -> Golden:
         expected=tuple(tuple(map(float, row)) for row in answers),
         tolerance=TOLERANCE,
     )
+
+
+def _answers(
+    weights: Weights, plan: Plan, asked: tuple[Doubles, Doubles], catalogue: Catalogue
+) -> Doubles:
+    endpoints, network = _endpoints(plan, catalogue), plan.network
+    said = [
+        on_model_scale(
+            forward(of_member(weights, member), network.single(), *asked, plan.endpoints), endpoints
+        )
+        for member in range(network.members)
+    ]
+    mean: Doubles = np.mean(said, axis=0)
+    return mean
 
 
 def put_golden(

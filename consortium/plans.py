@@ -129,8 +129,8 @@ def complete(session: Session, draft: Draft, settings: Settings, now: datetime) 
 
     Raises:
         Refused: `plan_exists`, `unknown_endpoint`, `no_members`, `unknown_member`,
-            `bad_quorum`, `no_reference`, `no_post_quantum_key`, `plan_id_too_long`, or a code of
-            `expected_shapes`.
+            `bad_quorum`, `untrained_member`, `no_reference`, `no_post_quantum_key`,
+            `plan_id_too_long`, or a code of `expected_shapes`.
     """
     if session.get(PlanRow, draft.plan_id) is not None:
         raise Refused("plan_exists", f"There is a plan {draft.plan_id}; choose another id.")
@@ -140,6 +140,7 @@ def complete(session: Session, draft: Draft, settings: Settings, now: datetime) 
     features = draft.features or default_features()
     expected_shapes(draft.network, features, endpoints)
     _check_name(draft)
+    _check_members(draft)
     _check_profile(draft, roster(session), participants)
     return Plan(
         consortium=settings.consortium,
@@ -207,6 +208,15 @@ def _reference(session: Session, settings: Settings, wanted: str | None) -> str:
 def _last_fold_key(session: Session) -> str | None:
     plans = [Plan.parse(row.payload) for row in session.scalars(select(PlanRow))]
     return max(plans, key=lambda plan: plan.not_before).fold_key if plans else None
+
+
+def _check_members(draft: Draft) -> None:
+    if draft.recipe.release_every < draft.network.members > 1:
+        raise Refused(
+            "untrained_member",
+            f"The plan has {draft.network.members} networks, which rounds train in turn; a release "
+            "after fewer rounds would hold one that nobody trained. Raise recipe.release_every.",
+        )
 
 
 def _check_name(draft: Draft) -> None:

@@ -15,6 +15,7 @@ from agent.learning.batches import DeviceChoice
 from agent.learning.score import predict
 from agent.learning.tasks import Rows, TaskSpec
 from agent.wire.documents import NetworkSpec
+from agent.wire.members import of_member
 from agent.wire.network import HEAD, TRUNK, Weights
 
 Floats = npt.NDArray[np.float32]
@@ -45,6 +46,12 @@ class Member:
         return chosen
 
 
+def members_of(weights: Weights, network: NetworkSpec) -> tuple[Member, ...]:
+    """Returns a plan's networks one by one."""
+    numbers = range(network.members)
+    return tuple(Member(network.single(), of_member(weights, number)) for number in numbers)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
     """Members and how much each says of each task.
@@ -59,8 +66,9 @@ class Ensemble:
 
     @classmethod
     def of_one(cls, weights: Weights, network: NetworkSpec, tasks: int) -> "Ensemble":
-        """Returns the ensemble of a single network."""
-        return cls((Member(network, weights),), np.ones((1, tasks), np.float32))
+        """Returns what a plan's networks say together: one, or the mean of several."""
+        members = members_of(weights, network)
+        return cls(members, np.full((len(members), tasks), 1 / len(members), np.float32))
 
     def check(self, tasks: Sequence[TaskSpec]) -> None:
         """Checks the shares, and that each member has the heads in which it has one.

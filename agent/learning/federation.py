@@ -8,7 +8,7 @@ optimizer's memory stay with it, as they do at a real silo.
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from agent.learning.tasks import Labels, Rows, TaskSpec
 from agent.learning.train import Moments, Settings, fit_on
 from agent.wire.averaging import Sums, step
 from agent.wire.documents import FeatureSpec, NetworkSpec
+from agent.wire.members import member_of_round, of_member, turn_of_round
 from agent.wire.network import HEAD, TRUNK, Weights, initial_weights
 from agent.wire.update import group_of
 
@@ -64,7 +65,7 @@ def federate(
     *,
     settings: Settings,
     told: Told = lambda _done, _of: None,
-) -> list[Weights]:
+) -> list[list[Weights]]:
     """Runs the recipe's rounds.
 
     Args:
@@ -75,7 +76,7 @@ def federate(
         told: Told after every round.
 
     Returns:
-        For each silo the trunk and its heads after the last round.
+        For each silo its networks after the last round: trunk and heads of each.
 
     Raises:
         Refused: As `learning.train.fit`.
@@ -84,34 +85,70 @@ def federate(
     network = network_of(recipe, settings.seed)
     heads = Counter(task.name for silo in silos for task in silo.tasks)
     start = initial_weights(network, features, sorted(heads))
-    shared = {name: value for name, value in start.items() if _is_shared(name, heads)}
-    own = [_own(start, silo, shared) for silo in silos]
-    moments: list[Moments | None] = [None] * len(silos)
-    velocity: Weights = {}
-    labels = [silo.weighted(recipe.recency_rate) for silo in silos]
-    epochs = [epochs_of(len(np.unique(silo.labels.rows)), recipe) for silo in silos]
+    members = [
+        _Member.of(of_member(start, number), silos, heads) for number in range(recipe.networks)
+    ]
+    joint = _Joint(silos, recipe, settings)
     for number in range(recipe.rounds):
-        sums = Sums()
-        for place, silo in enumerate(silos):
-            base = {**_needed(shared, silo), **own[place]}
-            run = _round_settings(recipe, settings, number, place, epochs[place])
-            fitted = fit_on(
-                *(base, network, silo.features, labels[place], silo.tasks, run),
-                lambda *_: None,
-                moments=moments[place],
-            )
-            moments[place] = fitted.moments if recipe.keep_moments else None
-            own[place] = {name: fitted.weights[name] for name in own[place]}
-            weight = _weights(silo, base.keys() & shared.keys(), recipe)
-            sums.add(_products(fitted.weights, base, weight), weight)
-        shared, velocity = step(shared, sums.mean(), velocity, recipe.server_momentum)
+        joint.round(members[member_of_round(number + 1, recipe.networks)], number)
         told(number + 1, recipe.rounds)
-    return [{**_needed(shared, silo), **own[place]} for place, silo in enumerate(silos)]
+    return [[member.at(place, silo) for member in members] for place, silo in enumerate(silos)]
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """One network between its rounds: what is shared, and what each silo keeps of it."""
+
+    shared: Weights
+    own: list[Weights]
+    moments: list[Moments | None]
+    velocity: Weights = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, start: Weights, silos: Sequence[Silo], heads: Counter[str]) -> "_Member":
+        shared = {name: value for name, value in start.items() if _is_shared(name, heads)}
+        return cls(shared, [_own(start, silo, shared) for silo in silos], [None] * len(silos))
+
+    def at(self, place: int, silo: Silo) -> Weights:
+        return {**_needed(self.shared, silo), **self.own[place]}
+
+
+class _Joint:
+    """The silos of all rounds."""
+
+    def __init__(self, silos: Sequence[Silo], recipe: FederatedRecipe, settings: Settings) -> None:
+        self._silos, self._recipe, self._settings = silos, recipe, settings
+        self._network = network_of(recipe, settings.seed).single()
+        self._labels = [silo.weighted(recipe.recency_rate) for silo in silos]
+        compounds = (len(np.unique(silo.labels.rows)) for silo in silos)
+        self._epochs = [epochs_of(count, recipe) for count in compounds]
+
+    def round(self, member: _Member, number: int) -> None:
+        """Lets each silo train, and moves the member by the mean; rounds count from 0."""
+        sums, recipe = Sums(), self._recipe
+        for place, silo in enumerate(self._silos):
+            base = member.at(place, silo)
+            run = _round_settings(recipe, self._settings, number, place, self._epochs[place])
+            fitted = fit_on(
+                *(base, self._network, silo.features, self._labels[place], silo.tasks, run),
+                lambda *_: None,
+                moments=member.moments[place],
+            )
+            member.moments[place] = fitted.moments if recipe.keep_moments else None
+            own = member.own[place]
+            member.own[place] = {name: fitted.weights[name] for name in own}
+            weight = _weights(silo, base.keys() & member.shared.keys(), recipe)
+            sums.add(_products(fitted.weights, base, weight), weight)
+        member.shared, member.velocity = step(
+            member.shared, sums.mean(), member.velocity, recipe.server_momentum
+        )
 
 
 def network_of(recipe: FederatedRecipe, seed: int) -> NetworkSpec:
-    """Returns the network that a recipe trains."""
-    return NetworkSpec(hidden=recipe.hidden, dropout=recipe.dropout, seed=seed)
+    """Returns the networks that a recipe trains."""
+    return NetworkSpec(
+        hidden=recipe.hidden, dropout=recipe.dropout, seed=seed, members=recipe.networks
+    )
 
 
 def epochs_of(compounds: int, recipe: FederatedRecipe) -> int:
@@ -143,6 +180,7 @@ def _needed(weights: Weights, silo: Silo) -> Weights:
 def _round_settings(
     recipe: FederatedRecipe, settings: Settings, number: int, place: int, epochs: int
 ) -> Settings:
+    turn, turns = turn_of_round(number + 1, recipe.rounds, recipe.networks)
     return replace(
         settings,
         epochs=epochs,
@@ -151,7 +189,7 @@ def _round_settings(
         weight_decay=recipe.weight_decay,
         # Another order and another dropout in each round, and at each silo.
         seed=settings.seed * 1_000_003 + number * 1_009 + place,
-        window=(number / recipe.rounds, (number + 1) / recipe.rounds),
+        window=(turn / turns, (turn + 1) / turns),
     )
 
 

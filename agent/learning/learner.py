@@ -149,12 +149,12 @@ def _joined(
     """Puts the members side by side, each counting for a task as it was chosen."""
     wanted = np.array([_FEDERATED[choice] for choice in choices])
     leaning = np.array([choice == "released" for choice in choices])
-    tuned = max(len(together) - 1, 0)
+    tuned = min(recipe.copies, len(together))
     # Without a copy the federated model answers for all of them.
     share = np.where(leaning, recipe.released_share, recipe.share) if tuned else 0 * wanted
     blocks = [
         _shares(len(alone), 1 - wanted),
-        _shares(min(len(together), 1), wanted * (1 - share)),
+        _shares(len(together) - tuned, wanted * (1 - share)),
         _shares(tuned, wanted * share),
     ]
     return Ensemble((*alone, *together), np.concatenate(blocks).astype(np.float32))

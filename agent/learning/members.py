@@ -34,13 +34,14 @@ def decode_members(
 
     Args:
         content: The file.
-        network: Of every member.
+        network: The plan's; every member has its shape.
         features: What it reads.
         heads: Every member's, in the order of the shares' columns.
 
     Raises:
         Refused: `bad_tensors`, `wrong_tensors` or `not_finite`.
     """
+    network = network.single()
     tensors, shapes = decode_some(content), expected_shapes(network, features, heads)
     if _SHARES not in tensors:
         check_tensors(tensors, shapes)

@@ -44,7 +44,9 @@ class FederatedRecipe:
     """Rounds over the silos, then a strong fine-tuning at each.
 
     Attributes:
-        rounds: How many; the learning rate's cycle spans them all.
+        rounds: How many, of all networks together.
+        networks: Networks that rounds train in turn, see `agent.wire.members`; the learning rate's
+            cycle spans the rounds of one. They answer with their mean.
         local_epochs: Passes of each silo in a round, at least.
         local_rows: A silo of fewer labelled compounds passes over them so often that it sees about
             as many rows in a round; else small silos take a handful of steps and learn nothing.
@@ -55,14 +57,15 @@ class FederatedRecipe:
         finetune_epochs, finetune_rate: Of the personal copy; the rate is a fraction of the peak.
         share: What the fine-tuned copies count in a prediction; the rest is the federated model's.
         released_share: The same where a head leans on the federated model.
-        members: Fine-tuned copies that differ in their seed.
+        members: Fine-tuned copies that differ in their seed, and come from the networks in turn.
         learning_rate, dropout, batch_size, recency_rate, weight_decay: As in `LocalRecipe`; the
             recency holds for the fine-tuning and, in the rounds, for silos whose labels are dated.
     """
 
     rounds: int = 20
-    local_epochs: int = 1
-    local_rows: int = 3_500
+    networks: int = 2
+    local_epochs: int = 2
+    local_rows: int = 7_000
     hidden: tuple[int, ...] = (504, 256, 256)
     weighting: Literal["uniform", "sqrt_n", "n"] = "sqrt_n"
     server_momentum: float = 0.0
@@ -70,10 +73,15 @@ class FederatedRecipe:
     finetune_epochs: int = 20
     finetune_rate: float = 1.0
     share: float = 1.0
-    released_share: float = 0.5
+    released_share: float = 0.25
     members: int = 3
     learning_rate: float = 2e-3
     dropout: float = 0.2
     batch_size: int = 128
     recency_rate: float = 1.5
     weight_decay: float = 1e-4
+
+    @property
+    def copies(self) -> int:
+        """How many fine-tuned copies there are."""
+        return self.members if self.finetune_epochs else 0

@@ -56,7 +56,7 @@ def train_members(jobs: Sequence[Job], processes: int, told: Told) -> list[list[
         told: Told when a job is done.
 
     Returns:
-        The members of each job, in order: one, or the federated model and its copies.
+        The members of each job, in order: one, or the federated networks and their copies.
 
     Raises:
         Refused: As `learning.train.fit`.
@@ -93,13 +93,13 @@ def _alone(job: Alone) -> Member:
 def _together(job: Together) -> list[Member]:
     recipe, own = job.recipe, job.silos[0]
     trained = federate(job.silos, job.features, recipe, settings=job.settings)[0]
-    network = network_of(recipe, job.settings.seed)
-    members = [Member(network, trained)]
+    network = network_of(recipe, job.settings.seed).single()
+    members = [Member(network, weights) for weights in trained]
     rate = recipe.finetune_rate * recipe.learning_rate
-    for number in range(recipe.members if recipe.finetune_epochs else 0):
-        seed = job.settings.seed + number
+    for number in range(recipe.copies):
+        seed, origin = job.settings.seed + number, trained[number % len(trained)]
         run = _settings(job.settings, recipe, recipe.finetune_epochs, rate, seed)
-        members.append(Member(network, _fit(trained, network, own, recipe.recency_rate, run)))
+        members.append(Member(network, _fit(origin, network, own, recipe.recency_rate, run)))
     return members
 
 

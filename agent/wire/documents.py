@@ -177,12 +177,21 @@ class FeatureSpec(Document):
 
 
 class NetworkSpec(Document):
-    """A shared trunk over hashed counts and descriptors; one linear head a task."""
+    """A shared trunk over hashed counts and descriptors; one linear head a task.
+
+    Attributes:
+        members: Networks of this shape that rounds train in turn (`agent.wire.members`).
+    """
 
     kind: Literal["sparse_trunk"] = "sparse_trunk"
     hidden: tuple[Annotated[int, Field(ge=8, le=4096)], ...]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    members: Annotated[int, Field(ge=1, le=8)] = 1
+
+    def single(self) -> "NetworkSpec":
+        """Returns the shape of one member."""
+        return self.model_copy(update={"members": 1})
 
 
 class Privacy(Document):

@@ -6,7 +6,8 @@ Tensors, all float32, with h the widths of the hidden layers and d the number of
 `trunk.counts.weight` (hash_size, h0) and `trunk.dense.weight` (h0, d), `.bias` (h0,) make the
 first layer; `trunk.I.linear.weight` (hI, hI-1), `.bias` (hI,) the later ones, from I = 1; every
 layer has `trunk.I.norm.weight`, `.bias` (hI,) from I = 0; a task has `head.TASK.weight` (1, last h)
-and `head.TASK.bias` (1,).
+and `head.TASK.bias` (1,). Where a plan has several networks, `agent.wire.members` says whose they
+are.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from agent.errors import Refused
 from agent.wire.documents import FeatureSpec, NetworkSpec
+from agent.wire.members import as_member, bare, member_of_round
 from agent.wire.update import Weights as Weights
 from agent.wire.update import check_tensors
 
@@ -37,7 +39,7 @@ LARGEST_RMS = 1e2
 def expected_shapes(
     network: NetworkSpec, features: FeatureSpec, heads: Sequence[str]
 ) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every tensor by name, trunk first, then the heads as given.
+    """Returns the shape of every member's tensors by name, trunk first, then the heads as given.
 
     Raises:
         Refused: `no_hidden_layer`, or `duplicate_head`.
@@ -46,11 +48,24 @@ def expected_shapes(
         raise Refused("no_hidden_layer", "The network has no hidden layer; give it one or more.")
     if len(set(heads)) != len(heads):
         raise Refused("duplicate_head", "A head is named twice; name every task once.")
-    shapes = _trunk_shapes(network.hidden, features.hash_size, len(features.descriptors))
+    one = _trunk_shapes(network.hidden, features.hash_size, len(features.descriptors))
     for task in heads:
-        shapes[f"{HEAD}{task}.weight"] = (1, network.hidden[-1])
-        shapes[f"{HEAD}{task}.bias"] = (1,)
-    return shapes
+        one[f"{HEAD}{task}.weight"] = (1, network.hidden[-1])
+        one[f"{HEAD}{task}.bias"] = (1,)
+    every = (as_member(one, member) for member in range(network.members))
+    return {name: shape for shapes in every for name, shape in shapes.items()}
+
+
+def round_shapes(
+    network: NetworkSpec, features: FeatureSpec, heads: Sequence[str], number: int
+) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of what a round trains: one member's tensors, under the member's names.
+
+    Raises:
+        Refused: As `expected_shapes`.
+    """
+    one = expected_shapes(network.single(), features, heads)
+    return as_member(one, member_of_round(number, network.members))
 
 
 def _trunk_shapes(
@@ -74,9 +89,9 @@ def initial_weights(network: NetworkSpec, features: FeatureSpec, heads: Sequence
     """Returns the weights that a plan starts from; equal for equal arguments, everywhere.
 
     Each tensor is drawn from its own stream, seeded with the plan's seed and the tensor's name, so
-    that a silo with other heads gets the same trunk. Weights are uniform with variance 1 / fan-in
-    (LeCun 1998, "Efficient BackProp", section 4.6), those of the counts with a standard deviation
-    of 0.05; biases are 0 and norms are the identity.
+    that a silo with other heads gets the same trunk, and each member another. Weights are uniform
+    with variance 1 / fan-in (LeCun 1998, "Efficient BackProp", section 4.6), those of the counts
+    with a standard deviation of 0.05; biases are 0 and norms are the identity.
 
     Raises:
         Refused: As `expected_shapes`.
@@ -88,10 +103,10 @@ def initial_weights(network: NetworkSpec, features: FeatureSpec, heads: Sequence
 def _initial(seed: int, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     if name.endswith(".bias"):
         return np.zeros(shape, dtype=np.float32)
-    if name.startswith(TRUNK) and name.endswith(".norm.weight"):
+    if bare(name).startswith(TRUNK) and name.endswith(".norm.weight"):
         return np.ones(shape, dtype=np.float32)
     # Square roots and the four operations only: IEEE 754 rounds these alike on every machine.
-    sparse = name == f"{TRUNK}counts.weight"
+    sparse = bare(name) == f"{TRUNK}counts.weight"
     deviation = _COUNTS_DEVIATION if sparse else 1.0 / math.sqrt(max(shape[-1], 1))
     weights = np.empty(math.prod(shape), dtype=np.float32)
     filled = 0

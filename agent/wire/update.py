@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from agent.errors import Refused
+from agent.wire.members import bare, prefix_in
 from agent.wire.tensors import views, written
 
 Array = npt.NDArray[np.float32]
@@ -23,8 +24,10 @@ _DELTA, _WEIGHT = "delta/", "weight/"
 
 
 def group_of(tensor: str) -> str:
-    """Returns the group whose contributors count together: `trunk`, or one head."""
-    return "trunk" if tensor.startswith("trunk.") else tensor.rpartition(".")[0]
+    """Returns the group whose contributors count together: `trunk`, or one head, of a member."""
+    name = bare(tensor)
+    group = "trunk" if name.startswith("trunk.") else name.rpartition(".")[0]
+    return prefix_in(tensor) + group
 
 
 def encode(weights: Mapping[str, Array]) -> bytes:

@@ -7,7 +7,7 @@ compared only on what is held back, and averaged as the plan says where nothing 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from agent.keeper.work.problem import Problem
 from agent.keeper.work.train import Job, finetune
 from agent.learning.choosing import FEWEST, Comparison, compare
-from agent.learning.ensemble import Ensemble, Member
+from agent.learning.ensemble import Ensemble, Member, members_of
 from agent.learning.score import predict
 from agent.learning.tasks import TaskSpec
 from agent.releases.card import Way
@@ -30,7 +30,7 @@ class Personal:
     """The model that this silo serves, and why each head is what it is.
 
     Attributes:
-        ensemble: The copies fitted here first, the release as it came last.
+        ensemble: The copies fitted here first, the networks of the release as they came last.
         ways: What each head is mixed from, by task.
         compared: Of the heads that could be compared.
     """
@@ -54,36 +54,48 @@ def personalize(
     Raises:
         Refused: As `learning.train.fit`.
     """
-    federated = Member(job.plan.network, release)
+    federated = members_of(release, job.plan.network)
     copies: list[Member] = []
     compared: Mapping[str, Comparison] = {}
     if job.plan.recipe.finetune_epochs:
         compared = _compared(release, problem, job)
-        for number in range(job.site.members):
-            fitted = finetune(release, problem, problem.train, job, number)
-            copies.append(Member(job.plan.network, fitted))
+        for number in range(max(job.site.members, len(federated))):
+            origin = federated[number % len(federated)]
+            fitted = finetune(origin.weights, problem, problem.train, job, number)
+            copies.append(Member(origin.network, fitted))
     known = {task.name for task in problem.tasks} if copies else set()
     part = {
         task.name: _personal_part(task.name in known, compared.get(task.name), job)
         for task in specs
     }
-    ways = {name: _ways(personal, compared.get(name)) for name, personal in part.items()}
-    shares = _shares(np.array([part[task.name] for task in specs], np.float32), len(copies))
-    return Personal(Ensemble((*copies, federated), shares), ways, compared)
+    ways = {name: _ways(share, compared.get(name)) for name, share in part.items()}
+    personal = np.array([part[task.name] for task in specs], np.float32)
+    shares = _shares(personal, len(copies), len(federated))
+    return Personal(Ensemble((*copies, *federated), shares), ways, compared)
 
 
 def _compared(release: Weights, problem: Problem, job: Job) -> dict[str, Comparison]:
-    """Compares on what rounds have not learned from, with a copy fitted to what they have."""
+    """Compares on what rounds have not learned from, with copies fitted to what they have."""
     recipe = job.plan.recipe
     older, newest = problem.split(recipe.held_back)
     if not len(older) or max(np.bincount(newest.cols), default=0) < FEWEST:
         return {}
-    fitted = finetune(release, problem, older, job, 0, "choice")
+    networks = members_of(release, job.plan.network)
+    fitted = [
+        replace(one, weights=finetune(one.weights, problem, older, job, number, "choice"))
+        for number, one in enumerate(networks)
+    ]
     rows, places = np.unique(newest.rows, return_inverse=True)
     features = problem.features.take(rows)
     personal, federated = (
-        predict(weights, job.plan.network, features, problem.tasks, job.site.device)
-        for weights in (fitted, release)
+        np.mean(
+            [
+                predict(one.weights, one.network, features, problem.tasks, job.site.device)
+                for one in members
+            ],
+            axis=0,
+        )
+        for members in (fitted, networks)
     )
     share = np.float32(recipe.personal_share)
     average = share * personal + (1 - share) * federated
@@ -106,6 +118,7 @@ def _ways(personal: float, compared: Comparison | None) -> tuple[Way, ...]:
     )
 
 
-def _shares(personal: _Floats, copies: int) -> _Floats:
+def _shares(personal: _Floats, copies: int, networks: int) -> _Floats:
     rows = [personal / copies for _ in range(copies)]
-    return np.stack([*rows, 1 - personal]).astype(np.float32)
+    rows += [(1 - personal) / networks for _ in range(networks)]
+    return np.stack(rows).astype(np.float32)

@@ -30,6 +30,7 @@ from agent.learning.moments import Moments
 from agent.learning.score import Score, predict, score_tasks
 from agent.learning.tasks import Labels
 from agent.wire.documents import Plan, Recipe
+from agent.wire.members import as_member, bare, member_of_round, of_member, turn_of_round
 from agent.wire.network import expected_shapes, initial_weights
 from agent.wire.update import Weights, decode, decode_some, encode, group_of, pack
 
@@ -61,7 +62,7 @@ def baseline(order: BaselineOrder, folder: Path, report: Report) -> Result:
     """
     problem, plan = load_problem(order), order.plan
     heads = [task.name for task in problem.tasks]
-    start = initial_weights(plan.network, plan.features, heads)
+    start = initial_weights(plan.network.single(), plan.features, heads)
     epochs = plan.recipe.rounds * plan.recipe.local_epochs + plan.recipe.finetune_epochs
     settings = fit_settings(plan, order.settings, epochs, seed=0)
     job, stage = Job(plan, order.settings, folder, report), "training the local-only model"
@@ -77,27 +78,31 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
             `wire.update.decode`.
     """
     problem, plan, manifest = load_problem(order), order.plan, order.manifest
-    number = manifest.number
+    number, members = manifest.number, plan.network.members
+    member = member_of_round(number, members)
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
     content = read_object(Path(order.base), manifest.base_sha256, manifest.base_bytes)
-    base = decode(content, shapes)
-    start = {**base, **private_heads(problem, plan, order.private_weights)}
-    rounds = plan.recipe.rounds
+    base = of_member(decode(content, shapes), member)
+    private = private_heads(problem, plan, order.private_weights)
+    start = {**base, **of_member(private, member)}
     settings = fit_settings(plan, order.settings, plan.recipe.local_epochs, seed=number)
-    window = ((number - 1) / rounds, min(number / rounds, 1.0))
+    turn, turns = turn_of_round(number, plan.recipe.rounds, members)
+    window = (turn / turns, min((turn + 1) / turns, 1.0))
     settings = replace(settings, window=window, proximal=plan.recipe.proximal)
     older, _ = problem.split(plan.recipe.held_back)
     job, stage = Job(plan, order.settings, folder, report), f"training for round {number}"
-    fitted = _fit(start, problem, older, settings, job, stage, _moments(order, start))
+    kept = _kept_moments(order)
+    fitted = _fit(start, problem, older, settings, job, stage, _moments(kept, member, start))
     trained = fitted.weights
-    delta = {name: trained[name] - base[name] for name in shapes}
-    weight = _weights(older, problem, plan.recipe)
+    delta = as_member({name: trained[name] - base[name] for name in base}, member)
+    weight = as_member(_weights(older, problem, plan.recipe), member)
     write_atomic(folder / "update.safetensors", pack(delta, weight, plan.recipe.weight_cap))
     if plan.recipe.keep_moments:
-        write_atomic(folder / MOMENTS, encode(fitted.moments.to_tensors()), mode=0o600)
+        kept |= as_member(fitted.moments.to_tensors(), member)
+        write_atomic(folder / MOMENTS, encode(kept), mode=0o600)
     own = {name: value for name, value in trained.items() if name.startswith(f"head.{PRIVATE}")}
     if own:
-        write_atomic(folder / "private.safetensors", encode(own))
+        write_atomic(folder / "private.safetensors", encode(private | as_member(own, member)))
     return Result(
         groups=tuple(sorted(weight)),
         reference_sha256=reference_sha256(plan.features),
@@ -129,7 +134,7 @@ def finetune(
     """Returns a copy of a release fitted to this silo's labels.
 
     Args:
-        weights: Of the release, with this silo's private heads.
+        weights: Of one network of the release, with this silo's private heads.
         problem: With the features and tasks.
         labels: What to fit to.
         job: What its trainings share.
@@ -151,14 +156,14 @@ def finetune(
 
 
 def private_heads(problem: Problem, plan: Plan, path: str) -> Weights:
-    """Returns the private heads: as the last round left them, or fresh ones.
+    """Returns every member's private heads: as the last round left them, or fresh ones.
 
     Raises:
         Refused: `damaged_private_heads`.
     """
     names = [task.name for task in problem.tasks if task.name.startswith(PRIVATE)]
     fresh = initial_weights(plan.network, plan.features, names)
-    own = {name: value for name, value in fresh.items() if not name.startswith("trunk.")}
+    own = {name: value for name, value in fresh.items() if not bare(name).startswith("trunk.")}
     if not path or not own:
         return own
     try:
@@ -168,18 +173,26 @@ def private_heads(problem: Problem, plan: Plan, path: str) -> Weights:
 
 
 def held_out_scores(weights: Weights, problem: Problem, plan: Plan) -> Mapping[str, Score]:
-    """Scores weights on the held-out fold."""
-    predictions = predict(weights, plan.network, problem.features, problem.tasks)
+    """Scores one network's weights on the held-out fold."""
+    predictions = predict(weights, plan.network.single(), problem.features, problem.tasks)
     return score_tasks(predictions, problem.held_out, problem.tasks)
 
 
-def _moments(order: RoundOrder, start: Weights) -> train.Moments | None:
-    """Returns the optimizer as the round before left it; what is damaged starts anew."""
+def _kept_moments(order: RoundOrder) -> Weights:
+    """Returns every member's optimizer as rounds left it; what is damaged starts anew."""
     if not order.plan.recipe.keep_moments or not order.moments:
-        return None
+        return {}
     try:
-        return Moments.from_tensors(decode_some(Path(order.moments).read_bytes()), start)
+        return decode_some(Path(order.moments).read_bytes())
     except (OSError, Refused):
+        return {}
+
+
+def _moments(kept: Weights, member: int, start: Weights) -> train.Moments | None:
+    own = of_member(kept, member)
+    try:
+        return Moments.from_tensors(own, start) if own else None
+    except Refused:
         return None
 
 
@@ -195,7 +208,7 @@ def _fit(  # noqa: PLR0913  (as `train.fit`)
 ) -> train.Fitted:
     return train.fit_on(
         weights,
-        job.plan.network,
+        job.plan.network.single(),
         problem.features,
         labels,
         problem.tasks,

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from tests.unit.learning.conftest import Problem
 
 _RECIPE = FederatedRecipe(
-    rounds=8, local_epochs=2, local_rows=0, hidden=(32, 16), learning_rate=5e-3, batch_size=32
+    rounds=8,
+    networks=1,
+    local_epochs=2,
+    local_rows=0,
+    hidden=(32, 16),
+    learning_rate=5e-3,
+    batch_size=32,
 )
 _SETTINGS = Settings(epochs=1, seed=3, threads=1, device="cpu")
 
@@ -36,7 +42,7 @@ def _silos(problem: Problem, second: str = "b/") -> list[Silo]:
 
 
 def test_silos_share_the_trunk_and_keep_their_heads(problem: Problem) -> None:
-    first, second = federate(_silos(problem), problem.spec, _RECIPE, settings=_SETTINGS)
+    (first,), (second,) = federate(_silos(problem), problem.spec, _RECIPE, settings=_SETTINGS)
     trunk = {name for name in first if name.startswith("trunk.")}
     assert all(np.array_equal(first[name], second[name]) for name in trunk)
     assert {name for name in first if "b/" in name} == set()
@@ -46,7 +52,7 @@ def test_silos_share_the_trunk_and_keep_their_heads(problem: Problem) -> None:
 
 
 def test_heads_of_one_name_are_shared(problem: Problem) -> None:
-    first, second = federate(_silos(problem, "a/"), problem.spec, _RECIPE, settings=_SETTINGS)
+    (first,), (second,) = federate(_silos(problem, "a/"), problem.spec, _RECIPE, settings=_SETTINGS)
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
@@ -54,7 +60,7 @@ def test_heads_of_one_name_are_shared(problem: Problem) -> None:
 def test_one_silo_alone_is_plain_training_in_rounds(problem: Problem) -> None:
     silo = _silos(problem)[0]
     recipe = replace(_RECIPE, rounds=1, server_momentum=0.0)
-    (found,) = federate([silo], problem.spec, recipe, settings=_SETTINGS)
+    ((found,),) = federate([silo], problem.spec, recipe, settings=_SETTINGS)
     network = network_of(recipe, _SETTINGS.seed)
     start = initial_weights(network, problem.spec, [task.name for task in silo.tasks])
     run = replace(_SETTINGS, epochs=2, batch_size=32, learning_rate=5e-3)
@@ -71,7 +77,7 @@ def test_two_silos_learn_what_neither_was_shown(problem: Problem) -> None:
     network = network_of(_RECIPE, _SETTINGS.seed)
     # The other silo's compounds, under this silo's heads.
     other = replace(silos[1], tasks=silos[0].tasks)
-    said = predict(found[0], network, other.features, other.tasks, "cpu")
+    said = predict(found[0][0], network, other.features, other.tasks, "cpu")
     scores = score_tasks(said, other.labels, other.tasks)
     values = other.labels.values[other.labels.cols == 0]
     error = scores["a/wide"].value
@@ -91,10 +97,23 @@ def test_every_round_is_told_and_equal_arguments_give_equal_weights(problem: Pro
     )
     assert told == [(1, 2), (2, 2)]
     again = federate(_silos(problem), problem.spec, recipe, settings=_SETTINGS)
-    assert all(np.array_equal(once[0][name], again[0][name]) for name in once[0])
+    assert all(np.array_equal(once[0][0][name], again[0][0][name]) for name in once[0][0])
     forgetful = replace(recipe, keep_moments=False)
     other = federate(_silos(problem), problem.spec, forgetful, settings=_SETTINGS)
-    assert not np.array_equal(once[0]["trunk.dense.weight"], other[0]["trunk.dense.weight"])
+    assert not np.array_equal(once[0][0]["trunk.dense.weight"], other[0][0]["trunk.dense.weight"])
+
+
+def test_rounds_train_networks_in_turn(problem: Problem) -> None:
+    two = replace(_RECIPE, rounds=3, networks=2)
+    silos = _silos(problem)
+    first, second = federate(silos, problem.spec, two, settings=_SETTINGS)[0]
+    # Of the second network there was one round: as if it had been the only one with its weights.
+    assert not np.array_equal(first["trunk.dense.weight"], second["trunk.dense.weight"])
+    once, never = federate(silos, problem.spec, replace(two, rounds=1), settings=_SETTINGS)[0]
+    start = initial_weights(network_of(two, _SETTINGS.seed), problem.spec, [])
+    assert np.array_equal(never["trunk.dense.weight"], start["1/trunk.dense.weight"])
+    assert not np.array_equal(once["trunk.dense.weight"], start["trunk.dense.weight"])
+    assert not np.array_equal(second["trunk.dense.weight"], start["1/trunk.dense.weight"])
 
 
 @pytest.mark.parametrize(("weighting", "wanted"), [("uniform", 1.0), ("sqrt_n", 3.0), ("n", 9.0)])

@@ -10,6 +10,7 @@ from agent.keeper.work.problem import Problem, load_problem
 from agent.keeper.work.train import Job, private_heads
 from agent.learning.choosing import Comparison
 from agent.learning.tasks import TaskSpec
+from agent.wire.members import as_member
 from agent.wire.update import Weights, decode
 
 if TYPE_CHECKING:
@@ -109,3 +110,30 @@ def test_what_is_held_out_takes_no_part(bench: "Bench", monkeypatch: pytest.Monk
     other = replace(problem, held_out=wild)
     one, two = (personal._compared(release, each, job) for each in (problem, other))
     assert one == two != {}
+
+
+def test_each_network_of_a_release_has_copies(
+    bench: "Bench", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(personal, "_compared", lambda *_: {})
+    release, problem, job = _setting(bench)
+    plan = job.plan.model_copy(
+        update={"network": job.plan.network.model_copy(update={"members": 2})}
+    )
+    other = {name: tensor + np.float32(0.1) for name, tensor in release.items()}
+    two = release | as_member(other, 1)
+    specs = [NEVER_MEASURED, *problem.tasks]
+    made = personalize(two, problem, specs, replace(job, plan=plan))
+    made.ensemble.check(specs)
+    assert made.ensemble.shares.T[0].tolist() == [0.0, 0.0, 0.5, 0.5]
+    assert made.ensemble.shares.T[-1].tolist() == [0.25] * 4
+    trunks = [member.weights["trunk.dense.bias"] for member in made.ensemble.members]
+    assert all(
+        np.array_equal(*pair)
+        for pair in zip(
+            trunks[2:], [release["trunk.dense.bias"], other["trunk.dense.bias"]], strict=True
+        )
+    )
+    # Each copy left from its own network.
+    assert abs(trunks[0] - trunks[2]).mean() < abs(trunks[0] - trunks[3]).mean()
+    assert abs(trunks[1] - trunks[3]).mean() < abs(trunks[1] - trunks[2]).mean()

@@ -11,7 +11,9 @@ from agent.keeper.orders import MOMENTS, QuorumRule
 from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
 from agent.learning.checkpoint import Checkpoint
-from agent.wire.update import unpack
+from agent.wire.members import of_member
+from agent.wire.network import initial_weights, round_shapes
+from agent.wire.update import decode_some, encode, unpack
 from tests.kit.consortium import FEATURES
 
 if TYPE_CHECKING:
@@ -180,3 +182,46 @@ def test_what_is_held_back_is_not_learned_in_rounds(bench: "Bench") -> None:
         payload = (job / "update.safetensors").read_bytes()
         weights.append(unpack(payload, bench.consortium.shapes)[1]["trunk"])
     assert weights[1] < weights[0]  # it counts for what it learned from
+
+
+def test_a_round_of_the_second_network_packs_it_alone(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    order = bench.round_order(snapshot)
+    plan = order.plan.model_copy(
+        update={
+            "network": order.plan.network.model_copy(update={"members": 2}),
+            "recipe": order.plan.recipe.model_copy(update={"keep_moments": True}),
+        }
+    )
+    base = encode(initial_weights(plan.network, plan.features, plan.endpoints))
+    path = bench.folder("two") / "base"
+    path.write_bytes(base)
+    jobs = []
+    resting = {"private_weights": "", "moments": ""}
+    for number in (1, 2, 3):
+        manifest = order.manifest.model_copy(
+            update={"number": number, "base_sha256": sha256_bytes(base), "base_bytes": len(base)}
+        )
+        own = {"plan": plan, "manifest": manifest, "base": str(path), **resting}
+        job = bench.folder(f"two-{number}")
+        result = train_round(order.model_copy(update=own), job, bench.report)
+        prefix = "1/" if number == 2 else ""
+        assert result.groups == (f"{prefix}head.solubility", f"{prefix}trunk")
+        shapes = round_shapes(plan.network, plan.features, plan.endpoints, number)
+        products, _ = unpack((job / "update.safetensors").read_bytes(), shapes)
+        assert any(bool(array.any()) for array in products.values())
+        resting = {
+            "private_weights": str(job / "private.safetensors"),
+            "moments": str(job / MOMENTS),
+        }
+        jobs.append(job)
+    # What rests between rounds has both networks; a round moves its own alone.
+    private = [decode_some((job / "private.safetensors").read_bytes()) for job in jobs]
+    assert private[0].keys() == private[1].keys() >= {"1/head.private:own.bias"}
+    for member in (0, 1):
+        first, second, third = (of_member(tensors, member) for tensors in private)
+        name = "head.private:own.weight"
+        assert bool((first[name] == second[name]).all()) == (member == 0)
+        assert bool((second[name] == third[name]).all()) == (member == 1)
+    moments = decode_some((jobs[2] / MOMENTS).read_bytes())
+    assert of_member(moments, 0).keys() == of_member(moments, 1).keys()
