@@ -164,6 +164,7 @@ class House:
         weighting: Literal["uniform", "sqrt_n", "n"] = "n",
         optimizer: Literal["momentum", "adam"] = "momentum",
         profile: Literal["classic", "hybrid"] = "classic",
+        members: int = 1,
     ) -> Plan:
         recipe = Recipe(
             rounds=rounds,
@@ -182,7 +183,7 @@ class House:
             plan_id="p1",
             endpoints=("logd", "solubility"),
             features=FEATURES,
-            network=NETWORK,
+            network=NETWORK.model_copy(update={"members": members}),
             recipe=recipe,
             quorum=quorum,
             round_deadline_s=100.0,

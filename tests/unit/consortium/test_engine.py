@@ -15,10 +15,11 @@ from agent.records import Json
 from agent.wire.adaptive import TAU
 from agent.wire.documents import Plan, Privacy, ReleaseManifest
 from agent.wire.envelope import open_blob, verify_header
+from agent.wire.network import expected_shapes, round_shapes
 from agent.wire.repository import MANIFEST
 from agent.wire.signed import parse
 from agent.wire.trusted import Trusted
-from agent.wire.update import Weights, decode, pack
+from agent.wire.update import Weights, decode, group_of, pack
 from consortium import closing as closing_module
 from consortium import engine as engine_module
 from consortium import metadata
@@ -32,6 +33,7 @@ from consortium.rosters import Changes
 from consortium.status import describe, read_status
 from consortium.store import roster
 from consortium.tables import AnswerRow, PlanRow, PublishedRow, RoundRow
+from tests.kit.consortium import FEATURES, NETWORK
 
 if TYPE_CHECKING:
     from tests.unit.consortium.conftest import House
@@ -72,6 +74,63 @@ def test_a_round_closes_early_and_averages_by_weight(running: "House") -> None:
         moved = 0.0 if name.startswith("head.solubility") else mean
         np.testing.assert_allclose(new[name], before + np.float32(moved), atol=1e-6)
     assert _releases(running)[0].contributors == 3
+
+
+def _moved(house: "House", shapes: "dict[str, tuple[int, ...]]") -> Weights:
+    """Lets all silos move the logd head of the round's network by 1; returns the new weights."""
+    network = NETWORK.model_copy(update={"members": 2})
+    own = round_shapes(network, FEATURES, ("logd", "solubility"), house.round().number)
+    delta = {
+        name: np.full(shape, 1.0, np.float32) for name, shape in own.items() if "head.logd" in name
+    }
+    (group,) = {group_of(name) for name in delta}
+    for name in "abc":
+        house.deliver(name, house.seal(name, pack(delta, {group: 1.0})))
+    house.settle()
+    return decode(get_object(house.folder.objects, _latest(house)), shapes)
+
+
+def _latest(house: "House") -> str:
+    releases = _releases(house)
+    return releases[-1].weights_sha256 if releases else house.round().base_sha256
+
+
+def test_rounds_move_networks_in_turn_and_a_release_has_both(house: "House") -> None:
+    house.enrol("a", "b", "c")
+    plan = house.plan(rounds=2, release_every=2, members=2)
+    house.tick()
+    shapes = expected_shapes(plan.network, FEATURES, plan.endpoints)
+    start = decode(get_object(house.folder.objects, house.round().base_sha256), shapes)
+    for prefix in ("", "1/"):
+        before = decode(get_object(house.folder.objects, house.round().base_sha256), shapes)
+        after = _moved(house, shapes)
+        moved = {name for name in shapes if not np.array_equal(before[name], after[name])}
+        assert moved == {f"{prefix}head.logd.weight", f"{prefix}head.logd.bias"}
+    (release,) = _releases(house)
+    assert release.golden_sha256 is None or len(release.golden_sha256) == 64
+    assert set(after) == set(start)
+
+
+def test_an_update_of_another_network_than_the_round_trains_is_refused(house: "House") -> None:
+    house.enrol("a", "b", "c")
+    house.plan(release_every=2, members=2)
+    house.tick()
+    delta = {f"1/{name}": tensor for name, tensor in house.delta(1.0).items()}
+    foreign = pack(delta, {"1/trunk": 1.0, "1/head.logd": 1.0})
+    first = house.round()
+    for name in "abc":
+        house.deliver(name, house.seal(name, foreign))
+    house.settle()
+    assert house.round().attempt == 2
+    assert set(house.states().values()) == {"refused"}
+    assert house.round().base_sha256 == first.base_sha256
+
+
+def test_a_release_before_each_network_was_trained_is_no_plan(house: "House") -> None:
+    house.enrol("a", "b", "c")
+    with pytest.raises(Refused, match="nobody trained") as refused:
+        house.plan(release_every=1, members=2)
+    assert refused.value.code == "untrained_member"
 
 
 def test_a_silo_believes_everything_that_is_published(running: "House") -> None:
