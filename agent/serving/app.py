@@ -67,7 +67,7 @@ def create_app(
         rooms: What adds the other routes, each with what it needs.
     """
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
-    metrics = Metrics()
+    metrics = app.state.metrics = Metrics()
     problems.install(app)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
     _add_predict(app, models, metrics, _Caller(compute, width))

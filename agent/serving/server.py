@@ -160,7 +160,7 @@ async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -
 
 def _config(door: Door, app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
-        door.around(app),
+        door.around(app, app.state.metrics),
         log_config=None,
         access_log=False,
         server_header=False,
