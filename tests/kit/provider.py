@@ -3,12 +3,14 @@
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 ISSUER = "https://id.example.com/realms/pharma"
 AUDIENCE = "onggi"
@@ -27,7 +29,7 @@ class Provider:
         self.publish()
 
     def entry(self, kid: str) -> dict[str, Any]:
-        public: Any = self.private[kid].public_key()  # type: ignore[union-attr]
+        public: Any = self.private[kid].public_key()
         make: Any = {"rsa": RSAAlgorithm, "ec": ECAlgorithm, "ed": OKPAlgorithm}
         algorithm: Any = make[kid.partition("-")[0]]
         return {**algorithm.to_jwk(public, as_dict=True), "kid": kid, "use": "sig"}

@@ -1,11 +1,13 @@
+import asyncio
 import json
 import logging
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from agent import clock
 from agent.errors import Stop
@@ -18,6 +20,7 @@ from tests.kit.asgi import Answer, ask
 from tests.kit.provider import AUDIENCE, ISSUER, Provider
 
 HOST = ("Host", "127.0.0.1:8600")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a site may listen on
 
 
 class Site:
@@ -29,16 +32,20 @@ class Site:
         self._app: CheckedAccess | None = None
 
     def token(
-        self, name: str = "kim", *scopes: Scope, rate: int = 0, days: int | None = None, ago: int = 0
+        self,
+        name: str = "kim",
+        *scopes: Scope,
+        rate: int = 0,
+        days: int | None = None,
+        ago: int = 0,
     ) -> str:
         made = clock.now() - timedelta(days=ago)
         draft = tokens.drafted(name, scopes or ("predict",), rate, days, made)
         return tokens.add(self.state, draft, made)
 
-    def start(self, **section: Any) -> "Site":
-        self._app = CheckedAccess(
-            _behind(), Access(ServeSection(**section), self.state), self.refused.append
-        )
+    def start(self, section: ServeSection = ServeSection()) -> "Site":  # noqa: B008 - frozen
+        access = Access(section, self.state)
+        self._app = CheckedAccess(_behind(), access, self.refused.append)
         return self
 
     def ask(self, path: str = "/v1/me", token: str = "", *more: tuple[str, str]) -> Answer:
@@ -47,9 +54,14 @@ class Site:
         headers = more if any(name == "Host" for name, _ in more) else (HOST, *more)
         return ask(self._app, path, [*headers, *bearer])
 
-    def code(self, *arguments: Any) -> tuple[int, str]:
-        answer = self.ask(*arguments)
+    def code(
+        self, path: str = "/v1/me", token: str = "", *more: tuple[str, str]
+    ) -> tuple[int, str]:
+        answer = self.ask(path, token, *more)
         return answer.status, answer.json.get("code", "")
+
+
+def _nothing() -> None: ...
 
 
 def _behind() -> FastAPI:
@@ -58,7 +70,7 @@ def _behind() -> FastAPI:
     me.room(app)
 
     for path in ("/", "/docs", "/static/a.js", "/healthz", "/readyz", "/metrics", "/v1/predict"):
-        app.get(path)(lambda: {})
+        app.get(path)(_nothing)
 
     @app.get("/v1/neighbours")
     def neighbours(request: Request) -> None:
@@ -101,7 +113,7 @@ def test_with_a_token_made_access_is_checked_at_once_here_too(site: Site) -> Non
 def test_each_refusal_has_its_name(site: Site) -> None:
     good, revoked = site.token(), site.token("lee")
     expired = site.token("old", days=1, ago=2)
-    site.start(host="0.0.0.0")
+    site.start(ServeSection(host=EVERYWHERE))
     assert site.code("/v1/predict") == (401, "token_missing")
     assert site.code("/v1/predict", "ong_no") == (401, "token_unknown")
     assert site.code("/v1/predict", expired) == (401, "token_expired")
@@ -172,7 +184,7 @@ def test_two_headers_are_none_and_the_schemes_case_does_not_matter(site: Site) -
 
 def test_a_rate_is_a_callers_own_and_says_when(site: Site) -> None:
     slow, other = site.token("slow", rate=2), site.token("other")
-    site.start(rate_per_minute=3)
+    site.start(ServeSection(rate_per_minute=3))
     assert [site.ask("/v1/me", slow).status for _ in range(2)] == [200, 200]
     refused = site.ask("/v1/me", slow)
     assert (refused.status, refused.json["code"]) == (429, "too_many_requests")
@@ -181,17 +193,17 @@ def test_a_rate_is_a_callers_own_and_says_when(site: Site) -> None:
     assert site.ask("/healthz").status == 200
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "onggi.example.com"])
+@pytest.mark.parametrize("host", [EVERYWHERE, "::", "10.1.2.3", "onggi.example.com"])
 def test_it_does_not_start_open_to_the_network(site: Site, host: str) -> None:
     with pytest.raises(Stop, match="make a token with `onggi token add NAME --scope predict`"):
-        site.start(host=host)
-    assert site.start(host=host, open=True).ask("/v1/predict").status == 200
+        site.start(ServeSection(host=host))
+    assert site.start(ServeSection(host=host, open=True)).ask("/v1/predict").status == 200
     site.token()
-    assert site.start(host=host).code("/v1/predict") == (401, "token_missing")
+    assert site.start(ServeSection(host=host)).code("/v1/predict") == (401, "token_missing")
 
 
 def test_open_means_predicting_alone(site: Site) -> None:
-    site.start(host="0.0.0.0", open=True)
+    site.start(ServeSection(host=EVERYWHERE, open=True))
     assert site.ask().json == {"name": "anonymous", "scopes": ["predict"], "access": "open"}
     assert site.code("/v1/neighbours") == (403, "not_allowed")
     secret = site.token("kim", "predict", "data")
@@ -202,7 +214,14 @@ def test_open_means_predicting_alone(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8600", "", "[::2]", "10.0.0.1"],
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8600",
+        "",
+        "[::2]",
+        "10.0.0.1",
+    ],
 )
 def test_a_page_whose_name_was_bound_to_this_host_reads_nothing(site: Site, host: str) -> None:
     site.start()
@@ -217,11 +236,11 @@ def test_this_hosts_own_names_are_taken(site: Site, host: str) -> None:
 
 def test_elsewhere_the_names_count_that_it_knows(site: Site) -> None:
     secret = site.token()
-    site.start(host="10.1.2.3", names=("onggi.example.com",))
+    site.start(ServeSection(host="10.1.2.3", names=("onggi.example.com",)))
     for name in ("onggi.example.com", "ONGGI.example.com:8600", "10.1.2.3", "localhost"):
         assert site.ask("/v1/me", secret, ("Host", name)).status == 200
     assert site.code("/v1/me", secret, ("Host", "evil.example")) == (421, "other_host")
-    any_name = site.start(host="10.1.2.3")
+    any_name = site.start(ServeSection(host="10.1.2.3"))
     assert any_name.ask("/v1/me", secret, ("Host", "whatever")).status == 200
 
 
@@ -243,7 +262,7 @@ def test_two_hosts_are_none(site: Site) -> None:
     ],
 )
 def test_a_page_of_elsewhere_may_not_even_ask(site: Site, origin: str, status: int) -> None:
-    site.start(names=("onggi.example.com",))
+    site.start(ServeSection(names=("onggi.example.com",)))
     assert site.ask("/v1/predict", "", ("Origin", origin)).status == status
 
 
@@ -265,10 +284,8 @@ def test_a_list_of_tokens_that_cannot_be_read_lets_nobody_in(site: Site) -> None
 
 def test_a_providers_token_is_as_good(site: Site, tmp_path: Path) -> None:
     provider = Provider(tmp_path / "jwks.json")
-    section = OidcSection(
-        issuer=ISSUER, audience=AUDIENCE, jwks=provider.jwks, data=("chemists",)
-    )
-    site.start(oidc=section, rate_per_minute=2)
+    section = OidcSection(issuer=ISSUER, audience=AUDIENCE, jwks=provider.jwks, data=("chemists",))
+    site.start(ServeSection(oidc=section, rate_per_minute=2))
     assert site.code("/v1/predict") == (401, "token_missing")  # on loopback, too
     good = provider.token(clock.now()).decode()
     assert site.ask("/v1/me", good).json["scopes"] == ["data", "predict"]
@@ -289,8 +306,10 @@ def test_without_a_provider_its_tokens_are_unknown(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("host", "alone"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
-    + [("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("localhost.x", False)],
+    [
+        *((name, True) for name in ("127.0.0.1", "127.8.8.8", "::1", "localhost")),
+        *((name, False) for name in (EVERYWHERE, "::", "10.0.0.1", "localhost.x")),
+    ],
 )
 def test_what_reaches_from_this_host_alone(host: str, *, alone: bool) -> None:
     assert is_loopback(host) == alone
@@ -299,13 +318,11 @@ def test_what_reaches_from_this_host_alone(host: str, *, alone: bool) -> None:
 def test_other_kinds_of_connection_pass_by(site: Site) -> None:
     seen: list[str] = []
 
-    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+    async def app(scope: AsgiScope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
     door = CheckedAccess(app, Access(ServeSection(), site.state), site.refused.append)
-    coroutine = door({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
-    with pytest.raises(StopIteration):
-        coroutine.send(None)
+    asyncio.run(door({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert seen == ["lifespan"]
 
 

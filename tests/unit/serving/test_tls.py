@@ -103,7 +103,7 @@ def test_nothing_below_tls_1_2(files: Files) -> None:
     certificate = Certificate(files.certificate, files.key)
     assert _shake(certificate.context)[1] == "TLSv1.3"
     assert _shake(certificate.context, most=ssl.TLSVersion.TLSv1_2)[1] == "TLSv1.2"
-    with pytest.warns(DeprecationWarning), pytest.raises(ssl.SSLError):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"), pytest.raises(ssl.SSLError):
         _shake(certificate.context, most=ssl.TLSVersion.TLSv1_1)
     ciphers = {cipher["name"] for cipher in certificate.context.get_ciphers()}
     assert all(name.startswith(("TLS_", "ECDHE-")) for name in ciphers)

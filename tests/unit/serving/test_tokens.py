@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import Refused, Stop
+from agent.files import sha256_bytes
 from agent.serving import tokens
 from agent.serving.callers import Scope
 from agent.serving.tokens import Known
@@ -41,7 +42,7 @@ def test_a_token_is_found_by_its_secret_and_kept_as_a_hash_alone(tmp_path: Path)
 
 def test_only_the_whole_hash_counts() -> None:
     token = tokens.drafted("kim", ["predict"], 0, None, NOW)
-    digest = tokens.sha256_bytes(b"secret")
+    digest = sha256_bytes(b"secret")
     near = token.model_copy(update={"sha256": digest[:-1] + ("0" if digest[-1] != "0" else "1")})
     assert Known([near]).find(b"secret") is None
     assert Known([token.model_copy(update={"sha256": digest})]).find(b"secret") is not None
@@ -70,7 +71,9 @@ def test_a_name_is_free_again_once_its_token_ended(tmp_path: Path) -> None:
         tokens.revoke(tmp_path, "kim", later)
 
 
-@pytest.mark.parametrize("name", ["", "Kim", "local", "anonymous", "a b", "oidc:kim", "-x", "x" * 64])
+@pytest.mark.parametrize(
+    "name", ["", "Kim", "local", "anonymous", "a b", "oidc:kim", "-x", "x" * 64]
+)
 def test_a_name_that_could_be_another_callers_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refused, match="bad_name"):
         _add(tmp_path, name)
