@@ -20,7 +20,7 @@ def write(target: Path, parts: Mapping[str, bytes | Path], epoch_s: int, first: 
         first: The name that comes before all others.
     """
     order = sorted(parts, key=lambda name: (name != first, name))
-    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
+    with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as archive:
         for name in order:
             _add(archive, name, parts[name], epoch_s)
 

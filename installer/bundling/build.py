@@ -17,8 +17,11 @@ TORCH = "torch==2.13.0"
 VARIANTS = ("predict-only", "cpu", "gpu")
 # What only curating, training, privacy and the courier need: a host that predicts does without.
 _NOT_TO_PREDICT = frozenset(
-    "absl-py apscheduler dm-tree dp-accounting mpmath polars polars-runtime-32 python-calamine scipy "
-    "securesystemslib sqlalchemy tuf tzlocal watchdog wrapt".split()
+    {
+        *("absl-py", "apscheduler", "dm-tree", "dp-accounting", "mpmath", "polars"),
+        *("polars-runtime-32", "python-calamine", "scipy", "securesystemslib", "sqlalchemy"),
+        *("tuf", "tzlocal", "watchdog", "wrapt"),
+    }
 )
 _MOST_TO_PREDICT = 150_000_000  # bytes
 _TEXTS = ("config_templates", "systemd")
@@ -49,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", type=Path, help="The key that signs it; see --new-key.")
     parser.add_argument("--new-key", type=Path, metavar="FILE", help="Make such a key, and end.")
     parser.add_argument("--torch-index", help="Index of CPU or CUDA builds of torch.")
-    parser.add_argument("--wheels", type=Path, help="A folder that keeps wheels for the next build.")
+    parser.add_argument(
+        "--wheels", type=Path, help="A folder that keeps wheels for the next build."
+    )
     return parser
 
 

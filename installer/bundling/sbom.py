@@ -22,10 +22,13 @@ def sbom(version: str, wheels: Sequence[Wheel], epoch_s: int) -> bytes:
         wheels: Every wheel of the bundle.
         epoch_s: The time to write into it, seconds since 1970.
     """
-    bom = Bom(components=[_component(wheel) for wheel in wheels])
-    bom.metadata.component = Component(
+    parts = [_component(wheel) for wheel in wheels]
+    whole = Component(
         name="onggi", version=version, type=ComponentType.APPLICATION, bom_ref="onggi-bundle"
     )
+    bom = Bom(components=parts)
+    bom.metadata.component = whole
+    bom.register_dependency(whole, parts)
     bom.metadata.timestamp = datetime.fromtimestamp(epoch_s, UTC)
     # A random number would make each build another file.
     said = "\n".join(sorted(wheel.sha256 for wheel in wheels))
