@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", choices=VARIANTS, default="cpu")
     parser.add_argument("--python", default="3.11", help="The host's Python, such as 3.12.")
     parser.add_argument("--out", type=Path, default=Path("dist"), help="Folder of the bundle.")
+    parser.add_argument("--source", type=Path, default=ROOT, help="Another checkout than this.")
     parser.add_argument("--key", type=Path, help="The key that signs it; see --new-key.")
     parser.add_argument("--new-key", type=Path, metavar="FILE", help="Make such a key, and end.")
     parser.add_argument("--torch-index", help="Index of CPU or CUDA builds of torch.")
@@ -68,7 +69,7 @@ def build(chosen: argparse.Namespace) -> Path:
         raise NotBuilt("A bundle is signed: give --key FILE (--new-key FILE makes one).")
     target = Target(chosen.python)
     with tempfile.TemporaryDirectory() as scratch:
-        epoch_s, source = _source(Path(scratch))
+        epoch_s, source = _source(chosen.source, Path(scratch))
         folder = chosen.wheels or Path(scratch) / "wheels"
         parts = _texts(source)
         fresh = _wheels(chosen, target, source, folder)
@@ -93,7 +94,7 @@ def _signed(facts: dict[str, str], parts: dict[str, bytes | Path], key: Path) ->
     return {manifest.NAME: content, manifest.SIGNATURE: signature}
 
 
-def _source(scratch: Path) -> tuple[int, Path]:
+def _source(checkout: Path, scratch: Path) -> tuple[int, Path]:
     """Lays out the committed sources, so that nothing of a working copy gets in.
 
     Returns:
@@ -103,10 +104,12 @@ def _source(scratch: Path) -> tuple[int, Path]:
     packed = scratch / "source.tar"
     try:
         said = subprocess.run(
-            ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, check=True
+            ["git", "log", "-1", "--format=%ct"], cwd=checkout, capture_output=True, check=True
         )
         subprocess.run(
-            ["git", "archive", "--format=tar", f"--output={packed}", "HEAD"], cwd=ROOT, check=True
+            ["git", "archive", "--format=tar", f"--output={packed}", "HEAD"],
+            cwd=checkout,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
         raise NotBuilt("A bundle is built from a git checkout, so that it can be named.") from error

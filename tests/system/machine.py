@@ -78,7 +78,9 @@ class Machine:
             cwd="/",
         )
         if check and done.returncode:
-            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise AssertionError(
+                f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done
 
     def start(self, *command: str) -> "subprocess.Popen[str]":
