@@ -3,6 +3,7 @@ prediction, through kills and upgrades, to nothing left. The tests follow one an
 """
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -107,10 +108,9 @@ def test_systemd_finds_no_fault_and_little_to_attack(machine: Machine) -> None:
     for name, most in EXPOSED.items():
         unit = f"/usr/lib/systemd/system/{name}.service"
         said = machine.run(
-            *("systemd-analyze", "security", "--offline=true", "--no-pager", "--json=short", unit),
-            check=False,
-        )
-        exposed = sum(float(row["exposure"] or 0) for row in json.loads(said.stdout))
+            *("systemd-analyze", "security", "--offline=true", "--no-pager", unit), check=False
+        ).stdout
+        exposed = float(re.findall(r"exposure level for \S+: ([0-9.]+)", said)[0])
         assert exposed <= most, (name, exposed)
 
 
