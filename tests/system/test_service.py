@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from xlsxwriter import Workbook
 
-from tests.kit.measurements import HEADER, compounds, logbb
+from tests.kit.measurements import HEADER, Cells, compounds, logbb
 from tests.system.bundles import Bundles
 from tests.system.far import Consortium
 from tests.system.machine import Machine
@@ -56,6 +56,12 @@ def install(machine: Machine, bundle: Path, *options: str) -> tuple[int, str]:
     script = put(machine, ROOT / "installer" / "install.sh")
     done = machine.run("bash", script, *options, put(machine, bundle), check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def without_species(number: str, smiles: str, value: float) -> Cells:
+    """Returns a workbook's row of logBB as the catalogue knows it, within its limits."""
+    cells = logbb(number, smiles, value / 3)
+    return (*cells[:4], "", *cells[5:])
 
 
 def predicted(machine: Machine) -> float:
@@ -143,7 +149,7 @@ def test_a_file_becomes_an_update_a_release_and_a_prediction(
         sheet = workbook.add_worksheet("데이터")
         sheet.write_row(1, 0, HEADER)
         for row, cells in enumerate(compounds(range(1, 31)), start=2):
-            sheet.write_row(row, 0, logbb(*cells))
+            sheet.write_row(row, 0, without_species(*cells))
     consortium.publish_plan()
     dropped = put(machine, book)
     machine.run(
