@@ -1,5 +1,6 @@
 """What the system tests stand on: a bundle, a booted machine, a consortium behind a proxy."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ from tests.system.network import AGGREGATOR, PROXY, Network
 from tests.system.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.create_server((AGGREGATOR, 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +44,7 @@ def proxy(machine: Machine) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def consortium(proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
     folder = tmp_path_factory.mktemp("consortium") / "folder"
-    far = Consortium(folder, AGGREGATOR)
+    far = Consortium(folder, AGGREGATOR, free_port())
     log = folder.parent / "aggregator.log"
     with log.open("wb") as out:
         server = subprocess.Popen(

@@ -35,7 +35,7 @@ _PLAN = {
 class Consortium:
     """A consortium founded in a folder; the test starts its server."""
 
-    def __init__(self, folder: Path, host: str, port: int = 8443) -> None:
+    def __init__(self, folder: Path, host: str, port: int) -> None:
         self._folder = folder
         self.ask("init", str(folder), "--consortium", "system", "--host", host, "--port", str(port))
 
