@@ -1,18 +1,18 @@
 #!/bin/bash
-# Installs Onggi from a wheel and its lock: a virtual environment of its own, users, folders,
-# units and templates. Running it again changes only what is not yet as it should be.
+# Installs Onggi from one signed file, on a host that needs no network, no pip and no python3-venv.
+# Running it again changes only what is not yet as it should be; a version that does not run is
+# taken back by itself.
 set -euo pipefail
 
-USAGE="usage: install.sh [--with-torch] [--dry-run] [--root DIR] onggi-VERSION-py3-none-any.whl"
-HERE=$(cd "$(dirname "$0")/.." && pwd)
-LOCK=$HERE/installer/runtime-lock.txt
-TORCH=torch==2.13.0
+USAGE="usage: install.sh [--key release.pub] [--dry-run] [--root DIR] [--no-start] onggi-....bundle"
 SERVICES=(onggi-keeper.service onggi-courier.service onggi-predict.service)
+TRIAL_S=${ONGGI_TRIAL_S:-20}
 
-WHEEL='' ROOT='' DRY='' WITH_TORCH=''
+BUNDLE='' ROOT='' DRY='' KEY='' NO_START='' WORK=''
 
 say() { printf 'install.sh: %s\n' "$*"; }
 stop() { printf 'install.sh: %s\n' "$*" >&2; exit 78; }
+usage() { echo "$USAGE" >&2; exit 2; }
 do_it() {
   if [ -n "$DRY" ]; then
     printf 'would run: %s\n' "$*"
@@ -24,46 +24,94 @@ do_it() {
 parse_arguments() {
   while [ $# -gt 0 ]; do
     case $1 in
-      --with-torch) WITH_TORCH=1 ;;
       --dry-run) DRY=1 ;;
-      --root)
-        [ $# -ge 2 ] || { echo "$USAGE" >&2; exit 2; }
-        ROOT=${2%/}
-        shift
-        ;;
+      --no-start) NO_START=1 ;;
+      --root) [ $# -ge 2 ] || usage; ROOT=${2%/}; shift ;;
+      --key) [ $# -ge 2 ] || usage; KEY=$2; shift ;;
       -h | --help) echo "$USAGE"; exit 0 ;;
-      -*) echo "$USAGE" >&2; exit 2 ;;
-      *)
-        [ -z "$WHEEL" ] || { echo "$USAGE" >&2; exit 2; }
-        WHEEL=$1
-        ;;
+      -*) usage ;;
+      *) [ -z "$BUNDLE" ] || usage; BUNDLE=$1 ;;
     esac
     shift
   done
-  [ -n "$WHEEL" ] || { echo "$USAGE" >&2; exit 2; }
+  [ -n "$BUNDLE" ] || usage
 }
 
 check_inputs() {
-  [ -f "$WHEEL" ] || stop "There is no file $WHEEL; build it with 'pip wheel --no-deps .'."
-  [[ $(basename "$WHEEL") =~ ^onggi-([0-9][A-Za-z0-9.+]*)-py3-none-any\.whl$ ]] ||
-    stop "$WHEEL is not named like a wheel of Onggi; give it its own name back."
-  VERSION=${BASH_REMATCH[1]}
-  [ -f "$LOCK" ] || stop "$LOCK is missing; run install.sh from a whole copy of the sources."
+  [ -f "$BUNDLE" ] || stop "There is no file $BUNDLE."
   [ -n "$DRY" ] || [ "$(id -u)" = 0 ] || stop "It makes users and units: run it as root, or try --dry-run."
   [ -z "$ROOT" ] || [[ $ROOT = /* ]] || stop "--root needs an absolute path."
+  command -v openssl >/dev/null || stop "openssl is missing, which checks the signature; install it."
 }
+
+# ---- What the file is: believed only once its signature and every hash are right --------------
+
+pinned_key() { printf '%s' "$ROOT/etc/onggi/bundle-key.pem"; }
+
+choose_key() {
+  local pinned
+  pinned=$(pinned_key)
+  if [ -f "$pinned" ]; then
+    [ -z "$KEY" ] || cmp -s "$KEY" "$pinned" ||
+      stop "This host pinned another key when it was first installed. If the maker changed it, and
+said so on another way than this file, remove $pinned and run this again."
+    KEY=$pinned
+  fi
+  [ -n "$KEY" ] || stop "Name the key that signs bundles: --key release.pub. It is asked for once."
+  [ -f "$KEY" ] || stop "There is no file $KEY."
+}
+
+fingerprint() { openssl pkey -pubin -in "$1" -outform DER 2>/dev/null | sha256sum | cut -c1-32 | sed 's/..../& /g'; }
+
+unpack() {
+  WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/onggi-install.XXXXXX")
+  trap 'rm -rf "$WORK"' EXIT
+  tar --extract --file "$BUNDLE" --directory "$WORK" --no-same-owner manifest manifest.sig 2>/dev/null ||
+    stop "$BUNDLE is no bundle of Onggi, or it is damaged; copy it again."
+  openssl dgst -sha256 -verify "$KEY" -signature "$WORK/manifest.sig" "$WORK/manifest" >/dev/null 2>&1 ||
+    stop "The signature is not that of $KEY: do not install this file; ask who gave it to you."
+  head -1 "$WORK/manifest" | grep -qx '# onggi-bundle/1' || stop "This bundle is newer than this install.sh; use the one inside it."
+  VERSION=$(fact version) VARIANT=$(fact variant) PYTHON_WANTED=$(fact python) MACHINE=$(fact machine)
+  [[ $VERSION =~ ^[0-9][A-Za-z0-9.+]*$ ]] || stop "The bundle names no version."
+  tar --extract --file "$BUNDLE" --directory "$WORK" --no-same-owner || stop "$BUNDLE is damaged; copy it again."
+  check_files
+}
+
+fact() { sed -n "s/^# $1: //p" "$WORK/manifest"; }
+
+check_files() {
+  local listed there
+  (cd "$WORK" && sha256sum --check --strict --quiet manifest) >/dev/null 2>&1 ||
+    stop "A file of the bundle is not what its manifest says; copy the bundle again."
+  listed=$(grep -v '^#' "$WORK/manifest" | cut -c67- | sort)
+  there=$(cd "$WORK" && find . -type f ! -name manifest ! -name manifest.sig -printf '%P\n' | sort)
+  [ "$listed" = "$there" ] || stop "The bundle holds files that its manifest does not name; do not install it."
+  [ -z "$(find "$WORK" ! -type f ! -type d)" ] || stop "The bundle holds links; do not install it."
+}
+
+# ---- The program ---------------------------------------------------------------------------------
 
 find_python() {
   local name
-  for name in ${PYTHON:+"$PYTHON"} /usr/bin/python3.13 /usr/bin/python3.12 /usr/bin/python3.11 python3; do
-    if "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  [ "$(uname -m)" = "$MACHINE" ] || stop "This bundle is for $MACHINE, and this host is $(uname -m)."
+  for name in ${PYTHON:+"$PYTHON"} "/usr/bin/python$PYTHON_WANTED" "/usr/local/bin/python$PYTHON_WANTED" "python$PYTHON_WANTED"; do
+    if "$name" -c "import sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != '$PYTHON_WANTED')" 2>/dev/null; then
       INTERPRETER=$name
       check_interpreter
       return
     fi
   done
-  stop "No Python of version 3.11 or newer with venv was found; install python3.11 (on Debian and
-Ubuntu also python3-venv), or name one: PYTHON=/path/to/python3.11 install.sh ..."
+  stop "This bundle needs Python $PYTHON_WANTED, which this host does not have. $(how_to_get_python)"
+}
+
+how_to_get_python() {
+  local ID='' ID_LIKE=''
+  [ ! -r /etc/os-release ] || . /etc/os-release
+  case "$ID $ID_LIKE" in
+    *rhel* | *fedora*) echo "Install it: dnf install python$PYTHON_WANTED" ;;
+    *debian* | *ubuntu*) echo "Install it: apt-get install python$PYTHON_WANTED, or take the bundle for $(python3 -c 'import sys; print("Python %d.%d" % sys.version_info[:2])' 2>/dev/null || echo "this host's Python")." ;;
+    *) echo "Install it, or name one: PYTHON=/path/to/python$PYTHON_WANTED install.sh ..." ;;
+  esac
 }
 
 # The services cannot see homes (ProtectHome=yes), so an interpreter that lives there is no use.
@@ -80,25 +128,31 @@ a Python of the system, or name one with PYTHON=..."
 
 # The mark is written last: a release without it is one that was interrupted.
 install_release() {
-  local release=$ROOT/opt/onggi/releases/$VERSION mark python sum
-  mark=$release/.installed-from python=$release/bin/python
-  sum=$(sha256sum <"$WHEEL" | cut -d' ' -f1)
+  local release=$ROOT/opt/onggi/releases/$VERSION mark sum
+  mark=$release/.installed-from
+  sum=$(sha256sum <"$WORK/manifest" | cut -d' ' -f1)
   if [ -f "$mark" ] && [ "$(cat "$mark")" != "$sum" ]; then
-    stop "Version $VERSION is installed from another wheel; give the new one another version."
+    stop "Version $VERSION is installed from another bundle; give the new one another version."
   elif [ -f "$mark" ]; then
     say "Version $VERSION is installed already."
-    add_torch "$python"
     return
   fi
   do_it rm -rf "$release"
   do_it mkdir -p "${release%/*}"
-  do_it "$INTERPRETER" -m venv "$release"
-  add_torch "$python"
-  do_it "$python" -m pip install --quiet --no-deps --require-hashes -r "$LOCK"
-  do_it "$python" -m pip install --quiet --no-deps "$WHEEL"
-  do_it "$python" -m compileall -q "$release/lib"
+  do_it "$INTERPRETER" -m venv --without-pip "$release"
+  do_it with_pip "$release"
+  do_it cp -r "$WORK/systemd" "$WORK/config_templates" "$WORK/sbom.cdx.json" "$WORK/manifest" "$release/"
+  do_it install -m 0755 "$WORK/install.sh" "$WORK/uninstall.sh" "$release/bin/"
   [ -z "$ROOT" ] || do_it forget_root "$release"
-  [ -n "$DRY" ] || printf '%s\n' "$sum" >"$mark"
+  [ -n "$DRY" ] || { printf '%s\n' "$sum" >"$mark"; sync -f "$mark"; }
+}
+
+# pip runs out of its own wheel; it compiles what it installs, since nobody can write there later.
+with_pip() {
+  local wheels=("$WORK"/wheels/*.whl) pip
+  pip=$(echo "$WORK"/wheels/pip-*.whl)
+  "$1/bin/python" "$pip/pip" install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check \
+    --root-user-action=ignore "${wheels[@]}"
 }
 
 # pip wrote where it installed to into each script's first line.
@@ -106,24 +160,19 @@ forget_root() {
   grep -rlIF "$ROOT/opt/onggi" "$1/bin" "$1/pyvenv.cfg" | xargs -r sed -i "s|$ROOT/opt/onggi|/opt/onggi|g"
 }
 
-# By version and not by hash: each build of torch (CPU, CUDA) has hashes and dependencies of its own.
-add_torch() {
-  [ -n "$WITH_TORCH" ] || return 0
-  local index=()
-  [ -z "${TORCH_INDEX:-}" ] || index=(--index-url "$TORCH_INDEX")
-  do_it "$1" -m pip install --quiet "${index[@]}" "$TORCH"
-}
-
-point_current() {
-  do_it ln -sfn "releases/$VERSION" "$ROOT/opt/onggi/current.new"
+point_current_to() {
+  do_it ln -sfn "releases/$1" "$ROOT/opt/onggi/current.new"
   do_it mv -T "$ROOT/opt/onggi/current.new" "$ROOT/opt/onggi/current"
   do_it mkdir -p "$ROOT/usr/local/bin"
   do_it ln -sfn /opt/onggi/current/bin/onggi "$ROOT/usr/local/bin/onggi"
 }
 
+# ---- Users, folders, templates, units --------------------------------------------------------------
+
 install_users_and_folders() {
-  do_it install -D -m 0644 "$HERE/systemd/onggi.sysusers" "$ROOT/usr/lib/sysusers.d/onggi.conf"
-  do_it install -D -m 0644 "$HERE/systemd/onggi.tmpfiles" "$ROOT/usr/lib/tmpfiles.d/onggi.conf"
+  local from=$1
+  do_it install -D -m 0644 "$from/systemd/onggi.sysusers" "$ROOT/usr/lib/sysusers.d/onggi.conf"
+  do_it install -D -m 0644 "$from/systemd/onggi.tmpfiles" "$ROOT/usr/lib/tmpfiles.d/onggi.conf"
   [ -z "$ROOT" ] || do_it mkdir -p "$ROOT/etc"
   do_it systemd-sysusers ${ROOT:+"--root=$ROOT"} onggi.conf
   do_it systemd-tmpfiles ${ROOT:+"--root=$ROOT"} --create onggi.conf
@@ -138,25 +187,67 @@ install_templates() {
       continue
     fi
     # The folder's setgid bit hands on the group that may read it.
-    do_it cp "$HERE/config_templates/$template" "$target"
+    do_it cp "$WORK/config_templates/$template" "$target"
     do_it chmod 0640 "$target"
   done
   # An example only: a policy without a signature beside it would let nothing leave.
   target=$ROOT/etc/onggi/policy.toml.example
-  do_it cp "$HERE/config_templates/policy.toml" "$target"
+  do_it cp "$WORK/config_templates/policy.toml" "$target"
   do_it chmod 0640 "$target"
+  [ -f "$(pinned_key)" ] || do_it install -m 0644 "$KEY" "$(pinned_key)"
 }
 
 install_units() {
-  local unit
-  for unit in "$HERE"/systemd/*.service; do
+  local unit from=$1
+  for unit in "$from"/systemd/*.service; do
     do_it install -D -m 0644 "$unit" "$ROOT/usr/lib/systemd/system/$(basename "$unit")"
   done
   do_it systemctl ${ROOT:+"--root=$ROOT"} --quiet enable "${SERVICES[@]}"
-  if [ -z "$ROOT" ] && [ -d /run/systemd/system ]; then
-    do_it systemctl daemon-reload
-    do_it systemctl try-restart "${SERVICES[@]}" 'onggi-reader@*.service'
+  ! live || do_it systemctl daemon-reload
+}
+
+live() { [ -z "$ROOT" ] && [ -d /run/systemd/system ]; }
+
+# ---- The trial ----------------------------------------------------------------------------------------
+
+# What ran before runs the new version, or the old one is put back: also when it dies at its start.
+restart_or_return() {
+  local before=$1 running
+  live && [ -z "$NO_START$DRY" ] || return 0
+  running=$(systemctl list-units --plain --no-legend --state=active,activating 'onggi-*.service' | cut -d' ' -f1)
+  [ -n "$running" ] || return 0
+  # shellcheck disable=SC2086  # one word a unit
+  systemctl restart $running || true
+  # shellcheck disable=SC2086
+  if stays_up $running; then
+    return 0
   fi
+  [ -n "$before" ] && [ "$before" != "$VERSION" ] || stop "The services do not stay up: journalctl -u 'onggi-*' says why."
+  say "Version $VERSION does not stay up; version $before is put back."
+  local old=/opt/onggi/releases/$before
+  point_current_to "$before"
+  install_users_and_folders "$old"
+  install_units "$old"
+  systemctl reset-failed $running 2>/dev/null || true
+  # shellcheck disable=SC2086
+  systemctl restart $running
+  stop "Version $before runs again. Why $VERSION did not: journalctl -u 'onggi-*' --since -5min"
+}
+
+# For TRIAL_S seconds every unit is active and none starts anew.
+stays_up() {
+  local unit second restarts
+  declare -A restarts
+  sleep 1
+  for unit in "$@"; do restarts[$unit]=$(systemctl show -P NRestarts "$unit"); done
+  for ((second = 0; second < TRIAL_S; second++)); do
+    for unit in "$@"; do
+      [ "$(systemctl show -P NRestarts "$unit")" = "${restarts[$unit]}" ] || return 1
+      case $(systemctl show -P ActiveState "$unit") in active | activating) ;; *) return 1 ;; esac
+    done
+    sleep 1
+  done
+  for unit in "$@"; do systemctl is-active --quiet "$unit" || return 1; done
 }
 
 say_what_is_next() {
@@ -165,7 +256,7 @@ say_what_is_next() {
   elif [ -e "$ROOT/var/lib/onggi/trust/enrolment.json" ]; then
     say "Onggi $VERSION is installed; this silo is enrolled already."
   else
-    say "Onggi $VERSION is installed. Next, as root:"
+    say "Onggi $VERSION ($VARIANT) is installed, signed by $(fingerprint "$(pinned_key)"). Next, as root:"
     cat <<'NEXT'
   1. edit /etc/onggi/onggi.toml, then: onggi check-config
   2. onggi enroll --token TOKEN
@@ -173,16 +264,20 @@ say_what_is_next() {
   4. systemctl start onggi-keeper onggi-courier onggi-predict
 NEXT
   fi
-  [ -n "$WITH_TORCH" ] || say "Without --with-torch this host predicts, but it cannot train."
+  [ "$VARIANT" != predict-only ] || say "This variant predicts; it cannot read assays or train."
 }
 
 parse_arguments "$@"
 check_inputs
 umask 022
+choose_key
+unpack
 find_python
+BEFORE=$(basename "$(readlink "$ROOT/opt/onggi/current" || true)")
 install_release
-point_current
-install_users_and_folders
+point_current_to "$VERSION"
+install_users_and_folders "$WORK"
 install_templates
-install_units
+install_units "$WORK"
+restart_or_return "$BEFORE"
 say_what_is_next

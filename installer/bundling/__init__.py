@@ -1,0 +1,1 @@
+"""Building the one file that a host is installed from."""

@@ -1,0 +1,63 @@
+#!/bin/bash
+# Takes Onggi off this host: the program and its units; with --purge also the configuration, the
+# state with its keys, and the users.
+set -euo pipefail
+
+USAGE="usage: uninstall.sh [--purge --yes]"
+UNITS=(onggi-keeper.service onggi-courier.service onggi-predict.service)
+USERS=(onggi-keeper onggi-courier onggi-predict onggi-reader)
+PURGE='' YES=''
+
+say() { printf 'uninstall.sh: %s\n' "$*"; }
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    --purge) PURGE=1 ;;
+    --yes) YES=1 ;;
+    -h | --help) echo "$USAGE"; exit 0 ;;
+    *) echo "$USAGE" >&2; exit 2 ;;
+  esac
+  shift
+done
+[ "$(id -u)" = 0 ] || { say "Run it as root." >&2; exit 78; }
+if [ -n "$PURGE" ] && [ -z "$YES" ]; then
+  say "--purge removes this silo's keys, ledger and models for ever: say --purge --yes." >&2
+  exit 2
+fi
+
+stop_services() {
+  [ -d /run/systemd/system ] || return 0
+  systemctl stop 'onggi-*.service' 2>/dev/null || true
+  systemctl --quiet disable "${UNITS[@]}" 2>/dev/null || true
+  local reader
+  for reader in /etc/systemd/system/*.wants/onggi-reader@*.service; do
+    [ ! -L "$reader" ] || rm -f "$reader"
+  done
+}
+
+remove_program() {
+  rm -f /usr/lib/systemd/system/onggi-*.service /etc/systemd/system/*.wants/onggi-*.service
+  rm -f /usr/lib/tmpfiles.d/onggi.conf /usr/local/bin/onggi
+  rm -rf /opt/onggi
+  [ ! -d /run/systemd/system ] || { systemctl daemon-reload; systemctl reset-failed 'onggi-*.service' 2>/dev/null || true; }
+}
+
+remove_state() {
+  local user
+  rm -rf /var/lib/onggi /etc/onggi /etc/systemd/system/onggi-*.service.d
+  for user in "${USERS[@]}"; do
+    ! getent passwd "$user" >/dev/null || userdel "$user"
+    ! getent group "$user" >/dev/null || groupdel "$user"
+  done
+  ! getent group onggi >/dev/null || groupdel onggi
+  rm -f /usr/lib/sysusers.d/onggi.conf
+}
+
+stop_services
+remove_program
+if [ -n "$PURGE" ]; then
+  remove_state
+  say "Nothing of Onggi is left but its lines in the journal."
+else
+  say "The program is gone. /etc/onggi and /var/lib/onggi are kept: installing again goes on from there."
+fi
