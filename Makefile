@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-quick lint format clean lock
+.PHONY: demo test test-quick test-system bundle lint format clean lock
 .DEFAULT_GOAL := test
 
 .venv/.ready: requirements/lock.txt requirements/demo-data.txt requirements/oracle.txt pyproject.toml
@@ -28,10 +28,16 @@ test: lint  ## every test, linter and type check
 test-quick: .venv/.ready  ## what runs in under two minutes
 	$(BIN)/pytest --numprocesses auto -m "not slow and not system" tests/unit
 
+test-system: .venv/.ready  ## a booted machine: install, enrol, train, kill, upgrade, purge; needs root and systemd-container
+	$(BIN)/pytest -m system tests/system
+
+bundle: .venv/.ready  ## the one file that a host is installed from: make bundle KEY=release.key [VARIANT=cpu]
+	$(BIN)/python installer/build-bundle --key $(KEY) --variant $(or $(VARIANT),cpu) --wheels build/wheels
+
 lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy agent consortium tests
+	$(BIN)/mypy agent consortium installer tests
 	$(BIN)/lint-imports
 
 format: .venv/.ready
