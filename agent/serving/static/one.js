@@ -34,7 +34,8 @@ export function mount(element, app) {
   memory.endpoint = app.model.tasks.some((task) => task.task === memory.endpoint) ? memory.endpoint : app.model.tasks[0].task;
   put(element, h("div", { class: "one" },
     h("div", { class: "left" }, parts.sketch.element, parts.heat.element, parts.radar.element),
-    h("div", { class: "right" }, summary, parts.rows.element, parts.near.element)));
+    h("div", { class: "right" }, summary, parts.rows.element),
+    parts.near.element));
   parts.sketch.begin();
   begin();
   return () => {

@@ -8,6 +8,8 @@ const WIDTH = 420;
 const HEIGHT = 300;
 const FAINT = 0.04; // of the greatest contribution: below it an atom stays uncoloured
 
+let made = 0; // figures so far: a gradient's name must be its own
+
 /** Returns {element, draw}. `picked(task)` is called when a person picks another endpoint. */
 export function heat(app, picked) {
   const { t, model } = app;
@@ -47,13 +49,14 @@ function figure(app, { task, said, most, caption, readout }) {
   const drawing = depict(said.smiles, WIDTH, HEIGHT);
   if (drawing === null || drawing.atoms.length !== values.length) return plain(app, said);
   const { element, atoms, molecule } = drawing;
-  const halo = svg("g", { class: "halo" });
+  made += 1;
+  const halo = svg("g", { class: "halo" }, svg("defs", {}, ["up", "down"].map((way) => glow(way, `${way}-${made}`))));
   const touch = svg("g", { class: "touch" });
   const size = bondLength(atoms) * 0.62;
   values.forEach((value, i) => {
     const share = most > 0 ? value / most : 0;
     const [cx, cy] = atoms[i];
-    if (Math.abs(share) > FAINT) halo.append(svg("circle", { cx, cy, r: size * (0.55 + 0.45 * Math.abs(share)), class: share > 0 ? "up" : "down", "fill-opacity": (0.12 + 0.78 * Math.abs(share)).toFixed(2) }));
+    if (Math.abs(share) > FAINT) halo.append(svg("circle", { cx, cy, r: 1.35 * size, fill: `url(#${share > 0 ? "up" : "down"}-${made})`, "fill-opacity": (0.15 + 0.85 * Math.abs(share)).toFixed(2) }));
     touch.append(atom(app, { cx, cy, r: size, i, text: atomText(app, task, molecule.getAtomLabel(i), i, value), readout }));
   });
   element.prepend(halo);
@@ -63,6 +66,12 @@ function figure(app, { task, said, most, caption, readout }) {
   touch.firstChild?.setAttribute("tabindex", "0");
   touch.addEventListener("keydown", walk);
   return h("figure", {}, element, caption && h("figcaption", {}, caption));
+}
+
+// Fading to nothing at its edge: overlapping discs would look like more than they say.
+function glow(way, id) {
+  const stops = [[0, 1], [0.45, 0.75], [1, 0]];
+  return svg("radialGradient", { id }, stops.map(([offset, opacity]) => svg("stop", { class: way, offset, "stop-opacity": opacity })));
 }
 
 function plain(app, said) {
@@ -95,7 +104,7 @@ function walk(event) {
 }
 
 function bondLength(atoms) {
-  let least = 60;
+  let least = 50;
   for (let i = 0; i < atoms.length; i += 1) {
     for (let j = i + 1; j < atoms.length; j += 1) {
       least = Math.min(least, Math.hypot(atoms[i][0] - atoms[j][0], atoms[i][1] - atoms[j][1]));

@@ -31,7 +31,12 @@ export function rows(app, picked) {
 function heading(t) {
   const cell = (key, name) => h("span", { class: name }, t(key));
   return h("div", { class: "line heading", "aria-hidden": "true" }, cell("row.endpoint", "name"), cell("row.before", "was"),
-    cell("row.value", "value"), cell("row.change", "change"), cell("row.interval", "scale-cell"), cell("row.rank", "ranks"), cell("row.domain", "domain"));
+    cell("row.value", "value"), cell("row.change", "change"), cell("row.interval", "scale-cell"), ranksKey(t), cell("row.domain", "domain"));
+}
+
+function ranksKey(t) {
+  return h("span", { class: "ranks" }, t("row.rank"),
+    h("span", { class: "rank-key" }, h("span", {}, h("i", {}), t("key.drugs")), h("span", {}, h("i", { class: "own" }), t("key.own"))));
 }
 
 function card(app, group, tasks, lines) {
@@ -84,8 +89,8 @@ function value(app, task, prediction, measured) {
   const said = [h("span", { class: "unseen" }, app.t("row.interval.of")), range];
   if (measured === null) return [h("b", {}, predicted), unit, range && h("small", {}, said)];
   return [h("b", {}, measuredText(task, measured)), unit,
-    h("small", { class: "measured" }, h("i", { class: "diamond", "aria-hidden": "true" }), app.t("row.measured", { n: measured.n })),
-    h("small", {}, app.t("row.predicted", { value: predicted }))];
+    h("small", { class: "measured whole" }, h("i", { class: "diamond", "aria-hidden": "true" }), app.t("row.measured", { n: measured.n })),
+    h("small", { class: "whole" }, app.t("row.predicted", { value: predicted }))];
 }
 
 function change(app, task, before, prediction) {
