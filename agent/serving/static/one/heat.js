@@ -5,7 +5,7 @@ import { fixed } from "../numbers.js";
 import { depict } from "../structure.js";
 
 const WIDTH = 420;
-const HEIGHT = 300;
+const HEIGHT = 270;
 const FAINT = 0.04; // of the greatest contribution: below it an atom stays uncoloured
 
 let made = 0; // figures so far: a gradient's name must be its own

@@ -8,8 +8,9 @@ const FIRST = ["solubility", "caco2_papp", "bbb_class", "ppb_human", "hlm_clint"
 const MOST = 9;
 const FEWEST = 3;
 const RADIUS = 108;
-const WIDTH = 440;
-const HEIGHT = 300;
+const LONGEST = 13; // characters of a name on one line
+const WIDTH = 480;
+const HEIGHT = 320;
 
 /** Returns {element, draw}; it hides itself where there is too little to show. */
 export function radar(app) {
@@ -75,5 +76,19 @@ function dot(share, i, count) {
 function label(text, i, count, share) {
   const [x, y] = point(112, i, count);
   const side = Math.abs(x - WIDTH / 2) < 12 ? "middle" : x > WIDTH / 2 ? "start" : "end";
-  return svg("text", { x: x.toFixed(1), y: (y + 4).toFixed(1), "text-anchor": side }, `${text} `, svg("tspan", { class: "figure" }, share));
+  const at = { x: x.toFixed(1), "text-anchor": side };
+  const lines = broken(text);
+  const top = y + 4 - 6 * lines.length + (y < HEIGHT / 2 - RADIUS ? -2 : 2);
+  return svg("text", { ...at, y: top.toFixed(1) },
+    lines.map((line, n) => svg("tspan", { x: at.x, dy: n === 0 ? 0 : 13 }, line)),
+    svg("tspan", { class: "figure", x: at.x, dy: 13 }, share));
+}
+
+// SVG does not wrap: a long name is cut in two at the space nearest to its middle.
+function broken(text) {
+  if (text.length <= LONGEST) return [text];
+  const spaces = [...text.matchAll(/ /g)].map((found) => found.index);
+  if (spaces.length === 0) return [text];
+  const cut = spaces.reduce((best, at) => (Math.abs(at - text.length / 2) < Math.abs(best - text.length / 2) ? at : best));
+  return [text.slice(0, cut), text.slice(cut + 1)];
 }
