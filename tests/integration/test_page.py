@@ -274,6 +274,7 @@ def test_an_expired_token_is_asked_for_once_and_nothing_is_lost(visit: Visiting)
     expect(page.locator("#structure")).to_have_value(PROPRANOLOL)
     assert page.evaluate("Object.values(localStorage).join().includes('fresh')") is False
     assert page.evaluate("sessionStorage.length") == 1
+    expect(page.locator(".near li")).to_have_count(4)  # the last question of the first structure
     now[0] = "Bearer newer"  # it ends while the page is open; whoever gives up may go on drawing
     one.paste(ATENOLOL)
     expect(dialog).to_be_visible()

@@ -42,11 +42,11 @@ function ranksKey(t) {
 function card(app, group, tasks, lines) {
   if (tasks.length === 0) return null;
   const title = `group-${group}`;
-  const names = ["endpoint", "before", "value", "change", "interval", "rank", "domain"];
+  const names = { endpoint: null, before: "was", value: null, change: "change", interval: null, rank: "ranks", domain: null };
   return h("section", { class: "panel group", "aria-labelledby": title },
     h("h2", { id: title }, h("span", { class: "letter", "aria-hidden": "true" }, group === "other" ? "+" : group), app.t(`group.${group}`)),
     h("div", { role: "table", "aria-labelledby": title },
-      h("div", { role: "row", class: "unseen" }, names.map((name) => h("span", { role: "columnheader" }, app.t(`row.${name}`)))),
+      h("div", { role: "row", class: "unseen" }, Object.entries(names).map(([name, part]) => h("span", { role: "columnheader", class: part }, app.t(`row.${name}`)))),
       tasks.map((task) => lines.get(task.task).element)));
 }
 
@@ -69,7 +69,7 @@ function line(app, task, picked) {
     put(parts.change, prediction && before && change(app, task, before, prediction));
     const shown = [prediction, before].filter(Boolean).flatMap((said) => [said.value, ...(said.interval ?? [])]);
     drawScale(scale, axis(task, drugs, measured ? [...shown, measured.value] : shown), { prediction, before, measured, quantiles: drugs });
-    put(parts["scale-cell"], scale);
+    put(parts["scale-cell"], prediction?.interval && h("span", { class: "unseen" }, range(task, prediction)), scale);
     put(parts.ranks, prediction && quantiles.map(([kind, values]) => bar(app, kind, rank(values, measured?.value ?? prediction.value))));
     put(parts.domain, prediction && domain(app, prediction));
     put(words, prediction && prediction.inside === false && reason(app, task, prediction));
@@ -85,12 +85,14 @@ function width(prediction) {
 function value(app, task, prediction, measured) {
   const unit = h("span", { class: "unit" }, unitOf(task));
   const predicted = valueText(task, prediction.value, width(prediction));
-  const range = prediction.interval?.map((end) => valueText(task, end, width(prediction))).join(" – ");
-  const said = [h("span", { class: "unseen" }, app.t("row.interval.of")), range];
-  if (measured === null) return [h("b", {}, predicted), unit, range && h("small", {}, said)];
+  if (measured === null) return [h("b", {}, predicted), unit, prediction.interval && h("small", { "aria-hidden": "true" }, range(task, prediction))];
   return [h("b", {}, measuredText(task, measured)), unit,
     h("small", { class: "measured whole" }, h("i", { class: "diamond", "aria-hidden": "true" }), app.t("row.measured", { n: measured.n })),
     h("small", { class: "whole" }, app.t("row.predicted", { value: predicted }))];
+}
+
+function range(task, prediction) {
+  return prediction.interval.map((end) => valueText(task, end, width(prediction))).join(" – ");
 }
 
 function change(app, task, before, prediction) {
