@@ -205,9 +205,9 @@ function linkedStructure() {
 async function loadSets(app) {
   if (sets.release === app.model.release_id) return;
   try {
-    const found = await app.api.get("/v1/percentiles");
+    const found = await app.api.get("/v1/percentiles", { quiet: true });
     sets = { release: app.model.release_id, found: found.sets };
-  } catch {
-    sets = { release: app.model.release_id, found: [] }; // this silo shows none
+  } catch (error) {
+    sets = { release: error.status === 404 ? app.model.release_id : null, found: [] }; // 404: it shows none
   }
 }
