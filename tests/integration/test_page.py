@@ -120,6 +120,13 @@ def test_draw_predict_heat_map_what_if(visit: Visiting) -> None:
     expect(page.locator(f"{LOGD} .value b")).not_to_have_text(first)
     expect(page.locator(f"{LOGD} .change")).to_have_text(CHANGE)
     expect(page.locator("figcaption")).to_have_text(["Reference", "Now"])
+    page.select_option("#lang", "ko")  # the comparison outlives it
+    expect(page.locator("figcaption")).to_have_text(["기준", "현재"])
+    expect(page.locator(f"{LOGD} .was")).to_have_text(first)
+    page.select_option("#lang", "en")
+    page.get_by_role("button", name="Swap").click()
+    expect(page.locator("#structure")).to_have_value("CC")
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(first)
     page.click("#drop")
     expect(page.locator(f"{LOGD} .was")).to_have_text("")
 
