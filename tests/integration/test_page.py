@@ -244,6 +244,32 @@ def test_an_expired_token_is_asked_for_once_and_nothing_is_lost(visit: Visiting)
     expect(page.locator(".notice.error")).to_contain_text("expired")
 
 
+def test_a_site_with_tokens_asks_before_anything_is_shown(visit: Visiting) -> None:
+    one = visit()
+    one.expected = ("401 (Unauthorized)",)
+    problem = {"status": 401, "code": "token_missing", "detail": "Send a token."}
+
+    def guarded(route: Route) -> None:
+        if route.request.headers.get("authorization") == "Bearer mine":
+            route.fallback()
+        else:
+            route.fulfill(status=401, json=problem)
+
+    one.answer("/v1/*", guarded)
+    page = one.page
+    page.goto(one.address)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("tokens only")
+    page.get_by_role("button", name="Not now").click()
+    expect(page.get_by_role("heading", name="Access by token")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    page.locator("#token").fill("mine")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".board")).to_be_visible()
+    page.get_by_role("button", name="Forget the token").click()
+    expect(dialog).to_be_visible()
+
+
 def test_what_was_measured_comes_first_and_its_neighbours_are_shown(visit: Visiting) -> None:
     one = visit()
 

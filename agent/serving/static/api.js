@@ -65,7 +65,7 @@ async function send(path, options, bearer) {
   const headers = new Headers(options.headers);
   if (bearer) headers.set("Authorization", `Bearer ${bearer}`);
   try {
-    return await fetch(path, { ...options, headers, credentials: "omit", redirect: "error" });
+    return await fetch(path, { ...options, headers, credentials: "same-origin", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "unreachable", "The server does not answer; check the network, then try again.");
