@@ -115,7 +115,7 @@ def serve(config_path: Path, supervised: bool) -> None:
     paths = Paths(config.site.state)
     make_folder(paths.predict)  # the only folder that it may write
     stop = stop_event(supervised=supervised)
-    serve_until(paths.releases, paths.predict, config.serve, stop)
+    serve_until(paths.releases, paths.predict, config.serve, stop, config.site.legal_entity)
 
 
 @click.command(hidden=True)

@@ -19,7 +19,7 @@ from agent.config import ServeSection
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
-from agent.serving import me
+from agent.serving import me, pages
 from agent.serving.app import create_app
 from agent.serving.door import Door
 from agent.serving.pool import Pool
@@ -35,7 +35,9 @@ _BACKLOG = 1024
 _GRACE_S = 20  # for calls in flight when the process is told to stop
 
 
-def serve(releases: Path, state: Path, section: ServeSection, stop: threading.Event) -> None:
+def serve(
+    releases: Path, state: Path, section: ServeSection, stop: threading.Event, silo: str = ""
+) -> None:
     """Serves predictions until `stop` is set, and finishes the calls in flight.
 
     Whoever calls it sets `stop` from its own signal handler; none is installed here.
@@ -46,6 +48,7 @@ def serve(releases: Path, state: Path, section: ServeSection, stop: threading.Ev
         section: Where to listen, and whom to answer; port 0 is a free one, which `status.json`
             names. `threads` processes work on large calls; two more answer single molecules.
         stop: Set it to end.
+        silo: The company's name, for the page.
 
     Raises:
         Stop: The address cannot be listened on, or the state folder not be written at the start;
@@ -59,7 +62,7 @@ def serve(releases: Path, state: Path, section: ServeSection, stop: threading.Ev
     load = partial(RemoteRelease.load, pool=pool)
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
     # Twice as many pieces as workers: the next one is there when one is done.
-    app = create_app(models, pool, 2 * section.threads, rooms=[me.room])
+    app = create_app(models, pool, 2 * section.threads, rooms=[me.room, pages.room(silo)])
     server = uvicorn.Server(_config(door, app))
     # Outside the main thread uvicorn leaves signals alone.
     work = _answer(server, listener, pool)
