@@ -185,7 +185,25 @@ def missing() -> str:
     """Says what a machine cannot be booted for; empty where it can."""
     if os.geteuid() != 0:
         return "root is needed"
-    for program in ("systemd-nspawn", "nsenter", "mount", "pgrep"):
+    for program in ("systemd-nspawn", "nsenter", "mount", "pgrep", "ip"):
         if shutil.which(program) is None:
-            return f"{program} is missing (apt-get install systemd-container)"
+            return f"{program} is missing (apt-get install systemd-container iproute2)"
     return ""
+
+
+def main() -> int:
+    """Boots a machine, says whether that went well, and ends it; the exit code says so, too."""
+    if why := missing():
+        print(f"No machine can be booted here: {why}.")
+        return 1
+    try:
+        with Machine("onggi-probe") as booted:
+            print(f"A machine boots here: {booted.run('systemctl', '--version').stdout[:11]}.")
+    except (AssertionError, OSError, subprocess.CalledProcessError) as error:
+        print(f"No machine can be booted here: {str(error)[:500]}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
