@@ -10,6 +10,19 @@ from agent.releases.card import ModelCard
 Limit = Literal["similarity", "spread"]  # what may put a compound outside a model's domain
 
 
+Qualifier = Literal["<", "=", ">"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the site measured itself; as `assays.lookup.Measured`."""
+
+    value: float
+    unit: str
+    qualifier: Qualifier
+    n: int
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """One endpoint's prediction.
@@ -20,6 +33,7 @@ class Estimate:
         unit: The endpoint's canonical unit; empty for a class.
         interval, inside, similarity, spread, outside_by: As of `certainty.Doubt`; None or empty on
             old releases.
+        measured: What the site measured of this very compound, where the caller may see it.
     """
 
     value: float
@@ -30,6 +44,7 @@ class Estimate:
     similarity: float | None = None
     spread: float | None = None
     outside_by: tuple[Limit, ...] = ()
+    measured: Measured | None = None
 
 
 Answer = dict[str, Estimate] | InvalidStructure

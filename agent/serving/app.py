@@ -27,6 +27,7 @@ _NOT_ITS_FAULT = frozenset({"busy", "bad_structure", "unknown_endpoint"})
 _PREDICT, _EXPLAIN, _MODEL = "/v1/predict", "/v1/explain", "/v1/model"
 _ROUTES = frozenset(
     {_PREDICT, _EXPLAIN, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"}
+    | {"/v1/neighbours", "/v1/percentiles", "/v1/site"}
 )
 _JSON = "application/json"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -48,7 +49,9 @@ class Compute(Protocol):
     async def split(self, body: bytes) -> list[bytes]:
         """Reads a large call and cuts it into pieces, as `bodies.chunks` does."""
 
-    async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:
+    async def predict(
+        self, release: str, piece: bytes, *, quick: bool, reference: str = ""
+    ) -> Frame:
         """Answers one piece: how many are `good`, `bad` and `failed`, and the rendered answers."""
 
     async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
@@ -56,7 +59,11 @@ class Compute(Protocol):
 
 
 def create_app(
-    models: Models, compute: Compute, width: int = 1, rooms: Iterable[Room] = ()
+    models: Models,
+    compute: Compute,
+    width: int = 1,
+    rooms: Iterable[Room] = (),
+    reference: Callable[[Request], str] = lambda _: "",
 ) -> FastAPI:
     """Builds the app.
 
@@ -65,12 +72,13 @@ def create_app(
         compute: Who answers.
         width: How many pieces of one call may be worked on at the same time.
         rooms: What adds the other routes, each with what it needs.
+        reference: Names what says what the site measured itself, to a caller who may see it.
     """
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
     metrics = Metrics()
     problems.install(app)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
-    _add_predict(app, models, metrics, _Caller(compute, width))
+    _add_predict(app, models, metrics, _Caller(compute, width), reference)
     _add_explain(app, models, compute)
     _add_state(app, models, metrics)
     for add in rooms:
@@ -78,7 +86,13 @@ def create_app(
     return app
 
 
-def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Caller") -> None:
+def _add_predict(
+    app: FastAPI,
+    models: Models,
+    metrics: Metrics,
+    caller: "_Caller",
+    reference: Callable[[Request], str],
+) -> None:
     body = {"required": True, "content": {_JSON: {"schema": bodies.request_schema()}}}
 
     @app.post(
@@ -92,10 +106,12 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
         content = await bodies.read_body(request)
         began_s = clock.monotonic_s()
         pieces, quick = await caller.pieces(content)
+        known = reference(request)
 
-        # One release for all pieces: a swap in between never mixes two in an answer.
+        # One release and one reference for all pieces: a swap in between never mixes two.
         async def ask(release: Answering) -> list[Frame]:
-            return await caller.answers(release.card.release_id, pieces, quick=quick)
+            name = release.card.release_id
+            return await caller.answers(name, pieces, quick=quick, reference=known)
 
         release, answers = await _best(models, ask, _failed)
         card = release.card
@@ -181,19 +197,23 @@ class _Caller:
         asked = bodies.parse(content)
         return bodies.chunks(asked), bodies.is_quick(asked)
 
-    async def answers(self, release: str, pieces: list[bytes], *, quick: bool) -> list[Frame]:
+    async def answers(
+        self, release: str, pieces: list[bytes], *, quick: bool, reference: str = ""
+    ) -> list[Frame]:
         """Returns each piece's answer, in order.
 
         Raises:
             Problem: The first that a piece met; the others are given up.
         """
         if len(pieces) == 1:
-            return [await self._compute.predict(release, pieces[0], quick=quick)]
+            return [
+                await self._compute.predict(release, pieces[0], quick=quick, reference=reference)
+            ]
         width = asyncio.Semaphore(self._width)
 
         async def one(piece: bytes) -> Frame:
             async with width:
-                return await self._compute.predict(release, piece, quick=quick)
+                return await self._compute.predict(release, piece, quick=quick, reference=reference)
 
         tasks = [asyncio.create_task(one(piece)) for piece in pieces]
         try:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.records import InvalidStructure, Json, Structure
 from agent.releases.card import ModelCard
-from agent.serving.answers import Answer, Estimate, Explanation, Limit
+from agent.serving.answers import Answer, Estimate, Explanation, Limit, Qualifier
 from agent.serving.problems import Problem
 
 MAX_STRUCTURES = 10_000
@@ -55,13 +55,23 @@ class PredictRequest(BaseModel):
         return self
 
 
+class MeasuredValue(BaseModel):
+    """What this site measured: the median of `n` measurements, in `unit`; a limit with < or >."""
+
+    value: float
+    unit: str
+    qualifier: Qualifier
+    n: int
+
+
 class Prediction(BaseModel):
     """One endpoint's prediction; `value` is in `unit`, or a probability for a class.
 
     `interval` holds the measured value nine times in ten; `inside` says whether the model knows
     compounds like this one, `similarity` how near the nearest is that was measured here, `spread`
     how far the members of the model differ (a standard deviation on the model's scale), and
-    `outside_by` which of the two puts it outside.
+    `outside_by` which of the two puts it outside. `measured` is there where this site has measured
+    the compound and the caller may see data.
     """
 
     value: float
@@ -72,6 +82,7 @@ class Prediction(BaseModel):
     similarity: float | None = None
     spread: float | None = None
     outside_by: list[Limit] = []
+    measured: MeasuredValue | None = None
 
 
 class ExplainRequest(BaseModel):
@@ -182,7 +193,7 @@ def parse(content: bytes) -> list[Asked]:
     try:
         body = PredictRequest.model_validate_json(content)
     except ValidationError as error:
-        raise Problem(422, "malformed", _sentence(error)) from None
+        raise Problem(422, "malformed", sentence(error)) from None
     asked = _asked(body)
     if len(asked) > MAX_STRUCTURES:
         limit = f"{len(asked)} structures are too many; send {MAX_STRUCTURES} at once at most."
@@ -203,7 +214,8 @@ def _one(entry: StructureIn) -> Asked:
     return Asked(entry.smiles or "", "smiles", entry.id)
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError) -> str:
+    """Says where a body is malformed, and quotes nothing of it."""
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in fault["loc"]) or "its top"
     # pydantic quotes nothing of a JSON text but the place where it breaks off.
@@ -219,7 +231,7 @@ def parse_explain(content: bytes) -> tuple[Asked, str | None]:
     try:
         body = ExplainRequest.model_validate_json(content)
     except ValidationError as error:
-        raise Problem(422, "malformed", _sentence(error)) from None
+        raise Problem(422, "malformed", sentence(error)) from None
     asked = StructureIn(id=body.id, smiles=body.smiles, molblock=body.molblock)
     return _one(asked), body.endpoint
 
@@ -281,7 +293,7 @@ def _result(one: Asked, answer: Answer) -> dict[str, object]:
 
 def _estimate(estimate: Estimate) -> dict[str, object]:
     # By hand: `asdict` copies deeply, and a page of answers has 100,000 of these.
-    return {
+    said: dict[str, object] = {
         "value": estimate.value,
         "model_value": estimate.model_value,
         "unit": estimate.unit,
@@ -291,3 +303,4 @@ def _estimate(estimate: Estimate) -> dict[str, object]:
         "spread": estimate.spread,
         "outside_by": estimate.outside_by,
     }
+    return said if estimate.measured is None else {**said, "measured": asdict(estimate.measured)}

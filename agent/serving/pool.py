@@ -98,13 +98,16 @@ class Pool:
             ends.append(ends[-1] + length)
         return [content[start:end] for start, end in pairwise(ends)]
 
-    async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:
+    async def predict(
+        self, release: str, piece: bytes, *, quick: bool, reference: str = ""
+    ) -> Frame:
         """Answers one piece.
 
         Args:
             release: Which release answers.
             piece: As `bodies.chunks` made it.
             quick: A person waits for it.
+            reference: Says what the site measured itself; empty where the caller may not see it.
 
         Returns:
             How many were `good`, how many `bad`, in how many of these the release `failed`, and
@@ -113,7 +116,8 @@ class Pool:
         Raises:
             Problem: 422 `too_slow`, or 503.
         """
-        return await self._read({"do": "predict", "release": release}, piece, quick=quick)
+        head = {"do": "predict", "release": release, "reference": reference}
+        return await self._read(head, piece, quick=quick)
 
     async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
         """Tells what each atom of one structure contributes.
@@ -130,6 +134,39 @@ class Pool:
         # Some thirty predictions: not for the seats that a single one waits for.
         head = {"do": "explain", "release": release, "endpoint": endpoint}
         return (await self._read(head, piece, quick=False))[1]
+
+    async def neighbours(
+        self, reference: str, piece: bytes, endpoint: str | None, most: int
+    ) -> bytes:
+        """Finds the site's compounds that are most similar to one structure.
+
+        Args:
+            reference: Where they are.
+            piece: One structure, as `bodies.chunks` made it.
+            endpoint: Only those measured for it, or None for all.
+            most: How many.
+
+        Raises:
+            Problem: 422 `bad_structure`, or as of `predict`.
+            Refused: `no_reference` or `unknown_endpoint`.
+        """
+        head = {"do": "neighbours", "reference": reference, "endpoint": endpoint, "most": most}
+        return (await self._read(head, piece, quick=False))[1]
+
+    async def survey(self, release: str, of: str, reference: str = "") -> bytes:
+        """Tells how a release's predictions for a set of compounds are spread.
+
+        Args:
+            release: Which release.
+            of: `approved_drugs` or `own_compounds`.
+            reference: Where the site's own are.
+
+        Raises:
+            Problem: As of `predict`.
+            Refused: `no_reference`, or as of `Predictor.load`.
+        """
+        head = {"do": "survey", "release": release, "of": of, "reference": reference}
+        return (await self._read(head, b"", quick=False))[1]
 
     async def _read(self, head: Mapping[str, object], piece: bytes, *, quick: bool) -> Frame:
         """Asks about structures, again without those that end their worker."""

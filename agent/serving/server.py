@@ -18,9 +18,12 @@ from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
 from agent.serving.app import create_app
+from agent.serving.percentiles import Percentiles
 from agent.serving.pool import Pool
+from agent.serving.reference_room import reference_room
 from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
+from agent.serving.shown import Shown
 from agent.serving.swap import Models, Serving
 
 STATUS = "status.json"
@@ -55,9 +58,10 @@ def serve(
     pool = Pool(releases, workers, stop=stop)
     load = partial(RemoteRelease.load, pool=pool)
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
-    server = uvicorn.Server(_config(models, pool, workers))
+    percentiles = Percentiles(models, pool, Shown.beside(releases), state)
+    server = uvicorn.Server(_config(models, pool, workers, percentiles))
     # Outside the main thread uvicorn leaves signals alone.
-    work = _answer(server, listener, pool)
+    work = _answer(server, listener, pool, percentiles)
     thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
     with listener:
         _write_first(status, models.serving())
@@ -148,14 +152,19 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
-    async with pool.running():
+async def _answer(
+    server: uvicorn.Server, listener: socket.socket, pool: Pool, percentiles: Percentiles
+) -> None:
+    async with pool.running(), percentiles.kept():
         await server.serve([listener])
 
 
-def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
+def _config(models: Models, pool: Pool, workers: int, percentiles: Percentiles) -> uvicorn.Config:
+    shown = percentiles.shown
+    rooms = [reference_room(models, pool, shown, percentiles)]
+    width = 2 * workers  # the next piece is there when one is done
     return uvicorn.Config(
-        create_app(models, pool, 2 * workers),  # the next piece is there when one is done
+        create_app(models, pool, width, rooms, shown.for_caller),
         log_config=None,
         access_log=False,
         server_header=False,

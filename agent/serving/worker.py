@@ -7,11 +7,13 @@ of another one.
 
 import contextlib
 import ctypes
+import json
 import logging
 import os
 import resource
 import socket
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from agent import log
@@ -21,11 +23,15 @@ from agent.releases.folder import path_of
 from agent.serving import bodies, frames
 from agent.serving.answers import Answer
 from agent.serving.bodies import Asked
+from agent.serving.collection import Collection
 from agent.serving.frames import Frame, Head
 from agent.serving.guard import Guard
+from agent.serving.percentiles import OWN_COMPOUNDS
 from agent.serving.predictor import FAILED_STEP, Predictor, Watch
 from agent.serving.problems import Problem
 from agent.serving.rehearsal import warm
+from agent.serving.shown import Shown
+from agent.serving.survey import approved_drugs, percentiles
 
 _LOGGER = logging.getLogger(__name__)
 _NICE = 10  # a single molecule comes first
@@ -82,7 +88,10 @@ class Desk:
             "predict": self._predict,
             "explain": self._explain,
             "split": self._split,
+            "neighbours": self._neighbours,
+            "survey": self._survey,
         }
+        self._collection = Collection(Shown.beside(releases).reference, watch)
 
     def reply(self, head: Head, body: bytes) -> Frame:
         """Answers one message; whatever goes wrong is an answer, too."""
@@ -114,6 +123,7 @@ class Desk:
         asked = bodies.read_chunk(body)
         gone = {int(number): str(how) for number, how in head.get("gone", ())}
         answers = self._answers(self._predictor(head["release"]), asked, gone)
+        answers = self._collection.with_measured(head.get("reference", ""), asked, answers)
         good = sum(isinstance(answer, dict) for answer in answers)
         failed = sum(_failed(answer) for answer in answers)
         said = {"good": good, "bad": len(answers) - good, "failed": failed}
@@ -129,6 +139,23 @@ class Desk:
             code = "no_answer" if _failed(answer) else "bad_structure"
             raise Problem(422, code, f"{answer.step}: {answer.cause}")
         return {}, bodies.render_explanation(predictor.card, asked.id, answer)
+
+    def _neighbours(self, head: Head, body: bytes) -> Frame:
+        (asked,) = bodies.read_chunk(body)
+        gone = [_GONE[how] for _, how in head.get("gone", ())]
+        name, endpoint, most = head["reference"], head["endpoint"], head["most"]
+        found = gone[0] if gone else self._collection.neighbours(name, asked, endpoint, most)
+        if isinstance(found, InvalidStructure):
+            raise Problem(422, "bad_structure", f"{found.step}: {found.cause}")
+        return {}, json.dumps(asdict(found), ensure_ascii=False).encode()
+
+    def _survey(self, head: Head, _body: bytes) -> Frame:
+        own = head["of"] == OWN_COMPOUNDS
+        smiles = self._collection.newest(head["reference"]) if own else approved_drugs()
+        asked = [Asked(text, "smiles") for text in smiles]
+        gone = {int(number): str(how) for number, how in head.get("gone", ())}
+        answers = self._answers(self._predictor(head["release"]), asked, gone)
+        return {}, json.dumps(percentiles(answers)).encode()
 
     def _answers(
         self, predictor: Predictor, asked: list[Asked], gone: dict[int, str]

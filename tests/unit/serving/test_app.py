@@ -49,8 +49,11 @@ class Here:
     async def split(self, body: bytes) -> list[bytes]:
         return bodies.chunks(bodies.parse(body))
 
-    async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:  # noqa: ARG002
-        answer = self._desk.reply({"do": "predict", "release": release}, piece)
+    async def predict(
+        self, release: str, piece: bytes, *, quick: bool, reference: str = ""
+    ) -> Frame:
+        head = {"do": "predict", "release": release, "reference": reference}
+        answer = self._desk.reply(head, piece)
         if "raised" in answer[0]:
             raise Problem(500, "internal", "It raised.")
         return answer
@@ -274,7 +277,9 @@ def test_a_busy_predict_is_no_fault_of_a_release_and_dying_workers_are(
 ) -> None:
     good = Here.predict
 
-    async def predict(self: Here, release: str, piece: bytes, *, quick: bool) -> Frame:
+    async def predict(
+        self: Here, release: str, piece: bytes, *, quick: bool, reference: str = ""
+    ) -> Frame:
         if release == "r2":
             raise Problem(503, code, "So.")
         return await good(self, release, piece, quick=quick)
