@@ -205,15 +205,14 @@ class _Caller:
         Raises:
             Problem: The first that a piece met; the others are given up.
         """
+        predict = self._compute.predict
         if len(pieces) == 1:
-            return [
-                await self._compute.predict(release, pieces[0], quick=quick, reference=reference)
-            ]
+            return [await predict(release, pieces[0], quick=quick, reference=reference)]
         width = asyncio.Semaphore(self._width)
 
         async def one(piece: bytes) -> Frame:
             async with width:
-                return await self._compute.predict(release, piece, quick=quick, reference=reference)
+                return await predict(release, piece, quick=quick, reference=reference)
 
         tasks = [asyncio.create_task(one(piece)) for piece in pieces]
         try:

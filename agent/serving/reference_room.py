@@ -18,7 +18,7 @@ from agent.serving.swap import Models
 
 _JSON = "application/json"
 _RETRY_AFTER = {"Retry-After": "5"}
-_PROBLEM = {problems.MEDIA_TYPE: {}}
+_PROBLEM: dict[str, Any] = {problems.MEDIA_TYPE: {}}
 _NO_REFERENCE = "This site shows no measured compounds here: none was frozen yet, or its policy."
 
 

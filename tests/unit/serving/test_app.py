@@ -50,7 +50,12 @@ class Here:
         return bodies.chunks(bodies.parse(body))
 
     async def predict(
-        self, release: str, piece: bytes, *, quick: bool, reference: str = ""
+        self,
+        release: str,
+        piece: bytes,
+        *,
+        quick: bool,  # noqa: ARG002
+        reference: str = "",
     ) -> Frame:
         head = {"do": "predict", "release": release, "reference": reference}
         answer = self._desk.reply(head, piece)
