@@ -182,10 +182,10 @@ class Reference:
     def _similarity(self, counts: Counts, size: int, first: int) -> npt.NDArray[np.float64]:
         row = self._database.execute(_CHUNK_OF, (first,)).fetchone()
         indptr = np.frombuffer(row[0], "<i8")
-        indices, other = np.frombuffer(row[1], "<i4"), np.frombuffer(row[2], "u1")
+        indices, other = np.frombuffer(row[1], "<u2"), np.frombuffer(row[2], "u1")
         own = np.zeros(_COLUMNS, np.uint8)
         own[counts[0]] = counts[1]
-        shared = np.minimum(other, own[indices])
+        shared = np.minimum(other, own.take(indices))
         common = np.add.reduceat(shared, indptr[:-1], dtype=np.int64)
         total = size + np.add.reduceat(other, indptr[:-1], dtype=np.int64) - common
         return np.asarray(common / np.maximum(total, 1), np.float64)

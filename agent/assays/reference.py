@@ -6,6 +6,7 @@ It is a SQLite file: lookups touch a few pages, and predict never holds all of i
 """
 
 import errno
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from agent.assays.skeleton import graphs
 from agent.errors import Refused
+from agent.processes import Spread
 
 FORMAT = 1  # as `releases.shelf.FORMAT`, which the keeper reads without loading RDKit
 APPLICATION = 0x4F4E4752  # "ONGR": SQLite keeps it in the file's head
@@ -40,14 +42,15 @@ CREATE TABLE fingerprint (
     first INTEGER PRIMARY KEY, least INTEGER NOT NULL, most INTEGER NOT NULL,
     indptr BLOB NOT NULL, indices BLOB NOT NULL, counts BLOB NOT NULL);
 """
-_INDEXES = """
-CREATE UNIQUE INDEX compound_by_key ON compound (key);
-CREATE INDEX compound_by_skeleton ON compound (skeleton);
-"""
+_INDEXES = (
+    "CREATE UNIQUE INDEX compound_by_key ON compound (key)",
+    "CREATE INDEX compound_by_skeleton ON compound (skeleton)",
+)
 _BATCH = 10_000
 
 Array = npt.NDArray[Any]
 Share = Literal["values", "similarity"]
+_Spread = Spread[str, list[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,13 +109,16 @@ class Contents:
     about: dict[str, str]
 
 
-def write_reference(path: Path, contents: Contents, share: Share) -> Iterator[int]:
+def write_reference(
+    path: Path, contents: Contents, share: Share, processes: int = 1
+) -> Iterator[int]:
     """Writes the file, and tells after every few thousand compounds how many it has.
 
     Args:
         path: Where; nothing may be there. It is durable once the last number was told.
         contents: What.
         share: `values` writes all of it, `similarity` fingerprints alone.
+        processes: How many may read structures; 1 means this one alone, 0 one a core.
 
     Yields:
         How many compounds are written.
@@ -122,6 +128,7 @@ def write_reference(path: Path, contents: Contents, share: Share) -> Iterator[in
     """
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("PRAGMA page_size = 16384")  # fingerprints are long
             database.execute(f"PRAGMA application_id = {APPLICATION}")
             database.execute(f"PRAGMA user_version = {FORMAT}")
             # Nobody reads it before it is whole: without a journal, and one sync at the end.
@@ -129,7 +136,7 @@ def write_reference(path: Path, contents: Contents, share: Share) -> Iterator[in
             database.execute("PRAGMA synchronous = OFF")
             database.executescript(TABLES)
             database.execute("BEGIN")
-            yield from _filled(database, contents, share)
+            yield from _filled(database, contents, share, processes)
             database.execute("COMMIT")
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -144,7 +151,9 @@ def _is_full(error: sqlite3.DatabaseError) -> bool:
     return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
-def _filled(database: sqlite3.Connection, contents: Contents, share: Share) -> Iterator[int]:
+def _filled(
+    database: sqlite3.Connection, contents: Contents, share: Share, processes: int
+) -> Iterator[int]:
     totals = contents.fingerprints.totals()
     # By size: of two rows, the Tanimoto coefficient is at most the ratio of their sizes.
     order = np.argsort(totals, kind="stable")
@@ -154,9 +163,11 @@ def _filled(database: sqlite3.Connection, contents: Contents, share: Share) -> I
     if share == "values":
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
-        yield from _put_compounds(database, contents, order)
+        with Spread(_marks, processes) as spread:
+            yield from _put_compounds(database, contents, order, spread)
         _put_labels(database, contents, place)
-        database.executescript(f"COMMIT; {_INDEXES} BEGIN")
+        for statement in _INDEXES:
+            database.execute(statement)
     yield len(order)
 
 
@@ -170,32 +181,38 @@ def _put_fingerprints(
         sizes = int(totals[some[0]]), int(totals[some[-1]])
         blobs = (
             part.indptr.astype("<i8").tobytes(),
-            part.indices.astype("<i4").tobytes(),
+            part.indices.astype("<u2").tobytes(),
             part.counts.astype("u1").tobytes(),
         )
         line = (start, *sizes, *blobs)
         database.execute("INSERT INTO fingerprint VALUES (?, ?, ?, ?, ?, ?)", line)
 
 
-def _put_compounds(database: sqlite3.Connection, contents: Contents, order: Array) -> Iterator[int]:
+def _put_compounds(
+    database: sqlite3.Connection, contents: Contents, order: Array, spread: _Spread
+) -> Iterator[int]:
     compositions: set[int] = set()
     for start in range(0, len(order), _BATCH):
-        lines = []
-        for number, row in enumerate(order[start : start + _BATCH].tolist(), start):
-            smiles = contents.smiles[row]
-            composition, skeleton = _marks(smiles)
-            compositions.add(composition)
-            lines.append((number, bytes.fromhex(contents.keys[row]), skeleton, smiles))
+        rows = order[start : start + _BATCH].tolist()
+        smiles = [contents.smiles[row] for row in rows]
+        marks = [mark for chunk in spread.answers(smiles) for mark in chunk]
+        compositions.update(composition for composition, _ in marks)
+        keys = (bytes.fromhex(contents.keys[row]) for row in rows)
+        numbers, skeletons = itertools.count(start), (skeleton for _, skeleton in marks)
+        lines = list(zip(numbers, keys, skeletons, smiles, strict=False))
         database.executemany("INSERT INTO compound VALUES (?, ?, ?, ?)", lines)
         yield start + len(lines)
-    marks = np.array(sorted(compositions), dtype="<i8").tobytes()
-    database.execute("INSERT INTO about VALUES ('compositions', ?)", (marks,))
+    known = np.array(sorted(compositions), dtype="<i8").tobytes()
+    database.execute("INSERT INTO about VALUES ('compositions', ?)", (known,))
 
 
-def _marks(smiles: str) -> tuple[int, int]:
-    # A parent is one fragment; one that RDKit reads no more keeps its place and is never found.
-    found = graphs(smiles, "smiles")
-    return (found[0].composition, found[0].skeleton) if len(found) == 1 else (0, 0)
+def _marks(smiles: Sequence[str]) -> list[tuple[int, int]]:
+    """Returns composition and skeleton of each parent, which is one fragment.
+
+    One that RDKit reads no more keeps its place, and is never found.
+    """
+    found = (graphs(one, "smiles") for one in smiles)
+    return [(one[0].composition, one[0].skeleton) if len(one) == 1 else (0, 0) for one in found]
 
 
 def _put_labels(database: sqlite3.Connection, contents: Contents, place: Array) -> None:

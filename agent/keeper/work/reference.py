@@ -31,7 +31,7 @@ def make_reference(order: ReferenceOrder, folder: Path, report: Report) -> Resul
     contents = _contents(order, snapshot, features)
     count = len(snapshot.compounds)
     report("writing the reference", 0, count)
-    for done in write_reference(folder / REFERENCE, contents, order.share):
+    for done in write_reference(folder / REFERENCE, contents, order.share, processes=0):
         report("writing the reference", done, count)
     return Result(compounds=count)
 
