@@ -212,13 +212,7 @@ class PolicySection(Section):
 
 
 class ReferenceSection(Section):
-    """What predict may show of this silo's own compounds.
-
-    Attributes:
-        share: `values`: measured values, and the most similar compounds with theirs, to callers
-            with the scope `data`. `similarity`: fingerprints alone leave the keeper's folders.
-            `nothing`: not even these.
-    """
+    """What predict may show of this silo's own compounds; config_templates/onggi.toml tells."""
 
     share: Literal["values", "similarity", "nothing"] = "values"
 

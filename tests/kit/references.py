@@ -45,12 +45,19 @@ def contents(known: tuple[tuple[str, int, float, int, int, str], ...] = KNOWN) -
     labels = sorted((place[compounds[smiles].key], *rest) for smiles, *rest in known)
     features, _ = Featurizer(SPEC).featurize_smiles([compound.smiles for compound in by_key])
     indices, counts = counted(features.indices, features.values)
-    columns = [np.array(column) for column in zip(*labels, strict=True)]
+    rows, cols, values, qualifiers, n, dates = (
+        np.array(column) for column in zip(*labels, strict=True)
+    )
     return Contents(
         [compound.key for compound in by_key],
         [compound.smiles for compound in by_key],
         ENDPOINTS,
-        *columns,
+        rows,
+        cols,
+        values,
+        qualifiers,
+        n,
+        dates,
         Fingerprints(features.indptr, indices, counts),
         {"features": SPEC.model_dump_json(), "identity": origin()},
     )

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,14 +108,19 @@ def test_bounds_leave_out_no_neighbour(
         np.array([column for row in known for column in sorted(row)], np.int32),
         np.array([row[column] for row in known for column in sorted(row)], np.uint8),
     )
-    content = reference.Contents(
-        [f"{number:064x}" for number in range(count)],
-        ["C" * (1 + number) for number in range(count)],
-        (),
-        *(array[:0] for array in (whole.rows, whole.cols, whole.values, whole.qualifiers)),
-        *(array[:0] for array in (whole.counts, whole.dates)),
-        prints,
-        {},
+    nothing = np.zeros(0, np.int64)
+    content = replace(
+        whole,
+        keys=[f"{number:064x}" for number in range(count)],
+        smiles=["C" * (1 + number) for number in range(count)],
+        endpoints=(),
+        rows=nothing,
+        cols=nothing,
+        values=nothing,
+        qualifiers=nothing,
+        counts=nothing,
+        dates=np.zeros(0, "<U10"),
+        fingerprints=prints,
     )
     path = tmp_path_factory.mktemp("r") / "r"
     with pytest.MonkeyPatch.context() as patch:
