@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from agent import __version__, clock, log
 from agent.errors import Refused
-from agent.serving import bodies, problems
+from agent.serving import audit, bodies, problems
 from agent.serving.answers import Answering
 from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse
 from agent.serving.frames import Frame
@@ -75,7 +75,7 @@ def create_app(
         reference: Names what says what the site measured itself, to a caller who may see it.
     """
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
-    metrics = Metrics()
+    metrics = app.state.metrics = Metrics()
     problems.install(app)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
     _add_predict(app, models, metrics, _Caller(compute, width), reference)
@@ -118,6 +118,7 @@ def _add_predict(
         rendered = bodies.render(card.release_id, card.version, [body for _, body in answers])
         good, bad = (sum(head[kind] for head, _ in answers) for kind in ("good", "bad"))
         metrics.predicted(good, bad, clock.monotonic_s() - began_s)
+        audit.tell(request.scope, structures=good + bad, bad=bad, release=card.release_id)
         return Response(rendered, media_type=_JSON)
 
 
@@ -172,9 +173,10 @@ def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
             return await compute.explain(release.card.release_id, piece, endpoint)
 
         try:
-            _, rendered = await _best(models, ask)
+            release, rendered = await _best(models, ask)
         except Refused as refused:
             raise Problem(422, refused.code, refused.reason) from None
+        audit.tell(request.scope, structures=1, bad=0, release=release.card.release_id)
         return Response(rendered, media_type=_JSON)
 
 
