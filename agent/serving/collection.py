@@ -11,7 +11,7 @@ from agent import log
 from agent.assays import lookup
 from agent.assays.identity_cache import origin
 from agent.assays.lookup import Reference, counted
-from agent.assays.skeleton import composition_of_text, graphs
+from agent.assays.skeleton import composition_of_text, graph_of_text, graphs
 from agent.assays.structures import identified
 from agent.errors import Refused
 from agent.features.fast import Featurizer
@@ -189,12 +189,16 @@ class Collection:
 def _may_be_known(reference: Reference, asked: Asked) -> bool:
     """Tells, in microseconds, whether it is worth milliseconds to find out which compound it is."""
     if asked.fmt == "smiles":
-        composition = composition_of_text(asked.structure.strip())
-        if composition is not None and not reference.may_know(composition):
-            return False
+        text = asked.structure.strip()
+        composition = composition_of_text(text)
+        if composition is not None:
+            if not reference.may_know(composition):
+                return False
+            graph = graph_of_text(text)
+            if graph is not None:
+                return reference.has_skeleton(graph.skeleton)
     return any(
-        not graph.usual
-        or (reference.may_know(graph.composition) and reference.has_skeleton(graph.skeleton))
+        not graph.usual or reference.has_skeleton(graph.skeleton)
         for graph in graphs(asked.structure, asked.fmt)
     )
 

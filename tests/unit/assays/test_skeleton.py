@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from agent.assays.skeleton import composition_of_text, graphs
+from agent.assays.skeleton import composition_of_text, graph_of_text, graphs
 from agent.assays.structures import identified
 from agent.features.reference import REFERENCE_SMILES
 from agent.records import Compound
@@ -75,6 +75,9 @@ def test_the_text_says_the_same_as_the_molecule_or_nothing(smiles: str) -> None:
         assert "." in smiles or not all(graph.usual for graph in graphs(smiles, "smiles"))
     else:
         assert said == _marks(smiles)[0]
+        graph = graph_of_text(smiles)
+        assert graph is not None
+        assert (graph.composition, graph.skeleton) == _marks(smiles)
 
 
 @given(st.sampled_from(SMILES), st.randoms(use_true_random=False))
@@ -87,6 +90,9 @@ def test_any_order_of_the_atoms_says_the_same(smiles: str, random: object) -> No
         (g.composition, g.skeleton) for g in graphs(smiles, "smiles")
     }
     assert composition_of_text(shuffled) == composition_of_text(smiles)
+    graph = graph_of_text(shuffled)
+    if graph is not None:
+        assert (graph.composition, graph.skeleton) == _marks(smiles)
 
 
 def test_each_fragment_of_a_salt_is_looked_at() -> None:
@@ -105,11 +111,13 @@ def test_what_holds_a_metal_is_never_ruled_out() -> None:
 @pytest.mark.parametrize("text", ["C1CC1 |$;;$|", "C*", "C~C", "C>>C", "C%(100)CC%(100)", "[Q]C"])
 def test_an_odd_text_says_nothing(text: str) -> None:
     assert composition_of_text(text) is None
+    assert graph_of_text(text) is None
 
 
-@given(st.text(max_size=30))
+@given(st.text(max_size=30) | st.text(alphabet="CNcn()[]12%0=#-+@H", max_size=30))
 def test_any_text_is_read_or_said_nothing_of(text: str) -> None:
     composition_of_text(text)
+    graph_of_text(text)
     graphs(text, "smiles")
     graphs(text, "molblock")
 
