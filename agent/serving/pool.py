@@ -115,6 +115,21 @@ class Pool:
         """
         return await self._read({"do": "predict", "release": release}, piece, quick=quick)
 
+    async def figures(self, release: str, piece: bytes) -> Frame:
+        """Answers one piece of a file.
+
+        Args:
+            release: Which release answers.
+            piece: As `batch.pieces` writes it.
+
+        Returns:
+            What `batch.figures.packed` wrote.
+
+        Raises:
+            Problem: As of `predict`.
+        """
+        return await self._read({"do": "figures", "release": release}, piece, quick=False)
+
     async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
         """Tells what each atom of one structure contributes.
 

@@ -20,6 +20,8 @@ from agent.records import InvalidStructure
 from agent.releases.folder import path_of
 from agent.serving import bodies, frames
 from agent.serving.answers import Answer
+from agent.serving.batch.figures import Figures, packed
+from agent.serving.batch.pieces import read_piece
 from agent.serving.bodies import Asked
 from agent.serving.frames import Frame, Head
 from agent.serving.guard import Guard
@@ -80,6 +82,7 @@ class Desk:
             "load": self._load,
             "rehearse": self._rehearse,
             "predict": self._predict,
+            "figures": self._figures,
             "explain": self._explain,
             "split": self._split,
         }
@@ -118,6 +121,21 @@ class Desk:
         failed = sum(_failed(answer) for answer in answers)
         said = {"good": good, "bad": len(answers) - good, "failed": failed}
         return said, bodies.render_results(asked, answers)
+
+    def _figures(self, head: Head, body: bytes) -> Frame:
+        """Answers a piece of a file: the figures of each structure, or its fault."""
+        given, predictor = read_piece(body), self._predictor(head["release"])
+        gone = {int(number): str(how) for number, how in head.get("gone", ())}
+        faults: list[InvalidStructure | None] = []
+        parts: list[Figures] = []
+        for stop in [*sorted(gone), len(given)]:
+            start = len(faults)
+            found, said = predictor.figures(given[start:stop], self._watch, start)
+            faults += found
+            parts.append(said)
+            if stop in gone:
+                faults.append(_GONE[gone[stop]])
+        return packed(faults, parts, sum(_failed(fault) for fault in faults))
 
     def _explain(self, head: Head, body: bytes) -> Frame:
         (asked,) = bodies.read_chunk(body)
