@@ -9,9 +9,11 @@ import numpy.typing as npt
 from agent.releases.card import Transform
 
 _LOG_UM_PER_M = 6.0
-_EXACT_POWERS = 17
 Numbers = npt.NDArray[np.float64]
 _DIGITS = 5  # far below any assay's error, and far above what float32 carries
+# Powers of ten up to the 22nd are exact in a double, so a division by one gives the nearest number.
+_EXACT_POWERS = 17
+_POWERS = 10.0 ** np.arange(23)
 
 _INVERSES: dict[Transform, Callable[[float], float]] = {
     "identity": lambda y: y,
@@ -85,9 +87,8 @@ def all_rounded(values: npt.NDArray[np.floating]) -> Numbers:
     exact = values.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         magnitude = np.floor(np.log10(np.abs(exact)))
-        usual = np.isfinite(magnitude) & (np.abs(magnitude) <= _EXACT_POWERS)
-    places = np.where(usual, _DIGITS - 1 - magnitude, 0.0)
-    # Powers of ten up to the 22nd are exact in a double, so the division gives the nearest one.
-    up, down = 10.0 ** np.maximum(places, 0.0), 10.0 ** np.maximum(-places, 0.0)
+        usual = np.abs(magnitude) <= _EXACT_POWERS
+    places = np.where(usual, _DIGITS - 1 - magnitude, 0).astype(np.int64)
+    up, down = _POWERS[np.maximum(places, 0)], _POWERS[np.maximum(-places, 0)]
     found: Numbers = np.where(usual, np.rint(exact * up / down) * down / up, exact)
     return found
