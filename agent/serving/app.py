@@ -1,29 +1,24 @@
 """The HTTP routes: thin, around `Models`; nothing of a request is logged."""
 
-import asyncio
 import json
-import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from agent import __version__, clock, log
+from agent import __version__, clock
 from agent.errors import Refused
 from agent.serving import bodies, problems
 from agent.serving.answers import Answering
+from agent.serving.asking import best, failed, in_order, loaded
 from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse
 from agent.serving.frames import Frame
 from agent.serving.metrics import CountedRequests, Metrics
 from agent.serving.problems import Problem
 from agent.serving.swap import Models
 
-_LOGGER = logging.getLogger(__name__)
 _READ_HERE_BYTES = 65_536  # a larger body is read by a worker: a big one holds the GIL for 0.1 s
-_RETRY_AFTER_S = 5
-# What a release on trial is not blamed for: nothing failed, or the one before would say the same.
-_NOT_ITS_FAULT = frozenset({"busy", "bad_structure", "unknown_endpoint"})
 _PREDICT, _EXPLAIN, _MODEL = "/v1/predict", "/v1/explain", "/v1/model"
 _ROUTES = frozenset(
     {_PREDICT, _EXPLAIN, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"}
@@ -38,7 +33,6 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 
-T = TypeVar("T")
 Room = Callable[[FastAPI], None]
 
 
@@ -97,44 +91,12 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
         async def ask(release: Answering) -> list[Frame]:
             return await caller.answers(release.card.release_id, pieces, quick=quick)
 
-        release, answers = await _best(models, ask, _failed)
+        release, answers = await best(models, ask, failed)
         card = release.card
         rendered = bodies.render(card.release_id, card.version, [body for _, body in answers])
         good, bad = (sum(head[kind] for head, _ in answers) for kind in ("good", "bad"))
         metrics.predicted(good, bad, clock.monotonic_s() - began_s)
         return Response(rendered, media_type=_JSON)
-
-
-def _failed(answers: list[Frame]) -> bool:
-    return any(head["failed"] for head, _ in answers)
-
-
-async def _best(
-    models: Models,
-    ask: Callable[[Answering], Awaitable[T]],
-    failed: Callable[[T], bool] = lambda _: False,
-) -> tuple[Answering, T]:
-    """Asks the release that serves; where it fails on trial, the one before answers instead."""
-    release = _loaded(models)
-    stand_in = models.stand_in(release)
-    if stand_in is None:
-        return release, await ask(release)
-    try:
-        answer = await ask(release)
-    except (Problem, Refused) as error:
-        if error.code in _NOT_ITS_FAULT:
-            raise
-        log.event(_LOGGER, "trial_failed", release=release.card.release_id, code=error.code)
-    except Exception:
-        # The boundary: whatever a new release does on trial, the old one is at hand.
-        _LOGGER.warning("trial_raised", exc_info=True)
-    else:
-        if not failed(answer):
-            return release, answer
-    answer = await ask(stand_in)
-    if not failed(answer):
-        models.strike(release)
-    return stand_in, answer
 
 
 def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
@@ -156,7 +118,7 @@ def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
             return await compute.explain(release.card.release_id, piece, endpoint)
 
         try:
-            _, rendered = await _best(models, ask)
+            _, rendered = await best(models, ask)
         except Refused as refused:
             raise Problem(422, refused.code, refused.reason) from None
         return Response(rendered, media_type=_JSON)
@@ -187,39 +149,18 @@ class _Caller:
         Raises:
             Problem: The first that a piece met; the others are given up.
         """
-        if len(pieces) == 1:
-            return [await self._compute.predict(release, pieces[0], quick=quick)]
-        width = asyncio.Semaphore(self._width)
 
-        async def one(piece: bytes) -> Frame:
-            async with width:
-                return await self._compute.predict(release, piece, quick=quick)
+        async def ask(piece: bytes) -> Frame:
+            return await self._compute.predict(release, piece, quick=quick)
 
-        tasks = [asyncio.create_task(one(piece)) for piece in pieces]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-def _loaded(models: Models) -> Answering:
-    predictor = models.current()
-    if predictor is None:
-        raise Problem(
-            503,
-            "no_release",
-            f"No model is loaded yet: {models.serving().problem} Try again in a while.",
-            {"Retry-After": str(_RETRY_AFTER_S)},
-        )
-    return predictor
+        return await in_order(ask, pieces, self._width)
 
 
 def _add_state(app: FastAPI, models: Models, metrics: Metrics) -> None:
     @app.get(_MODEL, response_model=None, responses={503: _PROBLEMS[503]})
     async def model() -> Response:
         """Returns the card of the release that answers."""
-        return Response(_loaded(models).card.to_bytes(), media_type=_JSON)
+        return Response(loaded(models).card.to_bytes(), media_type=_JSON)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -229,7 +170,7 @@ def _add_state(app: FastAPI, models: Models, metrics: Metrics) -> None:
     @app.get("/readyz", response_model=None, responses={503: _PROBLEMS[503]})
     async def readyz() -> Response:
         """Answers 200 once a release is loaded, and says which."""
-        card = _loaded(models).card
+        card = loaded(models).card
         ready = {
             "status": "ready",
             "release": card.release_id,
