@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -24,14 +24,7 @@ _ROUTES = frozenset(
     {_PREDICT, _EXPLAIN, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"}
 )
 _JSON = "application/json"
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {problems.MEDIA_TYPE: {}}}
-    for status, text in (
-        (413, "Too many structures, or too long a body."),
-        (422, "The body is malformed, or its structures take too long."),
-        (503, "No release is loaded yet, or too much is asked; try again later."),
-    )
-}
+_PROBLEMS = problems.documented(401, 403, 413, 422, 429, 503)
 
 Room = Callable[[FastAPI], None]
 
@@ -61,7 +54,7 @@ def create_app(
         rooms: What adds the other routes, each with what it needs.
     """
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
-    metrics = Metrics()
+    metrics = app.state.metrics = Metrics()
     problems.install(app)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
     _add_predict(app, models, metrics, _Caller(compute, width))
@@ -157,7 +150,7 @@ class _Caller:
 
 
 def _add_state(app: FastAPI, models: Models, metrics: Metrics) -> None:
-    @app.get(_MODEL, response_model=None, responses={503: _PROBLEMS[503]})
+    @app.get(_MODEL, response_model=None, responses=problems.documented(401, 403, 503))
     async def model() -> Response:
         """Returns the card of the release that answers."""
         return Response(loaded(models).card.to_bytes(), media_type=_JSON)
@@ -167,7 +160,7 @@ def _add_state(app: FastAPI, models: Models, metrics: Metrics) -> None:
         """Answers as long as the process does."""
         return {"status": "ok"}
 
-    @app.get("/readyz", response_model=None, responses={503: _PROBLEMS[503]})
+    @app.get("/readyz", response_model=None, responses=problems.documented(503))
     async def readyz() -> Response:
         """Answers 200 once a release is loaded, and says which."""
         card = loaded(models).card
