@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from agent import __version__, clock
 from agent.errors import Refused
-from agent.serving import bodies, problems
+from agent.releases.card import ModelCard
+from agent.serving import bodies, problems, schemas
 from agent.serving.answers import Answering
 from agent.serving.asking import best, failed, in_order, loaded
-from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse
+from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse, Ready
 from agent.serving.frames import Frame
 from agent.serving.metrics import CountedRequests, Metrics
 from agent.serving.problems import Problem
@@ -62,11 +64,13 @@ def create_app(
     _add_state(app, models, metrics)
     for add in rooms:
         add(app)
+    schemas.complete(app)
     return app
 
 
 def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Caller") -> None:
-    body = {"required": True, "content": {_JSON: {"schema": bodies.request_schema()}}}
+    taken = {"schema": bodies.request_schema(), "examples": bodies.PREDICT_EXAMPLES}
+    body = {"required": True, "content": {_JSON: taken}}
 
     @app.post(
         _PREDICT,
@@ -93,13 +97,13 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
 
 
 def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
-    schema = ExplainRequest.model_json_schema()
+    taken = {"schema": ExplainRequest.model_json_schema(), "example": bodies.EXPLAIN_EXAMPLE}
 
     @app.post(
         _EXPLAIN,
         response_model=None,
         responses={200: {"model": ExplainResponse}, **_PROBLEMS},
-        openapi_extra={"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}},
+        openapi_extra={"requestBody": {"required": True, "content": {_JSON: taken}}},
     )
     async def explain(request: Request) -> Response:
         """Tells what each atom of one structure contributes to its predictions."""
@@ -150,7 +154,11 @@ class _Caller:
 
 
 def _add_state(app: FastAPI, models: Models, metrics: Metrics) -> None:
-    @app.get(_MODEL, response_model=None, responses=problems.documented(401, 403, 503))
+    @app.get(
+        _MODEL,
+        response_model=None,
+        responses={200: {"model": ModelCard}, **problems.documented(401, 403, 503)},
+    )
     async def model() -> Response:
         """Returns the card of the release that answers."""
         return Response(loaded(models).card.to_bytes(), media_type=_JSON)
@@ -160,7 +168,11 @@ def _add_state(app: FastAPI, models: Models, metrics: Metrics) -> None:
         """Answers as long as the process does."""
         return {"status": "ok"}
 
-    @app.get("/readyz", response_model=None, responses=problems.documented(503))
+    @app.get(
+        "/readyz",
+        response_model=None,
+        responses={200: {"model": Ready}, **problems.documented(503)},
+    )
     async def readyz() -> Response:
         """Answers 200 once a release is loaded, and says which."""
         card = loaded(models).card
@@ -172,8 +184,9 @@ def _add_state(app: FastAPI, models: Models, metrics: Metrics) -> None:
         }
         return Response(json.dumps(ready).encode(), media_type=_JSON)
 
-    @app.get("/metrics", include_in_schema=False)
+    @app.get("/metrics", response_class=PlainTextResponse, responses=problems.documented(401, 403))
     async def figures() -> Response:
+        """Returns counts and durations for Prometheus."""
         serving = models.serving()
         content = metrics.render(serving.release, serving.version)
         return Response(content, media_type=CONTENT_TYPE_LATEST)

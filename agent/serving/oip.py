@@ -4,7 +4,6 @@ https://github.com/open-inference/open-inference-protocol; errors are problem do
 the protocol's `error` as well.
 """
 
-import json
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -21,7 +20,15 @@ from agent.serving.metrics import metrics_of
 from agent.serving.problems import Problem
 from agent.serving.schemas import inlined
 from agent.serving.swap import Models
-from agent.serving.tensors import INPUT, InferRequest, InferResponse, Question, Wanted
+from agent.serving.tensors import (
+    INPUT,
+    InferRequest,
+    InferResponse,
+    Metadata,
+    Question,
+    Tensor,
+    Wanted,
+)
 
 MODEL = "onggi"
 _HEAD = "Inference-Header-Content-Length"
@@ -192,7 +199,11 @@ def _add_metadata(app: FastAPI, models: Models) -> None:
         """Names this server and what it adds to the protocol."""
         return {"name": MODEL, "version": __version__, "extensions": ["binary_tensor_data"]}
 
-    @app.get(_ROOT, response_model=None, responses=problems.documented(401, 403, 503))
+    @app.get(
+        _ROOT,
+        response_model=None,
+        responses={200: {"model": Metadata}, **problems.documented(401, 403, 503)},
+    )
     async def model(request: Request) -> Response:
         """Describes the release that answers: its input and its outputs."""
         demand(request, "predict")
@@ -201,7 +212,7 @@ def _add_metadata(app: FastAPI, models: Models) -> None:
     @app.get(
         _VERSION,
         response_model=None,
-        responses=problems.documented(401, 403, 404, 503),
+        responses={200: {"model": Metadata}, **problems.documented(401, 403, 404, 503)},
         openapi_extra=_at(_VERSION),
     )
     async def version(request: Request) -> Response:
@@ -212,18 +223,17 @@ def _add_metadata(app: FastAPI, models: Models) -> None:
 
 
 def _metadata(card: ModelCard) -> bytes:
-    outputs = [
-        {"name": name, "datatype": column.datatype, "shape": [-1]}
-        for name, column in tensors.outputs_of(card).items()
-    ]
-    document = {
-        "name": MODEL,
-        "versions": [str(card.version)],
-        "platform": "onggi_release",
-        "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
-        "outputs": outputs,
-    }
-    return json.dumps(document).encode()
+    metadata = Metadata(
+        name=MODEL,
+        versions=[str(card.version)],
+        platform="onggi_release",
+        inputs=[Tensor(name=INPUT, datatype="BYTES", shape=[-1])],
+        outputs=[
+            Tensor(name=name, datatype=column.datatype, shape=[-1])
+            for name, column in tensors.outputs_of(card).items()
+        ],
+    )
+    return metadata.model_dump_json().encode()
 
 
 def _taken() -> dict[str, Any]:

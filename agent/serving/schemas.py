@@ -1,10 +1,30 @@
-"""JSON schemas for the OpenAPI document."""
+"""JSON schemas for the OpenAPI document, and what it says of all routes."""
 
-from typing import cast
+from typing import Any, cast
 
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 from agent.records import Json
+
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Needed where the site checks access; `GET /v1/me` says whether it does.",
+}
+
+
+def complete(app: FastAPI) -> None:
+    """Lets the app's document say how a caller shows a token."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        document.setdefault("components", {})["securitySchemes"] = {"token": _TOKEN}
+        document["security"] = [{}, {"token": []}]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def inlined(model: type[BaseModel]) -> dict[str, Json]:

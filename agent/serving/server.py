@@ -17,8 +17,8 @@ from agent import clock, log
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
-from agent.serving import oip
-from agent.serving.app import create_app
+from agent.serving import oip, swagger
+from agent.serving.app import Room, create_app
 from agent.serving.pool import Pool
 from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
@@ -156,7 +156,7 @@ async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -
 
 def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
     width = 2 * workers  # the next piece is there when one is done
-    rooms = [oip.Room(models, pool, width)]
+    rooms: list[Room] = [oip.Room(models, pool, width), swagger.add]
     return uvicorn.Config(
         create_app(models, pool, width, rooms),
         log_config=None,

@@ -72,6 +72,24 @@ class InferRequest(BaseModel):
     outputs: Annotated[list[OutputWanted], Field(max_length=10_000)] | None = None
 
 
+class Tensor(BaseModel):
+    """An input or an output that a release has; -1 stands for any number."""
+
+    name: str
+    datatype: Datatype
+    shape: list[int]
+
+
+class Metadata(BaseModel):
+    """A release, as the protocol describes a model."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
 class Data(BaseModel):
     """An output, or its size where it follows the JSON as bytes."""
 
