@@ -117,7 +117,8 @@ class Predictor:
 
         Args:
             structures: Texts and how to read each, `MAX_BATCH` at most.
-            watch, start: As of `predict`.
+            watch: As of `predict`.
+            start: The first structure's number.
 
         Returns:
             For each structure why it has no figures, or None; and the figures of those that have.

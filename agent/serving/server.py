@@ -19,15 +19,18 @@ from agent.config import ServeSection
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
-from agent.serving import me
-from agent.serving.app import create_app
+from agent.serving import me, oip, swagger
+from agent.serving.app import Room, create_app
+from agent.serving.batch.conductor import Conductor
+from agent.serving.batch.jobs import Jobs, Limits
+from agent.serving.batch.routes import room as batch_room
 from agent.serving.door import Door
 from agent.serving.pool import Pool
 from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
 from agent.serving.swap import Models, Serving
 
-STATUS = "status.json"
+STATUS, JOBS = "status.json", "jobs"
 _LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.5
 _HEARTBEAT_S = 10.0
@@ -58,11 +61,13 @@ def serve(releases: Path, state: Path, section: ServeSection, stop: threading.Ev
     pool = Pool(releases, section.threads, stop=stop)
     load = partial(RemoteRelease.load, pool=pool)
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
-    # Twice as many pieces as workers: the next one is there when one is done.
-    app = create_app(models, pool, 2 * section.threads, rooms=[me.room])
+    width = 2 * section.threads  # the next piece is there when one is done
+    jobs = Jobs(state / JOBS, Limits(section.batch_bytes, section.batch_days), clock.now)
+    rooms: list[Room] = [me.room, oip.Room(models, pool, width), swagger.add, batch_room(jobs)]
+    app = create_app(models, pool, width, rooms)
     server = uvicorn.Server(_config(door, app))
     # Outside the main thread uvicorn leaves signals alone.
-    work = _answer(server, listener, pool)
+    work = _answer(server, listener, pool, Conductor(jobs, models, pool, width))
     thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
     with listener, door:
         _write_first(status, models.serving())
@@ -153,8 +158,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
-    async with pool.running():
+async def _answer(
+    server: uvicorn.Server, listener: socket.socket, pool: Pool, conductor: Conductor
+) -> None:
+    async with pool.running(), conductor.running():
         await server.serve([listener])
 
 

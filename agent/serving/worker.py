@@ -11,14 +11,15 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from agent import log
 from agent.errors import Refused
 from agent.records import InvalidStructure
 from agent.releases.folder import path_of
-from agent.serving import bodies, frames
+from agent.serving import bodies, frames, tensors
 from agent.serving.answers import Answer
 from agent.serving.batch.figures import Figures, packed
 from agent.serving.batch.pieces import read_piece
@@ -28,11 +29,13 @@ from agent.serving.guard import Guard
 from agent.serving.predictor import FAILED_STEP, Predictor, Watch
 from agent.serving.problems import Problem
 from agent.serving.rehearsal import warm
+from agent.serving.tensors import Wanted
 
 _LOGGER = logging.getLogger(__name__)
 _NICE = 10  # a single molecule comes first
 _KEPT = 2  # releases: the one that answers and the one before it, for calls that began with it
 _MOST_MEMORY = 4 << 30  # bytes; a structure that wants more ends its worker, not the host
+_NO_MEMORY = 137  # as a shell says it of what the kernel ends for want of memory
 _GONE = {
     "late": InvalidStructure("time", "Reading it takes too long; give a smaller structure."),
     "crash": InvalidStructure("crash", "It ends the process that reads it; write it otherwise."),
@@ -85,6 +88,8 @@ class Desk:
             "figures": self._figures,
             "explain": self._explain,
             "split": self._split,
+            "read_tensors": self._read_tensors,
+            "tensors": self._tensors,
         }
 
     def reply(self, head: Head, body: bytes) -> Frame:
@@ -95,6 +100,10 @@ class Desk:
             return {"refused": [refused.code, refused.reason]}, b""
         except Problem as problem:
             return {"problem": [problem.status, problem.code, problem.detail]}, b""
+        except MemoryError:
+            # Nobody knows what it left half done. The parent asks again, without the structure that
+            # wants so much, and reads which one that is: so nothing may be tidied up first.
+            os._exit(_NO_MEMORY)
         # The boundary: the next message must not suffer from this one.
         except Exception as error:
             _LOGGER.warning("worker_raised", exc_info=True)
@@ -113,14 +122,24 @@ class Desk:
         pieces = bodies.chunks(bodies.parse(body))
         return {"lengths": [len(piece) for piece in pieces]}, b"".join(pieces)
 
+    def _read_tensors(self, head: Head, body: bytes) -> Frame:
+        question, smiles = tensors.read(body, head["head_bytes"])
+        pieces = bodies.chunks([Asked(text, "smiles") for text in smiles])
+        said = {"question": asdict(question), "lengths": [len(piece) for piece in pieces]}
+        return said, b"".join(pieces)
+
+    def _tensors(self, head: Head, body: bytes) -> Frame:
+        predictor = self._predictor(head["release"])
+        answers = self._answers(predictor, bodies.read_chunk(body), _gone(head))
+        wanted = [Wanted(*output) for output in head["wanted"]]
+        columns = tensors.columns(predictor.card, answers, wanted)
+        lengths = [len(column) for column in columns]
+        return {**_counts(answers), "lengths": lengths}, b"".join(columns)
+
     def _predict(self, head: Head, body: bytes) -> Frame:
         asked = bodies.read_chunk(body)
-        gone = {int(number): str(how) for number, how in head.get("gone", ())}
-        answers = self._answers(self._predictor(head["release"]), asked, gone)
-        good = sum(isinstance(answer, dict) for answer in answers)
-        failed = sum(_failed(answer) for answer in answers)
-        said = {"good": good, "bad": len(answers) - good, "failed": failed}
-        return said, bodies.render_results(asked, answers)
+        answers = self._answers(self._predictor(head["release"]), asked, _gone(head))
+        return _counts(answers), bodies.render_results(asked, answers)
 
     def _figures(self, head: Head, body: bytes) -> Frame:
         """Answers a piece of a file: the figures of each structure, or its fault."""
@@ -171,6 +190,16 @@ class Desk:
         while len(self._loaded) > _KEPT:
             del self._loaded[next(iter(self._loaded))]
         return predictor
+
+
+def _gone(head: Head) -> dict[int, str]:
+    return {int(number): str(how) for number, how in head.get("gone", ())}
+
+
+def _counts(answers: Sequence[Answer]) -> dict[str, int]:
+    good = sum(isinstance(answer, dict) for answer in answers)
+    failed = sum(_failed(answer) for answer in answers)
+    return {"good": good, "bad": len(answers) - good, "failed": failed}
 
 
 def _failed(answer: object) -> bool:

@@ -56,7 +56,9 @@ def structure_column(sheet: Sheet, sample: Sequence[Line], name: str) -> int | N
 
 
 def _by_content(header: Sequence[str], sample: Sequence[Line], columns: Sequence[int]) -> int:
-    shares = {at: _readable([line.cells[at] for line in sample if at < len(line.cells)]) for at in columns}
+    shares = {
+        at: _readable([line.cells[at] for line in sample if at < len(line.cells)]) for at in columns
+    }
     best = max(columns, key=lambda at: shares[at], default=-1)
     if best < 0 or shares[best] < _LEAST_SHARE:
         listed = ", ".join(repr(found.strip()[:40]) for found in header[:_LISTED])

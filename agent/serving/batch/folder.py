@@ -1,12 +1,12 @@
 """A job's folder: what is in it, and what it says of itself.
 
-    request.json   who asked, when, and for what; `input` is the file
-    table.json     once the file is cut: its header, where the structures are, rows of each part
-    release.json   which release answers, and what is needed to write its answers down
-    state.json     how far it is
-    NNNNN.rows     the caller's own columns of one part (Parquet)
-    NNNNN.asked    its pieces, a line each
-    NNNNN.said     the workers' answers to them, one message after the other
+request.json   who asked, when, and for what; `input` is the file
+table.json     once the file is cut: its header, where the structures are, rows of each part
+release.json   which release answers, and what is needed to write its answers down
+state.json     how far it is
+NNNNN.rows     the caller's own columns of one part (Parquet)
+NNNNN.asked    its pieces, a line each
+NNNNN.said     the workers' answers to them, one message after the other
 """
 
 import json

@@ -232,7 +232,9 @@ class Jobs:
     async def prune(self) -> None:
         """Forgets jobs whose time is over."""
         eldest = to_text(self._clock() - timedelta(days=self.limits.days))
-        over = [job for job in self._jobs.values() if job.state.finished and job.state.finished < eldest]
+        over = [
+            job for job in self._jobs.values() if job.state.finished and job.state.finished < eldest
+        ]
         for job in over:
             await self.cancel(job)
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import BinaryIO, Literal
 
 import polars as pl
 
+from agent.records import InvalidStructure
 from agent.serving.batch import answered
 from agent.serving.batch.answered import Part
 from agent.serving.batch.folder import Release, Table
@@ -21,7 +21,7 @@ Result = Literal["csv", "sdf", "parquet", "ndjson"]
 ERROR, RELEASE, ROW = "onggi_error", "onggi_release", "row"
 _NAMES = ("{}", "{}_lower", "{}_upper", "{}_inside")
 _COPIED_BYTES = 1 << 20
-_BETWEEN_COORDINATES = "\n     RDKit          2D\n"
+_NO_ATOMS = "\n     Onggi\n\n  0  0  0  0  0  0  0  0  0  0999 V2000\nM  END\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,9 @@ def _sdf(job: Job, part: Part, _first: int, out: BinaryIO) -> None:
         header = _told_apart(job.table.header)
         properties = [*zip(header, answered.own_columns(part, job.table), strict=True), *ours]
     names = [f"{at}" for at in range(len(properties))]
-    frame = pl.DataFrame([column.alias(at) for at, (_, column) in zip(names, properties, strict=True)])
+    frame = pl.DataFrame(
+        [column.alias(at) for at, (_, column) in zip(names, properties, strict=True)]
+    )
     texts = [_property(at, name) for at, (name, _) in zip(names, properties, strict=True)]
     body = frame.select(pl.concat_str([pl.lit(""), *texts]))[:, 0]
     for head, text in zip(heads, body, strict=True):
@@ -201,22 +203,20 @@ def _property(column: str, name: str) -> pl.Expr:
 
 def _drawn(job: Job, part: Part) -> Iterator[str]:
     """Yields a molblock with coordinates for each structure; an empty one where it is none."""
-    from rdkit import Chem
-    from rdkit.Chem import rdDepictor
+    from rdkit.Chem import MolToMolBlock, rdDepictor
+
+    from agent.features.light import light_mol  # RDKit, which the other formats do without
 
     column = 0 if job.table.structure is None else job.table.structure
     for text, error in zip(answered.own_columns(part, job.table)[column], part.errors, strict=True):
         # What a worker refused, or died of, is not read once more here.
-        mol = Chem.Mol() if error or text is None else _mol(text) or Chem.Mol()
-        if mol.GetNumAtoms():
-            rdDepictor.Compute2DCoords(mol)
-        yield Chem.MolToMolBlock(mol)
-
-
-def _mol(text: str):
-    from rdkit import Chem
-
-    return Chem.MolFromMolBlock(text) if "M  END" in text else Chem.MolFromSmiles(text.strip())
+        given = "" if error or text is None else text
+        mol = light_mol(given, "molblock" if "M  END" in given else "smiles")
+        if isinstance(mol, InvalidStructure):
+            yield _NO_ATOMS
+            continue
+        rdDepictor.Compute2DCoords(mol)
+        yield MolToMolBlock(mol)
 
 
 def _free(name: str, taken: set[str]) -> str:

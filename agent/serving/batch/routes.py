@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -31,6 +31,7 @@ _MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
     "ndjson": NDJSON,
 }
+_WRITTEN: dict[str, Any] = {name: {} for name in _MEDIA_TYPES.values()}
 _INPUT_TYPES = {
     "text/csv": "csv",
     "text/tab-separated-values": "csv",
@@ -116,7 +117,10 @@ def _add_upload(app: FastAPI, jobs: Jobs) -> None:
         openapi_extra=_UPLOAD,
     )
     async def upload(
-        request: Request, fmt: InputFormat = None, structure: Column = "", id: Column = ""  # noqa: A002
+        request: Request,
+        fmt: InputFormat = None,
+        structure: Column = "",
+        id: Column = "",  # noqa: A002
     ) -> Response:
         """Takes a file of up to a million structures: CSV, SDF, SMI or XLSX.
 
@@ -170,7 +174,7 @@ async def _write_body(request: Request, jobs: Jobs, path: Path) -> None:
         await asyncio.to_thread(_write, handle, piece)
 
 
-def _write(handle: Any, piece: bytearray) -> None:
+def _write(handle: BinaryIO, piece: bytearray) -> None:
     try:
         handle.write(piece)
         handle.flush()
@@ -226,14 +230,17 @@ def _add_result(app: FastAPI, jobs: Jobs) -> None:
         BATCH + "/{name}/result",
         response_model=None,
         responses={
-            200: {"description": "The file.", "content": dict.fromkeys(_MEDIA_TYPES.values(), {})},
+            200: {"description": "The file.", "content": _WRITTEN},
             404: {"description": "The caller has no such job.", **_DOCUMENT},
             409: {"description": "The job is not done.", **_DOCUMENT},
             422: {"description": "A parameter is none.", **_DOCUMENT},
         },
     )
     async def result(
-        request: Request, name: str, fmt: ResultFormat = "csv", endpoints: Endpoints = []  # noqa: B006
+        request: Request,
+        name: str,
+        fmt: ResultFormat = "csv",
+        endpoints: Endpoints = [],  # noqa: B006
     ) -> Response:
         """Returns the caller's rows, in order, with what was predicted beside them."""
         job = jobs.own(demand(request, "predict").name, name)

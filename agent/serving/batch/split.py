@@ -39,7 +39,7 @@ def split(job: Path) -> Iterator[int]:
             choosing.column_named(sheet.header, request.id)  # not only after a million rows
         sample = list(itertools.islice(sheet.lines, choosing.SAMPLE))
         column = choosing.structure_column(sheet, sample, request.structure)
-        for lines in _parts(itertools.chain(sample, sheet.lines), column, request.rows_a_part):
+        for lines in _parts(itertools.chain(sample, sheet.lines), request.rows_a_part):
             if sum(counts) + len(lines) > MAX_ROWS:
                 raise Refused("too_many_rows", f"The file has over {MAX_ROWS:,} rows; cut it up.")
             _write(job, len(counts), lines, column, sheet)
@@ -53,7 +53,7 @@ def _table(sheet: Sheet, column: int | None, request: Request, counts: list[int]
     return Table(sheet.header, column, named, counts)
 
 
-def _parts(lines: Iterator[Line], column: int | None, most: int) -> Iterator[list[Line]]:
+def _parts(lines: Iterator[Line], most: int) -> Iterator[list[Line]]:
     part: list[Line] = []
     size = 0
     for line in lines:

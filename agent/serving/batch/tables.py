@@ -216,7 +216,9 @@ def _xlsx(path: Path) -> Iterator[Sheet]:
     raise Refused("empty_file", "The workbook has no sheet with a header; fill one.")
 
 
-def _xlsx_lines(book: CalamineWorkbook, name: str, spoiled: dict[tuple[int, int], str]) -> Iterator[Line]:
+def _xlsx_lines(
+    book: CalamineWorkbook, name: str, spoiled: dict[tuple[int, int], str]
+) -> Iterator[Line]:
     sheet = book.get_sheet_by_name(name)
     first = sheet.start[1] if sheet.start else 0  # `iter_rows` leaves out blank columns before it
     failed: dict[int, dict[int, str]] = {}
