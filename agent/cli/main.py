@@ -29,7 +29,6 @@ _COMMANDS = {
     "carry": "agent.cli.carry:carry",
     "serve": "agent.cli.services:serve",
     "predict-worker": "agent.cli.services:predict_worker",
-    "predict-clerk": "agent.cli.services:predict_clerk",
     "reader": "agent.cli.services:reader",
     "work": "agent.cli.services:work",
     "status": "agent.cli.look:status",

@@ -136,26 +136,6 @@ def predict_worker(releases: Path, channel: int, place: int, deadline_s: float, 
     answer(releases, socket.socket(fileno=channel), place, deadline_s, nice)
 
 
-@click.command(hidden=True)
-@click.argument("what", type=click.Choice(["split", "render"]))
-@click.argument("job", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--format", "kind", type=click.Choice(["csv", "sdf", "parquet", "ndjson"]))
-@click.option("--endpoint", "endpoints", multiple=True, help="These endpoints alone.")
-@click.option("--follow", is_flag=True, help="Go on with the parts as they are answered.")
-def predict_clerk(
-    what: str, job: Path, kind: str | None, endpoints: tuple[str, ...], follow: bool
-) -> None:
-    """Read or write the files of a job of predict."""
-    from agent.serving.batch import clerk
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for the workers
-    clerk.step_back()
-    if what == "split":
-        clerk.say_parts(job, sys.stdout.buffer)
-    else:
-        clerk.render(job, clerk.Wanted(clerk.kind_of(kind), endpoints, follow), sys.stdout.buffer)
-
-
 @click.command()
 @click.argument("store")
 @click.option("--once", is_flag=True, help="Read what is new and end.")

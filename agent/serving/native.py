@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.releases.card import Transform
+if TYPE_CHECKING:
+    from agent.releases.card import Transform
 
 _LOG_UM_PER_M = 6.0
 Numbers = npt.NDArray[np.float64]
@@ -15,7 +17,7 @@ _DIGITS = 5  # far below any assay's error, and far above what float32 carries
 _EXACT_POWERS = 17
 _POWERS = 10.0 ** np.arange(23)
 
-_INVERSES: dict[Transform, Callable[[float], float]] = {
+_INVERSES: dict["Transform", Callable[[float], float]] = {
     "identity": lambda y: y,
     "log10": lambda y: 10.0**y,
     "neg_log10_molar": lambda y: 10.0 ** (_LOG_UM_PER_M - y),
@@ -23,7 +25,7 @@ _INVERSES: dict[Transform, Callable[[float], float]] = {
 }
 
 
-def to_native(model_value: float, transform: Transform) -> float:
+def to_native(model_value: float, transform: "Transform") -> float:
     """Undoes an endpoint's transform.
 
     Args:
@@ -45,7 +47,7 @@ def rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def native_interval(low: float, high: float, transform: Transform) -> tuple[float, float] | None:
+def native_interval(low: float, high: float, transform: "Transform") -> tuple[float, float] | None:
     """Undoes the transform at both ends of an interval.
 
     Returns:
@@ -57,7 +59,7 @@ def native_interval(low: float, high: float, transform: Transform) -> tuple[floa
     return rounded(first), rounded(second)
 
 
-def natives(values: npt.NDArray[np.float32], transforms: Sequence[Transform]) -> Numbers:
+def natives(values: npt.NDArray[np.float32], transforms: Sequence["Transform"]) -> Numbers:
     """Undoes the transforms of whole columns, as `to_native` does of one value.
 
     Args:
@@ -74,7 +76,7 @@ def natives(values: npt.NDArray[np.float32], transforms: Sequence[Transform]) ->
     return found
 
 
-_COLUMNS: dict[Transform, Callable[[Numbers], Numbers]] = {
+_COLUMNS: dict["Transform", Callable[[Numbers], Numbers]] = {
     "identity": lambda y: y,
     "log10": lambda y: 10.0**y,
     "neg_log10_molar": lambda y: 10.0 ** (_LOG_UM_PER_M - y),

@@ -128,14 +128,16 @@ class Predictor:
         if not len(features):
             return faults, nothing(len(self.card.tasks))
         said = self._figures(features)
-        wrong = ~np.isfinite(natives(said.mean, [task.transform for task in self.card.tasks]))
+        wrong: npt.NDArray[np.bool_] = ~np.isfinite(
+            natives(said.mean, [task.transform for task in self.card.tasks])
+        )
         if not wrong.any():
             return faults, said
         readable = [at for at, fault in enumerate(faults) if fault is None]
         for row in np.flatnonzero(wrong.any(axis=1)):
             task = self.card.tasks[int(wrong[row].argmax())]
             faults[readable[row]] = _no_number(task)
-        return faults, said.take(~wrong.any(axis=1))
+        return faults, said.take(np.flatnonzero(~wrong.any(axis=1)))
 
     def _figures(self, features: Features) -> Figures:
         mean, spread = self._run(features)

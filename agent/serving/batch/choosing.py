@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from agent.errors import Refused
 from agent.records import InvalidStructure
 from agent.serving.batch.tables import Line, Sheet
-from agent.stores.naming import role_of
 
 SAMPLE = 50
 _LEAST_SHARE = 0.8
@@ -45,13 +44,15 @@ def structure_column(sheet: Sheet, sample: Sequence[Line], name: str) -> int | N
         return column_named(sheet.header, name)
     if sheet.records or sheet.structure is not None:
         return sheet.structure
+    plain = [header.strip().casefold() for header in sheet.header]
+    for usual in _USUAL:
+        if usual in plain:
+            return plain.index(usual)
+    from agent.stores.naming import role_of  # loads the documents of the wire: seldom needed
+
     named = [at for at, header in enumerate(sheet.header) if role_of(header) == "structure"]
     if len(named) == 1:
         return named[0]
-    for usual in _USUAL:
-        for at in named:
-            if sheet.header[at].strip().casefold() == usual:
-                return at
     return _by_content(sheet.header, sample, named or list(range(len(sheet.header))))
 
 

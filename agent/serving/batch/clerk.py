@@ -1,21 +1,24 @@
 """The process that reads and writes a job's files: a large library, and files of strangers.
 
-It is started for one thing and ends: `split` says on its standard output how many rows each part
+`python -m agent.serving.batch.clerk` is started for one thing and ends: `split` says on its standard output how many rows each part
 has, a line of JSON each; `render` writes there what the caller gets. It ends with predict, for it
 then writes to nobody.
 """
 
+import argparse
 import json
+import logging
 import os
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import BinaryIO
+from typing import BinaryIO, get_args
 
-from agent import clock
+from agent import clock, log
 from agent.errors import EXIT_FAILED, Refused
 from agent.serving.batch import answered, folder, results
 from agent.serving.batch.answered import Part
@@ -43,12 +46,6 @@ class Wanted:
     kind: Result
     endpoints: tuple[str, ...] = ()
     follow: bool = False
-
-
-def kind_of(name: str | None) -> Result:
-    """Returns the format of that name; CSV by default."""
-    kinds: dict[str | None, Result] = {"sdf": "sdf", "parquet": "parquet", "ndjson": "ndjson"}
-    return kinds.get(name, "csv")
 
 
 def step_back() -> None:
@@ -116,3 +113,38 @@ def _rest() -> None:
     if os.getppid() != _PARENT:  # predict died, and whoever listened with it
         sys.exit(EXIT_FAILED)
     clock.rest(_NEVER, _GLANCE_S)
+
+
+def main(arguments: list[str]) -> None:
+    """Does what it was started for; not a command of `onggi`, which would load more than it needs.
+
+    Raises:
+        Refused: As `render`.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["split", "render"])
+    parser.add_argument("job", type=Path)
+    parser.add_argument("--format", choices=get_args(Result), default="csv")
+    parser.add_argument("--endpoint", action="append", default=[])
+    parser.add_argument("--follow", action="store_true")
+    given = parser.parse_args(arguments)
+    step_back()
+    if given.what == "split":
+        say_parts(given.job, sys.stdout.buffer)
+    else:
+        wanted = Wanted(given.format, tuple(given.endpoint), given.follow)
+        render(given.job, wanted, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    log.setup()
+    # What a terminal's Ctrl-C or a supervisor's signal means is for predict to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        main(sys.argv[1:])
+    except BrokenPipeError:
+        sys.exit(EXIT_FAILED)  # nobody listens any more
+    # The outermost edge: Python's own report would print the message, which may quote a row.
+    except Exception:
+        logging.getLogger(__name__).exception("clerk_raised")
+        sys.exit(EXIT_FAILED)

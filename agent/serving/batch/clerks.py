@@ -6,13 +6,13 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from agent.errors import Refused
 from agent.serving.problems import Problem
 
-COMMAND = (sys.executable, "-m", "agent", "predict-clerk")
+COMMAND = (sys.executable, "-m", "agent.serving.batch.clerk")
 _READ_BYTES = 1 << 18
 _POLL_S = 0.01
 
@@ -21,7 +21,7 @@ class _Ended(Exception):
     """The process ended before it was done."""
 
 
-async def parts(job: Path) -> AsyncIterator[int]:
+async def parts(job: Path) -> AsyncGenerator[int, None]:
     """Cuts a job's file and yields the rows of each part as it is there.
 
     Raises:
@@ -45,7 +45,7 @@ async def parts(job: Path) -> AsyncIterator[int]:
         raise Problem(500, "unreadable_file", sentence)
 
 
-async def rendered(job: Path, arguments: Sequence[str]) -> AsyncIterator[bytes]:
+async def rendered(job: Path, arguments: Sequence[str]) -> AsyncGenerator[bytes, None]:
     """Yields the answer of a job as it is written.
 
     Raises:
@@ -59,7 +59,7 @@ async def rendered(job: Path, arguments: Sequence[str]) -> AsyncIterator[bytes]:
         raise Problem(500, "internal", sentence) from None
 
 
-async def _output(arguments: Sequence[str]) -> AsyncIterator[bytes]:
+async def _output(arguments: Sequence[str]) -> AsyncGenerator[bytes, None]:
     # A socket pair instead of a pipe: no child watcher, which only the main thread may have.
     ours, theirs = socket.socketpair()
     with theirs:

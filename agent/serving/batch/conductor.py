@@ -8,7 +8,7 @@ import asyncio
 import errno
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
@@ -66,7 +66,7 @@ class Conductor:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Works in this event loop; jobs that are not done at the end go on after the next start."""
+        """Works in this event loop; what is not done at its end goes on after the next start."""
         await asyncio.to_thread(self._jobs.open)
         work = (self._lane(small=False), self._lane(small=True), self._prune())
         tasks = [asyncio.create_task(one) for one in work]
@@ -167,7 +167,7 @@ class Conductor:
                 task.cancel()
             await asyncio.gather(*at_work, return_exceptions=True)
 
-    async def _parts(self, job: Job) -> AsyncIterator[int]:
+    async def _parts(self, job: Job) -> AsyncGenerator[int, None]:
         """Yields the rows of each part that is on disk, in order, while the file is being cut.
 
         A file that an earlier process did not cut to its end is cut anew, which takes seconds.

@@ -4,7 +4,7 @@ A row of 22 endpoints is 4 kB of JSON and takes longer to write than to predict;
 half a kilobyte and costs next to nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from agent.records import InvalidStructure
 Floats = npt.NDArray[np.float32]
 FAR, APART = 1, 2  # what puts a compound outside: nothing similar is known; the members differ
 _NUMBERS = 5  # of the fields below
+_Array = npt.NDArray[Any]
 _CELL_BYTES = 4 * _NUMBERS + 1
 
 
@@ -35,14 +36,15 @@ class Figures(NamedTuple):
     similarity: Floats
     outside: npt.NDArray[np.uint8]
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> "Figures":
+    def take(self, rows: npt.NDArray[np.int64]) -> "Figures":
         """Returns some of the structures."""
-        return Figures(*(field[rows] for field in self))
+        return _figures(field[rows] for field in self)
 
 
 def nothing(tasks: int) -> Figures:
     """Returns the figures of no structure."""
-    return Figures(*[np.zeros((0, tasks), np.float32)] * _NUMBERS, np.zeros((0, tasks), np.uint8))
+    numbers: list[_Array] = [np.zeros((0, tasks), np.float32)] * _NUMBERS
+    return _figures([*numbers, np.zeros((0, tasks), np.uint8)])
 
 
 def packed(
@@ -66,9 +68,13 @@ def unpacked(content: bytes, tasks: int) -> Figures:
     rows = len(content) // (_CELL_BYTES * tasks)
     numbers = np.frombuffer(content, np.float32, _NUMBERS * rows * tasks)
     outside = np.frombuffer(content, np.uint8, offset=numbers.nbytes)
-    return Figures(*numbers.reshape(_NUMBERS, rows, tasks), outside.reshape(rows, tasks))
+    return _figures([*numbers.reshape(_NUMBERS, rows, tasks), outside.reshape(rows, tasks)])
 
 
 def joined(parts: Sequence[Figures], tasks: int) -> Figures:
     """Puts several below each other."""
-    return Figures(*(np.concatenate(field) for field in zip(nothing(tasks), *parts, strict=True)))
+    return _figures(np.concatenate(field) for field in zip(nothing(tasks), *parts, strict=True))
+
+
+def _figures(fields: Iterable[_Array]) -> Figures:
+    return Figures(*fields)

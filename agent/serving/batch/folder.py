@@ -13,10 +13,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent.files import write_atomic
-from agent.releases.card import ModelCard
+
+if TYPE_CHECKING:  # a third of a second, for nothing, in the clerk
+    from agent.releases.card import ModelCard
 
 REQUEST, INPUT, TABLE, RELEASE, STATE = (
     *("request.json", "input", "table.json"),
@@ -143,7 +145,7 @@ def read_state(folder: Path) -> State:
     return State(**_read(folder / STATE))
 
 
-def release_of(card: ModelCard) -> Release:
+def release_of(card: "ModelCard") -> Release:
     """Returns what a job has to remember of a release."""
     tasks = [Task(task.task, task.unit, task.transform) for task in card.tasks]
     return Release(card.release_id, card.version, tasks)

@@ -102,7 +102,7 @@ def _csv(job: Job, part: Part, _first: int, out: BinaryIO) -> None:
 
 def _write_parquet(job: Job, parts: Iterable[Part], out: BinaryIO) -> None:
     with tempfile.TemporaryDirectory(dir=job.folder, prefix=".parquet-") as temporary:
-        written = []
+        written: list[Path] = []
         for part in parts:
             written.append(Path(temporary) / f"{len(written):05}.parquet")
             job.frame(part).write_parquet(written[-1], compression="lz4", statistics=False)
@@ -176,7 +176,7 @@ def _together(columns: Sequence[pl.Series], names: Sequence[str]) -> pl.Series:
 def _sdf(job: Job, part: Part, _first: int, out: BinaryIO) -> None:
     ours = list(zip(job.names(), job.columns(part), strict=True))
     if RECORD in part.rows.columns:
-        heads = part.rows[RECORD].str.strip_chars_end("\n") + "\n\n"
+        heads: Iterable[str] = map(_open_end, part.rows[RECORD])
         properties = ours
     else:
         heads = _drawn(job, part)
@@ -190,6 +190,12 @@ def _sdf(job: Job, part: Part, _first: int, out: BinaryIO) -> None:
     body = frame.select(pl.concat_str([pl.lit(""), *texts]))[:, 0]
     for head, text in zip(heads, body, strict=True):
         out.write(f"{head}{text}$$$$\n".encode())
+
+
+def _open_end(record: str) -> str:
+    """Returns a record to which properties may be added."""
+    text = record.rstrip("\n")
+    return f"{text}\n" if text.endswith("M  END") else f"{text}\n\n"
 
 
 def _property(column: str, name: str) -> pl.Expr:

@@ -7,7 +7,7 @@ row. A row that cannot be used keeps its place and its cells, and says why.
 import codecs
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
@@ -17,7 +17,6 @@ from python_calamine import CalamineError, CalamineWorkbook
 from agent.errors import Refused
 from agent.records import Structure
 from agent.stores.archive import damaged, inspect
-from agent.stores.workbook import to_text
 
 Format = Literal["csv", "sdf", "smi", "xlsx"]
 _MAX_COLUMNS = 16_384
@@ -217,8 +216,10 @@ def _xlsx(path: Path) -> Iterator[Sheet]:
 
 
 def _xlsx_lines(
-    book: CalamineWorkbook, name: str, spoiled: dict[tuple[int, int], str]
+    book: CalamineWorkbook, name: str, spoiled: Mapping[tuple[int, int], str]
 ) -> Iterator[Line]:
+    from agent.stores.workbook import to_text  # and all that it brings: for workbooks alone
+
     sheet = book.get_sheet_by_name(name)
     first = sheet.start[1] if sheet.start else 0  # `iter_rows` leaves out blank columns before it
     failed: dict[int, dict[int, str]] = {}
