@@ -111,8 +111,9 @@ def through(now: Watched, given: Path, found: Path, kind: str) -> float:
     connection.request("GET", f"{job['links']['result']}?format={kind}")
     with found.open("wb") as out:
         shutil.copyfileobj(connection.getresponse(), out, 1 << 20)
-    print(f"answered after {done_s - began_s:.1f} s, all there after {clock.monotonic_s() - began_s:.1f} s")
-    return clock.monotonic_s() - began_s
+    took_s = clock.monotonic_s() - began_s
+    print(f"answered after {done_s - began_s:.1f} s, all there after {took_s:.1f} s")
+    return took_s
 
 
 def measured(root: Path, smiles: Sequence[str], rows: int, kind: str) -> list[Row]:
@@ -131,7 +132,13 @@ def measured(root: Path, smiles: Sequence[str], rows: int, kind: str) -> list[Ro
     name = f"{rows:,} compounds from CSV to {kind}, over HTTP"
     return [
         Row(name, took_s, "s"),
-        Row("a million at that rate", million_s, "s", must=f"≤ {LIMIT_S} s", met=million_s <= LIMIT_S),
+        Row(
+            "a million at that rate",
+            million_s,
+            "s",
+            must=f"≤ {LIMIT_S} s",
+            met=million_s <= LIMIT_S,
+        ),
         Row("processor time of a compound, all processes", cpu_s / rows * 1e6, "µs"),
         Row("memory, all processes together", memory_mb, "MB"),
     ]

@@ -1,9 +1,8 @@
 """The process that reads and writes a job's files: a large library, and files of strangers.
 
-`python -m agent.serving.batch.clerk` is started for one thing and ends: `split` says on its standard
-output how many rows each part
-has, a line of JSON each; `render` writes there what the caller gets. It ends with predict, for it
-then writes to nobody.
+`python -m agent.serving.batch.clerk` is started for one thing and ends: `split` says on its
+standard output how many rows each part has, a line of JSON each; `render` writes there what the
+caller gets. It ends with predict, for it then writes to nobody.
 """
 
 import argparse
