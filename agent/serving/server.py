@@ -22,7 +22,8 @@ from agent.releases.attempts import Attempts
 from agent.serving import me, oip, swagger
 from agent.serving.app import Room, create_app
 from agent.serving.batch.conductor import Conductor
-from agent.serving.batch.jobs import Jobs, Limits
+from agent.serving.batch.jobs import Jobs
+from agent.serving.batch.jobs import Limits as BatchLimits
 from agent.serving.batch.routes import room as batch_room
 from agent.serving.door import Door
 from agent.serving.pool import Pool
@@ -62,7 +63,7 @@ def serve(releases: Path, state: Path, section: ServeSection, stop: threading.Ev
     load = partial(RemoteRelease.load, pool=pool)
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
     width = 2 * section.threads  # the next piece is there when one is done
-    jobs = Jobs(state / JOBS, Limits(section.batch_bytes, section.batch_days), clock.now)
+    jobs = Jobs(state / JOBS, BatchLimits(section.batch_bytes, section.batch_days), clock.now)
     rooms: list[Room] = [me.room, oip.Room(models, pool, width), swagger.add, batch_room(jobs)]
     app = create_app(models, pool, width, rooms)
     server = uvicorn.Server(_config(door, app))
