@@ -43,10 +43,9 @@ def caller(predict: Predict) -> Caller:
 
 def _rows(count: int) -> list[list[str]]:
     """Returns structures of which each seventh is none."""
-    rows = [["id", "SMILES"]]
-    for at in range(count):
-        rows.append([f"C{at}", "no structure" if at % 7 == 3 else "C" * (1 + at % 11) + "O"])
-    return rows
+    bad = "no structure"
+    rows = ([f"C{at}", bad if at % 7 == 3 else "C" * (1 + at % 11) + "O"] for at in range(count))
+    return [["id", "SMILES"], *rows]
 
 
 def test_ten_thousand_rows_keep_their_order_bad_ones_included(caller: Caller) -> None:
@@ -83,7 +82,8 @@ def test_each_format_in_becomes_each_format_out(caller: Caller, tmp_path: Path, 
         (text, float(value) if value else None) for text, value in _WANTED
     ]
     lines = [json.loads(line) for line in found["ndjson"].splitlines()]
-    assert [(line["row"], line["columns"][name]) for line in lines] == [(1, "a"), (2, "b"), (3, "c")]
+    assert [line["row"] for line in lines] == [1, 2, 3]
+    assert [line["columns"][name] for line in lines] == ["a", "b", "c"]
     assert lines[0]["predictions"][TASK]["value"] == LEVEL
     assert lines[1]["predictions"] is None
     assert lines[1]["error"]["step"] == "parse"
@@ -97,7 +97,7 @@ _WANTED = [("a", str(LEVEL)), ("b", ""), ("c", str(LEVEL))]
 def _record(smiles: str, name: str) -> str:
     mol = Chem.MolFromSmiles(smiles) if smiles != "bad" else None
     block = Chem.MolToMolBlock(mol) if mol else "\n\n\nno counts\nM  END\n"
-    return f"{name}{block[block.index(chr(10)):]}>  <batch>\n7\n\n$$$$\n"
+    return f"{name}{block[block.index(chr(10)) :]}>  <batch>\n7\n\n$$$$\n"
 
 
 def _check_sdf(content: bytes, name: str, *, records: bool) -> None:

@@ -20,11 +20,13 @@ def column_named(header: Sequence[str], name: str) -> int:
     Raises:
         Refused: `missing_column`: it is not there; the sentence lists those that are.
     """
-    wanted = name.strip().casefold()
-    for fits in (str.strip, lambda text: text.strip().casefold()):
-        for at, found in enumerate(header):
-            if fits(found) in (name.strip(), wanted):
-                return at
+    exact = [found.strip() for found in header]
+    for names, wanted in (
+        (exact, name.strip()),
+        ([found.casefold() for found in exact], name.strip().casefold()),
+    ):
+        if wanted in names:
+            return names.index(wanted)
     listed = ", ".join(repr(found.strip()[:40]) for found in header[:_LISTED])
     raise Refused("missing_column", f"The file has no column {name[:40]!r}; it has {listed}.")
 

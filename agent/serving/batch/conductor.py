@@ -114,24 +114,31 @@ class Conductor:
         await self._jobs.end(job, replace(job.state, state="failed", problem=(code, detail)))
 
     async def _try(self, job: Job) -> None:
+        failed: set[str] = set()
         for _ in range(_MOST_BEGINNINGS):
-            release = await self._release(job)
+            release = await self._release(job, failed)
             try:
                 await self._begin(job, release)
                 await self._answer(job, release.card.release_id)
             except _Anew:
+                failed.add(release.card.release_id)
                 log.event(_LOGGER, "job_anew", job=job.name, release=release.card.release_id)
                 continue
             await self._jobs.end(job, replace(job.state, state="done", total=job.state.done))
             return
         raise Problem(503, "no_release", "The model changed over and over; send the file again.")
 
-    async def _release(self, job: Job) -> Answering:
-        """Returns the release that the job began with, if it may still answer, else today's."""
+    async def _release(self, job: Job, failed: set[str]) -> Answering:
+        """Returns the release that the job began with, if it may still answer, else today's.
+
+        Where today's is on trial and failed some of this job, it is the one before.
+        """
         while (current := self._models.current()) is None:
             await asyncio.sleep(_PAUSE_S)
         before = self._models.stand_in(current)
-        if before is not None and before.card.release_id == job.state.release:
+        if before is not None and (
+            before.card.release_id == job.state.release or current.card.release_id in failed
+        ):
             return before
         return current
 

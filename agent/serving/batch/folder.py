@@ -141,8 +141,9 @@ def read_release(folder: Path) -> Release:
 
 
 def read_state(folder: Path) -> State:
-    """Reads `STATE`; raises as `read_request`."""
-    return State(**_read(folder / STATE))
+    """Reads `STATE`; raises as `read_request`, and KeyError."""
+    said = _read(folder / STATE)
+    return State(**{**said, "problem": tuple(said["problem"])})
 
 
 def release_of(card: "ModelCard") -> Release:

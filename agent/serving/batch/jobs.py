@@ -251,7 +251,7 @@ def _read(path: Path) -> Job | None:
     try:
         request, state = folder.read_request(path), folder.read_state(path)
         from_text(request.created)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
     return Job(path, request, state) if request.job == path.name else None
 
