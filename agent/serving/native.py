@@ -93,4 +93,6 @@ def all_rounded(values: npt.NDArray[np.floating]) -> Numbers:
     places = np.where(usual, _DIGITS - 1 - magnitude, 0).astype(np.int64)
     up, down = _POWERS[np.maximum(places, 0)], _POWERS[np.maximum(-places, 0)]
     found: Numbers = np.where(usual, np.rint(exact * up / down) * down / up, exact)
+    odd = ~usual & np.isfinite(exact) & (exact != 0)
+    found[odd] = [rounded(value) for value in exact[odd]]
     return found

@@ -79,7 +79,7 @@ def bench(tmp_path: Path, releases: Path, install: Build, monkeypatch: pytest.Mo
         install(name, version, level=float(version))
 
     async def parts(job: Path) -> AsyncGenerator[int, None]:
-        for rows in split(job):
+        for rows in list(split(job)):  # the clerk is ahead of the workers
             yield rows
 
     monkeypatch.setattr(clerks, "parts", parts)
@@ -199,17 +199,16 @@ def test_what_a_release_on_trial_fails_is_answered_by_the_one_before_from_the_st
 
 
 def test_a_job_of_an_earlier_process_goes_on(bench: Bench) -> None:
+    def hold(_texts: list[str]) -> None:
+        if len(bench.workers.asked) > 20:
+            raise BUSY
+
+    bench.workers.meets.append(hold)
+
     async def cut(bench: Bench) -> str:
         async with Conductor(bench.jobs, bench.models, bench.workers, 2).running():
             job = await bench.add(400)
-            table = job.path / folder.TABLE
-
-            def hold(_texts: list[str]) -> None:
-                if table.exists():
-                    raise BUSY
-
-            bench.workers.meets.append(hold)
-            while not table.exists():
+            while job.state.parts < 5:
                 await asyncio.sleep(0.01)
             return job.name
 
@@ -223,7 +222,7 @@ def test_a_job_of_an_earlier_process_goes_on(bench: Bench) -> None:
 
     job = bench.run(find)
     assert (job.state.state, job.state.done, job.state.parts) == ("done", 400, 40)
-    assert 0 < sum(rows for _, rows in bench.workers.asked) < 100
+    assert 0 < sum(rows for _, rows in bench.workers.asked) <= 350
 
 
 def test_a_cancelled_job_stops_and_the_next_one_is_taken(bench: Bench) -> None:
