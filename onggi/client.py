@@ -63,6 +63,14 @@ class Client:
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
+    def __enter__(self) -> "Client":
+        """Returns itself; its connections close with the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes its connections."""
+        self._session.close()
+
     def predict(
         self, structures: "str | Iterable[str] | pd.Series | pd.DataFrame", column: str = ""
     ) -> "pd.DataFrame":
@@ -168,7 +176,7 @@ class Client:
         self, job: dict[str, Any], kind: str, out: BinaryIO, endpoints: Iterable[str] = ()
     ) -> None:
         """Writes the answer of a job that is done."""
-        params = {"format": kind, "endpoint": list(endpoints)}
+        params: dict[str, Any] = {"format": kind, "endpoint": list(endpoints)}
         answer = self._asked("GET", job["links"]["result"], params=params, stream=True)
         try:
             for piece in answer.iter_content(_COPIED_BYTES):
