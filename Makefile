@@ -31,7 +31,7 @@ test-quick: .venv/.ready  ## what runs in under two minutes
 lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy agent consortium tests
+	$(BIN)/mypy agent consortium onggi tests
 	$(BIN)/lint-imports
 
 format: .venv/.ready

@@ -21,6 +21,13 @@ _QUICK, _QUICK_SMILES, _QUICK_MOLBLOCK = 4, 400, 20_000  # structures, character
 _BETWEEN = b", "
 _MAX_COMMAS = 1_000_000  # 32 MB of "1,1,1" would fill half a gigabyte before it is refused
 
+PREDICT_EXAMPLES: dict[str, Json] = {
+    "one": {"value": {"smiles": "CC(=O)Oc1ccccc1C(=O)O"}},
+    "many": {"value": {"smiles": ["CCO", "c1ccccc1O"]}},
+    "named": {"value": {"structures": [{"id": "A-1", "smiles": "CCO"}]}},
+}
+EXPLAIN_EXAMPLE: dict[str, Json] = {"id": "A-1", "smiles": "CC(=O)Oc1ccccc1C(=O)O"}
+
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -139,6 +146,15 @@ class PredictResponse(BaseModel):
     release: str
     version: int
     results: list[Result]
+
+
+class Ready(BaseModel):
+    """What `/readyz` says; `problem` while another release was wanted than the one that answers."""
+
+    status: str
+    release: str
+    version: int
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)

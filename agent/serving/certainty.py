@@ -17,14 +17,15 @@ from agent.learning.similarity import Index, Nearest
 from agent.releases.card import ModelCard
 from agent.releases.folder import CALIBRATION, NEIGHBOURS
 from agent.serving.answers import Limit
+from agent.serving.batch.figures import APART, FAR, Figures
 from agent.serving.native import native_interval, rounded
 
 Floats = npt.NDArray[np.float32]
-_LIMITS: dict[tuple[bool, bool], tuple[Limit, ...]] = {
-    (False, False): (),
-    (True, False): ("similarity",),
-    (False, True): ("spread",),
-    (True, True): ("similarity", "spread"),
+_LIMITS: dict[int, tuple[Limit, ...]] = {
+    0: (),
+    FAR: ("similarity",),
+    APART: ("spread",),
+    FAR + APART: ("similarity", "spread"),
 }
 
 
@@ -91,22 +92,30 @@ class Judge:
         Returns:
             A row a structure, an entry a task.
         """
-        said, similarity = Said(mean, spread), self._nearest.similarity(features)
-        low, high = intervals(said, self._certainty.calibration, similarity=similarity)
-        beyond = outside(spread, similarity, self._certainty.domain)
-        parts = (part.tolist() for part in (low, high, similarity, spread, *beyond))
+        said = self.figures(features, mean, spread)
+        parts = (part.tolist() for part in said[1:])
         return [self._row(row) for row in zip(*parts, strict=True)]
+
+    def figures(self, features: Features, mean: Floats, spread: Floats) -> Figures:
+        """Judges predictions, as `doubts` does, and leaves them arrays."""
+        similarity = self._nearest.similarity(features)
+        low, high = intervals(
+            Said(mean, spread), self._certainty.calibration, similarity=similarity
+        )
+        far, apart = outside(spread, similarity, self._certainty.domain)
+        beyond = FAR * far.astype(np.uint8) + APART * apart.astype(np.uint8)
+        return Figures(mean, spread, low, high, similarity, beyond)
 
     def _row(self, row: Iterable[Sequence[float]]) -> list[Doubt]:
         return [
             Doubt(
                 None if math.isnan(low) else native_interval(low, high, transform),
-                not (far or apart),
+                not beyond,
                 rounded(near),
                 rounded(spread),
-                _LIMITS[bool(far), bool(apart)],
+                _LIMITS[beyond],
             )
-            for transform, low, high, near, spread, far, apart in zip(
+            for transform, spread, low, high, near, beyond in zip(
                 self._transforms, *row, strict=True
             )
         ]

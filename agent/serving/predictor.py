@@ -22,9 +22,10 @@ from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard, TaskCard, read_card
 from agent.releases.folder import MODEL
 from agent.serving.answers import Answer, Estimate, Explanation
+from agent.serving.batch.figures import Figures, nothing
 from agent.serving.certainty import NOTHING_KNOWN, Doubt, Judge
 from agent.serving.drawing import highlighted
-from agent.serving.native import rounded, to_native
+from agent.serving.native import natives, rounded, to_native
 from agent.serving.sparse import SUMS, FirstLayer, take_apart
 
 MAX_BATCH = 1024  # molecules featurized at once; bounds the memory of one call
@@ -108,6 +109,42 @@ class Predictor:
             batch = watch(structures[first : first + MAX_BATCH], start + first)
             answers.extend(self._predict_batch(batch))
         return answers
+
+    def figures(
+        self, structures: Sequence[Given], watch: Watch = _unwatched, start: int = 0
+    ) -> tuple[list[InvalidStructure | None], Figures]:
+        """Predicts as `predict` does, for tables: arrays instead of an object a value.
+
+        Args:
+            structures: Texts and how to read each, `MAX_BATCH` at most.
+            watch: As of `predict`.
+            start: The first structure's number.
+
+        Returns:
+            For each structure why it has no figures, or None; and the figures of those that have.
+        """
+        faults: list[InvalidStructure | None] = []
+        features = self._featurizer.featurize(_readable(watch(structures, start), faults))
+        if not len(features):
+            return faults, nothing(len(self.card.tasks))
+        said = self._figures(features)
+        wrong: npt.NDArray[np.bool_] = ~np.isfinite(
+            natives(said.mean, [task.transform for task in self.card.tasks])
+        )
+        if not wrong.any():
+            return faults, said
+        readable = [at for at, fault in enumerate(faults) if fault is None]
+        for row in np.flatnonzero(wrong.any(axis=1)):
+            task = self.card.tasks[int(wrong[row].argmax())]
+            faults[readable[row]] = _no_number(task)
+        return faults, said.take(np.flatnonzero(~wrong.any(axis=1)))
+
+    def _figures(self, features: Features) -> Figures:
+        mean, spread = self._run(features)
+        if self._judge:
+            return self._judge.figures(features, mean, spread)
+        unknown = np.full_like(mean, np.nan)
+        return Figures(mean, unknown, unknown, unknown, unknown, np.zeros(mean.shape, np.uint8))
 
     def explain(
         self, given: Given, endpoint: str | None, watch: Watch = _unwatched
@@ -212,7 +249,7 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
     for task, model_value, doubt in zip(tasks, row, doubts, strict=True):
         value = to_native(model_value, task.transform)
         if not (math.isfinite(value) and math.isfinite(model_value)):
-            return InvalidStructure(FAILED_STEP, f"{task.task} came out as no finite number.")
+            return _no_number(task)
         answer[task.task] = Estimate(
             rounded(value),
             rounded(model_value),
@@ -224,6 +261,10 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
             doubt.outside_by,
         )
     return answer
+
+
+def _no_number(task: TaskCard) -> InvalidStructure:
+    return InvalidStructure(FAILED_STEP, f"{task.task} came out as no finite number.")
 
 
 def _session(graph: bytes, threads: int) -> ort.InferenceSession:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from agent.errors import Refused
 from agent.serving import bodies, problems
 from agent.serving.app import Room
+from agent.serving.asking import loaded
 from agent.serving.bodies import Asked, MeasuredValue
 from agent.serving.callers import caller_of, demand
 from agent.serving.percentiles import OWN_COMPOUNDS, Percentiles
@@ -185,12 +186,8 @@ def _add_site(app: FastAPI, shown: Shown) -> None:
 
 
 def _identity(models: Models) -> dict[str, Any]:
-    release = models.current()
-    if release is None:
-        why = models.serving().problem
-        sentence = f"No model is loaded yet: {why} Try again in a while."
-        raise Problem(503, "no_release", sentence, _RETRY_AFTER)
-    return {"release": release.card.release_id, "version": release.card.version}
+    card = loaded(models).card
+    return {"release": card.release_id, "version": card.version}
 
 
 def _answer(document: dict[str, Any]) -> Response:

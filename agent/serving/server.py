@@ -7,6 +7,8 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,8 +21,12 @@ from agent.config import ServeSection
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
-from agent.serving import me
-from agent.serving.app import create_app
+from agent.serving import me, oip, swagger
+from agent.serving.app import Room, create_app
+from agent.serving.batch.conductor import Conductor
+from agent.serving.batch.jobs import Jobs
+from agent.serving.batch.jobs import Limits as BatchLimits
+from agent.serving.batch.routes import room as batch_room
 from agent.serving.door import Door
 from agent.serving.percentiles import Percentiles
 from agent.serving.pool import Pool
@@ -30,7 +36,7 @@ from agent.serving.remote import RemoteRelease
 from agent.serving.shown import Shown
 from agent.serving.swap import Models, Serving
 
-STATUS = "status.json"
+STATUS, JOBS = "status.json", "jobs"
 _LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.5
 _HEARTBEAT_S = 10.0
@@ -61,14 +67,17 @@ def serve(releases: Path, state: Path, section: ServeSection, stop: threading.Ev
     pool = Pool(releases, section.threads, stop=stop)
     load = partial(RemoteRelease.load, pool=pool)
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
+    width = 2 * section.threads  # the next piece is there when one is done
+    jobs = Jobs(state / JOBS, BatchLimits(section.batch_bytes, section.batch_days), clock.now)
     shown = Shown.beside(releases)
     percentiles = Percentiles(models, pool, shown, state)
-    rooms = [me.room, reference_room(models, pool, shown, percentiles)]
-    # Twice as many pieces as workers: the next one is there when one is done.
-    app = create_app(models, pool, 2 * section.threads, rooms, shown.for_caller)
+    rooms: list[Room] = [me.room, oip.Room(models, pool, width), swagger.add, batch_room(jobs)]
+    rooms.append(reference_room(models, pool, shown, percentiles))
+    app = create_app(models, pool, width, rooms, shown.for_caller)
     server = uvicorn.Server(_config(door, app))
     # Outside the main thread uvicorn leaves signals alone.
-    work = _answer(server, listener, pool, percentiles)
+    behind = (Conductor(jobs, models, pool, width).running, percentiles.kept)
+    work = _answer(server, listener, pool, behind)
     thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
     with listener, door:
         _write_first(status, models.serving())
@@ -160,9 +169,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _answer(
-    server: uvicorn.Server, listener: socket.socket, pool: Pool, percentiles: Percentiles
+    server: uvicorn.Server,
+    listener: socket.socket,
+    pool: Pool,
+    behind: Sequence[Callable[[], AbstractAsyncContextManager[None]]],
 ) -> None:
-    async with pool.running(), percentiles.kept():
+    async with pool.running(), AsyncExitStack() as stack:
+        for running in behind:  # what works while nobody waits for it
+            await stack.enter_async_context(running())
         await server.serve([listener])
 
 

@@ -336,7 +336,7 @@ def test_figures_name_no_structure_and_no_path_of_a_caller(endpoint: Endpoint) -
 
 def test_every_route_that_is_counted_is_documented(endpoint: Endpoint) -> None:
     paths = endpoint.ask("GET", "/openapi.json").json["paths"]
-    assert paths.keys() == app._ROUTES - {"/metrics", "/openapi.json"}
+    assert paths.keys() == app._ROUTES - {"/openapi.json"}
 
 
 def test_openapi_describes_both_directions_and_resolves(endpoint: Endpoint) -> None:

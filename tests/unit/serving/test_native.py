@@ -1,12 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assays import endpoints
 from agent.releases.card import Transform
-from agent.serving.native import native_interval, rounded, to_native
+from agent.serving.native import all_rounded, native_interval, natives, rounded, to_native
 from agent.wire.documents import Endpoint
 
 
@@ -57,3 +58,26 @@ def test_an_interval_begins_with_its_lower_end(
     low: float, high: float, transform: Transform, native: tuple[float, float] | None
 ) -> None:
     assert native_interval(low, high, transform) == native
+
+
+@given(st.lists(st.floats(-12, 12, width=32), min_size=1, max_size=20))
+def test_columns_are_turned_as_single_values_are(values: list[float]) -> None:
+    turned: list[Transform] = ["identity", "log10", "neg_log10_molar", "log10_plus_1"]
+    column = np.array(values, np.float32)
+    found = natives(np.stack([column] * 4, axis=1), turned)
+    for at, transform in enumerate(turned):
+        one_by_one = [to_native(value, transform) for value in column.tolist()]
+        assert found[:, at].tolist() == pytest.approx(one_by_one, rel=1e-13)
+
+
+@given(st.lists(st.floats(), min_size=1, max_size=20))
+def test_columns_are_rounded_as_single_values_are(values: list[float]) -> None:
+    found = all_rounded(np.array(values)).tolist()
+    # A double may lie so near the middle that the last of five digits is one more or less.
+    assert found == pytest.approx([rounded(value) for value in values], rel=1.1e-4, nan_ok=True)
+
+
+@given(st.floats(-1e6, 1e6, width=32))
+def test_what_a_model_says_is_rounded_to_the_very_same_number(value: float) -> None:
+    # Of float32 none lies half-way but those that are exact, which both round to even.
+    assert all_rounded(np.array([value])).tolist() == [rounded(value)]
