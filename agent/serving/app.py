@@ -24,7 +24,6 @@ _READ_HERE_BYTES = 65_536  # a larger body is read by a worker: a big one holds 
 _PREDICT, _EXPLAIN, _MODEL = "/v1/predict", "/v1/explain", "/v1/model"
 _ROUTES = frozenset(
     {_PREDICT, _EXPLAIN, _MODEL, "/healthz", "/readyz", "/metrics", "/openapi.json"}
-    | {"/v1/neighbours", "/v1/percentiles", "/v1/site"}
 )
 _JSON = "application/json"
 _PROBLEMS = problems.documented(401, 403, 413, 422, 429, 503)

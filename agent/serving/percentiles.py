@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from agent import __version__, log
 from agent.errors import Refused
 from agent.files import write_atomic
 from agent.serving.problems import Problem
+from agent.serving.questions import Questions
 from agent.serving.shown import Shown
 from agent.serving.swap import Models
 
@@ -27,13 +28,6 @@ APPROVED_DRUGS, OWN_COMPOUNDS = "approved_drugs", "own_compounds"
 _LOGGER = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _AGAIN_S = 30.0  # after a failure
-
-
-class Surveys(Protocol):
-    """Who predicts: `Pool`."""
-
-    async def survey(self, release: str, of: str, reference: str = "") -> bytes:
-        """As `Pool.survey`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +51,23 @@ class Percentiles:
 
     Args:
         models: Which release answers.
-        surveys: Who predicts.
+        questions: Who predicts.
         shown: Where the site's own compounds are.
         state: Predict's own folder.
         look_s: How often to look whether the release or the reference changed.
     """
 
     def __init__(
-        self, models: Models, surveys: Surveys, shown: Shown, state: Path, look_s: float = _LOOK_S
+        self,
+        models: Models,
+        questions: Questions,
+        shown: Shown,
+        state: Path,
+        look_s: float = _LOOK_S,
     ) -> None:
         self.shown = shown
         self._models = models
-        self._surveys = surveys
+        self._questions = questions
         self._path = state / FILE
         self._look_s = look_s
         self._found = self._read()
@@ -121,7 +120,7 @@ class Percentiles:
         log.event(_LOGGER, "percentiles_made", release=card.release_id, sets=len(sets))
 
     async def _set(self, release: str, of: str, reference: str) -> dict[str, Any]:
-        return {"name": of, **json.loads(await self._surveys.survey(release, of, reference))}
+        return {"name": of, **json.loads(await self._questions.survey(release, of, reference))}
 
     def _write(self, found: Found) -> None:
         document = {

@@ -180,38 +180,18 @@ class Pool:
         head = {"do": "explain", "release": release, "endpoint": endpoint}
         return (await self._read(head, piece, quick=False))[1]
 
-    async def neighbours(
-        self, reference: str, piece: bytes, endpoint: str | None, most: int
-    ) -> bytes:
-        """Finds the site's compounds that are most similar to one structure.
+    async def ask(self, head: Mapping[str, object], piece: bytes) -> bytes:
+        """Asks about structures for which nobody waits by the millisecond.
 
         Args:
-            reference: Where they are.
-            piece: One structure, as `bodies.chunks` made it.
-            endpoint: Only those measured for it, or None for all.
-            most: How many.
+            head: What to do.
+            piece: The structures, as `bodies.chunks` made it; or nothing.
 
         Raises:
-            Problem: 422 `bad_structure`, or as of `predict`.
-            Refused: `no_reference` or `unknown_endpoint`.
+            Problem: As of `predict`, or a worker's own.
+            Refused: A worker's own.
         """
-        head = {"do": "neighbours", "reference": reference, "endpoint": endpoint, "most": most}
         return (await self._read(head, piece, quick=False))[1]
-
-    async def survey(self, release: str, of: str, reference: str = "") -> bytes:
-        """Tells how a release's predictions for a set of compounds are spread.
-
-        Args:
-            release: Which release.
-            of: `approved_drugs` or `own_compounds`.
-            reference: Where the site's own are.
-
-        Raises:
-            Problem: As of `predict`.
-            Refused: `no_reference`, or as of `Predictor.load`.
-        """
-        head = {"do": "survey", "release": release, "of": of, "reference": reference}
-        return (await self._read(head, b"", quick=False))[1]
 
     async def _read(self, head: Mapping[str, object], piece: bytes, *, quick: bool) -> Frame:
         """Asks about structures, again without those that end their worker."""

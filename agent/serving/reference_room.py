@@ -1,25 +1,26 @@
 """The routes that show what the site has measured and done: neighbours, percentiles, the site."""
 
 import json
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Self
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import Refused
-from agent.serving import bodies, problems
+from agent.serving import audit, bodies, problems
 from agent.serving.app import Room
 from agent.serving.asking import loaded
 from agent.serving.bodies import Asked, MeasuredValue
-from agent.serving.callers import caller_of, demand
+from agent.serving.callers import demand
 from agent.serving.percentiles import OWN_COMPOUNDS, Percentiles
 from agent.serving.problems import Problem
+from agent.serving.questions import Questions
 from agent.serving.shown import Shown
 from agent.serving.swap import Models
 
 _JSON = "application/json"
 _RETRY_AFTER = {"Retry-After": "5"}
-_PROBLEM: dict[str, Any] = {problems.MEDIA_TYPE: {}}
+_PROBLEM: dict[str, Any] = {problems.MEDIA_TYPE: {"schema": problems.SCHEMA}}
 _NO_REFERENCE = "This site shows no measured compounds here: none was frozen yet, or its policy."
 
 
@@ -79,36 +80,27 @@ class PercentilesResponse(BaseModel):
     sets: list[PercentileSet]
 
 
-class Compute(Protocol):
-    """Who looks for neighbours: `Pool`."""
-
-    async def neighbours(
-        self, reference: str, piece: bytes, endpoint: str | None, most: int
-    ) -> bytes:
-        """As `Pool.neighbours`."""
-
-
 def reference_room(
-    models: Models, compute: Compute, shown: Shown, percentiles: Percentiles
+    models: Models, questions: Questions, shown: Shown, percentiles: Percentiles
 ) -> Room:
     """Returns what adds the routes to the app.
 
     Args:
         models: Which release answers.
-        compute: Who looks for neighbours.
+        questions: Who looks for neighbours.
         shown: What the keeper laid out.
         percentiles: What was worked out of the release.
     """
 
     def add(app: FastAPI) -> None:
-        _add_neighbours(app, models, compute, shown)
+        _add_neighbours(app, models, questions, shown)
         _add_percentiles(app, percentiles)
         _add_site(app, shown)
 
     return add
 
 
-def _add_neighbours(app: FastAPI, models: Models, compute: Compute, shown: Shown) -> None:
+def _add_neighbours(app: FastAPI, models: Models, questions: Questions, shown: Shown) -> None:
     schema = NeighboursRequest.model_json_schema()
 
     @app.post(
@@ -116,10 +108,8 @@ def _add_neighbours(app: FastAPI, models: Models, compute: Compute, shown: Shown
         response_model=None,
         responses={
             200: {"model": NeighboursResponse},
-            403: {"description": "The token lacks the scope data.", "content": _PROBLEM},
+            **problems.documented(401, 403, 413, 422, 429, 503),
             404: {"description": "The site shows no compounds.", "content": _PROBLEM},
-            422: {"description": "The body or the structure is malformed.", "content": _PROBLEM},
-            503: {"description": "No release is loaded yet; try later.", "content": _PROBLEM},
         },
         openapi_extra={"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}},
     )
@@ -137,11 +127,12 @@ def _add_neighbours(app: FastAPI, models: Models, compute: Compute, shown: Shown
         )
         (piece,) = bodies.chunks([asked])
         try:
-            found = json.loads(await compute.neighbours(reference, piece, body.endpoint, body.most))
+            found = await questions.neighbours(reference, piece, body.endpoint, body.most)
         except Refused as refused:
             status = 404 if refused.code == "no_reference" else 422
             raise Problem(status, refused.code, refused.reason) from None
-        return _answer({**release, **found})
+        audit.tell(request.scope, structures=1, bad=0, release=release["release"])
+        return _answer({**release, **json.loads(found)})
 
 
 def _parsed(content: bytes) -> NeighboursRequest:
@@ -157,16 +148,17 @@ def _add_percentiles(app: FastAPI, percentiles: Percentiles) -> None:
         response_model=None,
         responses={
             200: {"model": PercentilesResponse},
+            **problems.documented(401, 403, 429),
             503: {"description": "They are being worked out; try later.", "content": _PROBLEM},
         },
     )
     async def spread(request: Request) -> Response:
         """Tells how the release's predictions are spread over known compounds."""
+        may_see = "data" in demand(request, "predict").scopes
         found = percentiles.found()
         if found is None:
             sentence = "The percentiles are being worked out; try again in a while."
             raise Problem(503, "not_yet", sentence, _RETRY_AFTER)
-        may_see = "data" in caller_of(request).scopes
         sets = [one for one in found.sets if may_see or one["name"] != OWN_COMPOUNDS]
         return _answer({"release": found.release, "version": found.version, "sets": sets})
 
@@ -175,10 +167,14 @@ def _add_site(app: FastAPI, shown: Shown) -> None:
     @app.get(
         "/v1/site",
         response_model=dict[str, Any],
-        responses={404: {"description": "No report is there yet.", "content": _PROBLEM}},
+        responses={
+            **problems.documented(401, 403, 429),
+            404: {"description": "No report is there yet.", "content": _PROBLEM},
+        },
     )
-    async def site() -> Response:
+    async def site(request: Request) -> Response:
         """Tells what this site has measured, given and got back, as its keeper reports it."""
+        demand(request, "predict")
         report = shown.site_report()
         if report is None:
             raise Problem(404, "no_report", "The keeper has written no report yet; start it.")

@@ -30,6 +30,7 @@ from agent.serving.batch.routes import room as batch_room
 from agent.serving.door import Door
 from agent.serving.percentiles import Percentiles
 from agent.serving.pool import Pool
+from agent.serving.questions import Questions
 from agent.serving.reference_room import reference_room
 from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
@@ -70,9 +71,10 @@ def serve(releases: Path, state: Path, section: ServeSection, stop: threading.Ev
     width = 2 * section.threads  # the next piece is there when one is done
     jobs = Jobs(state / JOBS, BatchLimits(section.batch_bytes, section.batch_days), clock.now)
     shown = Shown.beside(releases)
-    percentiles = Percentiles(models, pool, shown, state)
+    questions = Questions(pool)
+    percentiles = Percentiles(models, questions, shown, state)
     rooms: list[Room] = [me.room, oip.Room(models, pool, width), swagger.add, batch_room(jobs)]
-    rooms.append(reference_room(models, pool, shown, percentiles))
+    rooms.append(reference_room(models, questions, shown, percentiles))
     app = create_app(models, pool, width, rooms, shown.for_caller)
     server = uvicorn.Server(_config(door, app))
     # Outside the main thread uvicorn leaves signals alone.

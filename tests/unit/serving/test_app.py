@@ -134,7 +134,8 @@ def test_one_or_many_structures_are_answered_in_order(endpoint: Endpoint) -> Non
     assert many[1] == many[3] == one["results"][0]
     assert many[2]["error"]["step"] == "parse"
     assert "predictions" not in many[2]
-    assert many[0]["predictions"]["solubility"].keys() == Prediction.model_fields.keys()
+    known = Prediction.model_fields.keys() - {"measured"}  # no reference is laid out here
+    assert many[0]["predictions"]["solubility"].keys() == known
 
 
 def test_a_large_body_is_read_elsewhere_to_the_same_answer(

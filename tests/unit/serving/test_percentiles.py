@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from agent.releases.folder import activate
 from agent.serving.percentiles import FILE, Percentiles
 from agent.serving.predictor import Predictor
 from agent.serving.problems import Problem
+from agent.serving.questions import Questions
 from agent.serving.shown import Shown
 from agent.serving.swap import Models
 
@@ -25,13 +26,17 @@ Build = Callable[..., ModelCard]
 class Surveys:
     """Answers at once, or with what it was told to raise."""
 
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    asked: list[tuple[object, object, object]] = field(default_factory=list)
     error: Exception | None = None
+    unshown: bool = False
 
-    async def survey(self, release: str, of: str, reference: str = "") -> bytes:
-        self.asked.append((release, of, reference))
+    async def ask(self, head: Mapping[str, object], piece: bytes) -> bytes:
+        assert (head["do"], piece) == ("survey", b"")
+        self.asked.append((head["release"], head["of"], head["reference"]))
         if self.error is not None:
             raise self.error
+        if self.unshown and head["of"] == "own_compounds":
+            raise Refused("no_reference", "None.")
         return json.dumps({"n": 3, "endpoints": {"logd": [1.0] * 101}}).encode()
 
 
@@ -51,7 +56,7 @@ def surveys() -> Surveys:
 
 @pytest.fixture
 def made(models: Models, surveys: Surveys, releases: Path, tmp_path: Path) -> Percentiles:
-    return Percentiles(models, surveys, Shown.beside(releases), tmp_path)
+    return Percentiles(models, Questions(surveys), Shown.beside(releases), tmp_path)
 
 
 def _lay_out(made: Percentiles, name: str) -> None:
@@ -101,7 +106,7 @@ def test_a_restart_finds_them(
     made: Percentiles, models: Models, surveys: Surveys, tmp_path: Path
 ) -> None:
     asyncio.run(made.step())
-    again = Percentiles(models, surveys, made.shown, tmp_path)
+    again = Percentiles(models, Questions(surveys), made.shown, tmp_path)
     assert again.found() == made.found()
     asyncio.run(again.step())
     assert len(surveys.asked) == 1
@@ -112,7 +117,7 @@ def test_what_was_kept_badly_is_made_again(
     models: Models, surveys: Surveys, releases: Path, tmp_path: Path, content: str
 ) -> None:
     (tmp_path / FILE).write_text(content)
-    made = Percentiles(models, surveys, Shown.beside(releases), tmp_path)
+    made = Percentiles(models, Questions(surveys), Shown.beside(releases), tmp_path)
     assert made.found() is None
     asyncio.run(made.step())
     assert made.found() is not None
@@ -121,22 +126,14 @@ def test_what_was_kept_badly_is_made_again(
 def test_a_full_disk_keeps_nobody_from_them(
     models: Models, surveys: Surveys, releases: Path, tmp_path: Path
 ) -> None:
-    made = Percentiles(models, surveys, Shown.beside(releases), tmp_path / "nowhere")
+    made = Percentiles(models, Questions(surveys), Shown.beside(releases), tmp_path / "nowhere")
     asyncio.run(made.step())
     assert made.found() is not None
 
 
 def test_fingerprints_alone_have_no_own_compounds(made: Percentiles, surveys: Surveys) -> None:
     _lay_out(made, "a" * 64)
-    surveys.error = None
-    plain = surveys.survey
-
-    async def survey(release: str, of: str, reference: str = "") -> bytes:
-        if of == "own_compounds":
-            raise Refused("no_reference", "None.")
-        return await plain(release, of, reference)
-
-    surveys.survey = survey  # type: ignore[method-assign]
+    surveys.unshown = True
     asyncio.run(made.step())
     assert _names(made) == ["approved_drugs"]
 
@@ -145,7 +142,7 @@ def test_without_a_release_nothing_is_asked(
     surveys: Surveys, releases: Path, tmp_path: Path
 ) -> None:
     models = Models(releases, Attempts(tmp_path), partial(Predictor.load, threads=1))
-    asyncio.run(Percentiles(models, surveys, Shown.beside(releases), tmp_path).step())
+    asyncio.run(Percentiles(models, Questions(surveys), Shown.beside(releases), tmp_path).step())
     assert surveys.asked == []
 
 
@@ -157,7 +154,7 @@ def test_workers_that_are_busy_do_not_end_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("agent.serving.percentiles._AGAIN_S", 0.0)
-    made = Percentiles(models, surveys, Shown.beside(releases), tmp_path, look_s=0.01)
+    made = Percentiles(models, Questions(surveys), Shown.beside(releases), tmp_path, look_s=0.01)
     surveys.error = Problem(503, "busy", "Later.")
 
     async def live() -> None:

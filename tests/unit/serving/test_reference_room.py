@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from agent.serving.frames import Frame
 from agent.serving.percentiles import Percentiles
 from agent.serving.predictor import Predictor
 from agent.serving.problems import Problem
+from agent.serving.questions import Questions
 from agent.serving.reference_room import (
     NeighboursResponse,
     PercentilesResponse,
@@ -65,15 +66,8 @@ class Here:
     ) -> Frame:
         return self._asked({"do": "predict", "release": release, "reference": reference}, piece)
 
-    async def neighbours(
-        self, reference: str, piece: bytes, endpoint: str | None, most: int
-    ) -> bytes:
-        head = {"do": "neighbours", "reference": reference, "endpoint": endpoint, "most": most}
-        return self._asked(head, piece)[1]
-
-    async def survey(self, release: str, of: str, reference: str = "") -> bytes:
-        head = {"do": "survey", "release": release, "of": of, "reference": reference}
-        return self._asked(head, b"")[1]
+    async def ask(self, head: Mapping[str, object], piece: bytes) -> bytes:
+        return self._asked(dict(head), piece)[1]
 
 
 class Asking:
@@ -105,8 +99,9 @@ def empty(releases: Path, tmp_path: Path) -> Iterator[Asking]:
     """An endpoint whose site shows nothing yet, and that has no release."""
     models = Models(releases, Attempts(tmp_path), lambda folder: Predictor.load(folder, 1))
     compute, shown = Here(releases), Shown.beside(releases)
-    percentiles = Percentiles(models, compute, shown, tmp_path)
-    room = reference_room(models, compute, shown, percentiles)
+    questions = Questions(compute)
+    percentiles = Percentiles(models, questions, shown, tmp_path)
+    room = reference_room(models, questions, shown, percentiles)
     app = create_app(models, compute, 1, [room], shown.for_caller)
     _with_callers(app)
     asking = Asking(app, percentiles, shown.reference)
