@@ -69,8 +69,11 @@ class Fingerprints:
 
     def totals(self) -> Array:
         """Returns the sum of each row's counts, int64 (n,)."""
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts, dtype=np.int64)])
-        return np.asarray(ends[self.indptr[1:]] - ends[self.indptr[:-1]])
+        sums = np.zeros(len(self.indptr) - 1, np.int64)
+        some = np.flatnonzero(np.diff(self.indptr))  # `reduceat` gives no 0 for an empty row
+        if len(some):
+            sums[some] = np.add.reduceat(self.counts, self.indptr[some], dtype=np.int64)
+        return sums
 
     def take(self, rows: Array) -> "Fingerprints":
         """Returns the given rows, in the given order."""

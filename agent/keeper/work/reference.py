@@ -16,6 +16,7 @@ from agent.keeper.orders import REFERENCE, ReferenceOrder, Report, Result
 from agent.keeper.work.snapshot import load_features
 from agent.wire.documents import Endpoint
 
+_AT_ONCE = 1_000_000  # counts
 _DIGITS = 5  # what float32 carries of a value that went through a logarithm
 
 
@@ -76,5 +77,8 @@ def _native(values: np.ndarray, cols: np.ndarray, endpoints: Sequence[Endpoint])
 
 
 def _fingerprints(features: Features) -> Fingerprints:
-    indices, counts = counted(features.indices, features.values)
-    return Fingerprints(features.indptr, indices, counts)
+    counts = np.empty(len(features.values), np.uint8)
+    for start in range(0, len(counts), _AT_ONCE):  # what is mapped into memory stays there
+        part = slice(start, start + _AT_ONCE)
+        counts[part] = counted(features.indices[part], features.values[part])[1]
+    return Fingerprints(features.indptr, features.indices, counts)
