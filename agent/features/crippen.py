@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
@@ -145,7 +144,8 @@ class _Atoms:
 
 def _summed(counts: Ints, kinds: Sequence[str]) -> Ints:
     places = [KINDS.index(kind) for kind in kinds]
-    return counts[places[0]] if len(places) == 1 else counts[places].sum(axis=0)
+    summed: Ints = counts[places[0]] if len(places) == 1 else counts[places].sum(axis=0)
+    return summed
 
 
 def _classes(graph: Graph) -> tuple[Ints, Ints]:
@@ -262,7 +262,7 @@ def _aliphatic_oxygen(graph: Graph, own: Ints, a: _Atoms) -> _Both:
         ("O11", beyond.double(beyond.o11)),
     ]
     hydroxyl = [
-        ("H2", beyond.single(beyond.saturated) | (a.u("c", *_HALOGENS) > 0)),
+        ("H2", beyond.single(beyond.saturated) | (a.u("c", *_HALOGENS) > 0) | (h >= 2)),
         ("H3", a.u("N", "n") > 0),
         ("H4", beyond.single(beyond.unsaturated) | (a.u("O", "S") > 0)),
     ]

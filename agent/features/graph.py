@@ -129,7 +129,9 @@ class Graph:
         shape = (len(_ORDERS), len(KINDS), atoms)
         filled = np.bincount(source, _ORDERS[order], atoms) + hydrogens
         # A dative or undefined bond, a radical: what no rule was written for.
-        asked = np.where(_VALENCE[species] == _ANY_EVEN, filled % 2 == 0, filled == _VALENCE[species])
+        asked = np.where(
+            _VALENCE[species] == _ANY_EVEN, filled % 2 == 0, filled == _VALENCE[species]
+        )
         fits = (aromatic | asked) & (kind != _NO_KIND)
         fits &= np.bincount(source, minlength=atoms) == degree
         return cls(
@@ -141,7 +143,9 @@ class Graph:
             source,
             target,
             order,
-            np.bincount(code[kind[target] != _NO_KIND], minlength=int(np.prod(shape))).reshape(shape),
+            np.bincount(code[kind[target] != _NO_KIND], minlength=int(np.prod(shape))).reshape(
+                shape
+            ),
             np.logical_and.reduceat(fits, np.cumsum(sizes) - sizes),
         )
 

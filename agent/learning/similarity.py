@@ -169,7 +169,7 @@ class Nearest:
         kind = np.uint8 if len(bits) <= _MOST_IN_BYTES else np.uint16
         some = np.bincount(self._listed(rare), minlength=self._size).astype(kind)
         for row in self._column[_highest(popular)].tolist():
-            some += self._dense[row]
+            np.add(some, self._dense[row], out=some)
         common = some.astype(np.float32)
         union = self._sizes + np.float32(len(bits))
         union -= common

@@ -17,6 +17,7 @@ from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictRespons
 from agent.serving.frames import Frame
 from agent.serving.metrics import CountedRequests, Metrics
 from agent.serving.problems import Problem
+from agent.serving.straight import Answer, Straight
 from agent.serving.swap import Models
 
 _LOGGER = logging.getLogger(__name__)
@@ -69,8 +70,9 @@ def create_app(
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
     metrics = Metrics()
     problems.install(app)
+    predict = _add_predict(app, models, metrics, _Caller(compute, width))
+    app.add_middleware(Straight, path=_PREDICT, answer=predict)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
-    _add_predict(app, models, metrics, _Caller(compute, width))
     _add_explain(app, models, compute)
     _add_state(app, models, metrics)
     for add in rooms:
@@ -78,7 +80,7 @@ def create_app(
     return app
 
 
-def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Caller") -> None:
+def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Caller") -> Answer:
     body = {"required": True, "content": {_JSON: {"schema": bodies.request_schema()}}}
 
     @app.post(
@@ -103,6 +105,8 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
         good, bad = (sum(head[kind] for head, _ in answers) for kind in ("good", "bad"))
         metrics.predicted(good, bad, clock.monotonic_s() - began_s)
         return Response(rendered, media_type=_JSON)
+
+    return predict
 
 
 def _failed(answers: list[Frame]) -> bool:

@@ -3,10 +3,16 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
 from agent.releases.card import Transform
 
 _LOG_UM_PER_M = 6.0
 _DIGITS = 5  # far below any assay's error, and far above what float32 carries
+
+_MOST = 22  # the largest exponent whose power of ten a double holds exactly
+_POWERS = np.array([10.0**exponent for exponent in range(_MOST + 1)])
 
 _INVERSES: dict[Transform, Callable[[float], float]] = {
     "identity": lambda y: y,
@@ -48,3 +54,29 @@ def native_interval(low: float, high: float, transform: Transform) -> tuple[floa
     if not (math.isfinite(first) and math.isfinite(second)):
         return None
     return rounded(first), rounded(second)
+
+
+def to_native_all(
+    model_values: npt.NDArray[np.float64], transform: Transform
+) -> npt.NDArray[np.float64]:
+    """Does `to_native` to each of (n,), NaN and all."""
+    if transform == "identity":
+        return model_values
+    # One by one, for numpy's power may differ in its last bit with the place in an array.
+    return np.array([to_native(value, transform) for value in model_values.tolist()], np.float64)
+
+
+def rounded_all(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Does `rounded` to finite numbers of any shape.
+
+    Where five digits leave two candidates equally near, this may choose the other one.
+    """
+    size = np.abs(values)
+    place = np.floor(np.log10(size, where=size > 0, out=np.zeros_like(size)))
+    shift = _DIGITS - 1 - place
+    up, down = (_POWERS[np.clip(part, 0, _MOST).astype(np.intp)] for part in (shift, -shift))
+    near: npt.NDArray[np.float64] = np.rint(values * up / down) * down / up
+    far = np.abs(shift) > _MOST
+    if far.any():
+        near[far] = [rounded(value) for value in values[far].tolist()]
+    return near

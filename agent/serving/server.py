@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from agent import clock, log
 from agent.errors import Stop, TryLater
@@ -58,7 +59,8 @@ def serve(
     server = uvicorn.Server(_config(models, pool, workers))
     # Outside the main thread uvicorn leaves signals alone.
     work = _answer(server, listener, pool)
-    thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
+    run = partial(asyncio.run, work, loop_factory=uvloop.new_event_loop)
+    thread = threading.Thread(target=run, name="http", daemon=True)
     with listener:
         _write_first(status, models.serving())
         thread.start()
@@ -159,6 +161,7 @@ def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        http="httptools",
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,

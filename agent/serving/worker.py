@@ -19,11 +19,11 @@ from agent.errors import Refused
 from agent.records import InvalidStructure
 from agent.releases.folder import path_of
 from agent.serving import bodies, frames
-from agent.serving.answers import Answer
+from agent.serving.answers import FAILED_STEP
 from agent.serving.bodies import Asked
 from agent.serving.frames import Frame, Head
 from agent.serving.guard import Guard
-from agent.serving.predictor import FAILED_STEP, Predictor, Watch
+from agent.serving.predictor import Predictor, Watch
 from agent.serving.problems import Problem
 from agent.serving.rehearsal import warm
 
@@ -114,7 +114,7 @@ class Desk:
         asked = bodies.read_chunk(body)
         gone = {int(number): str(how) for number, how in head.get("gone", ())}
         answers = self._answers(self._predictor(head["release"]), asked, gone)
-        good = sum(isinstance(answer, dict) for answer in answers)
+        good = sum(isinstance(answer, str) for answer in answers)
         failed = sum(_failed(answer) for answer in answers)
         said = {"good": good, "bad": len(answers) - good, "failed": failed}
         return said, bodies.render_results(asked, answers)
@@ -132,13 +132,13 @@ class Desk:
 
     def _answers(
         self, predictor: Predictor, asked: list[Asked], gone: dict[int, str]
-    ) -> list[Answer]:
+    ) -> list[str | InvalidStructure]:
         # Runs between those that ended a worker before, so that the numbers stay the caller's.
-        answers: list[Answer] = []
+        answers: list[str | InvalidStructure] = []
         for stop in [*sorted(gone), len(asked)]:
             start = len(answers)
             batch = [(one.structure, one.fmt) for one in asked[start:stop]]
-            answers += predictor.predict(batch, self._watch, start)
+            answers += predictor.write(batch, self._watch, start)
             if stop in gone:
                 answers.append(_GONE[gone[stop]])
         return answers

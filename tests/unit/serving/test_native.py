@@ -1,12 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assays import endpoints
 from agent.releases.card import Transform
-from agent.serving.native import native_interval, rounded, to_native
+from agent.serving.native import native_interval, rounded, rounded_all, to_native
 from agent.wire.documents import Endpoint
 
 
@@ -57,3 +58,11 @@ def test_an_interval_begins_with_its_lower_end(
     low: float, high: float, transform: Transform, native: tuple[float, float] | None
 ) -> None:
     assert native_interval(low, high, transform) == native
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1))
+def test_many_are_rounded_like_one(values: list[float]) -> None:
+    found = rounded_all(np.array(values, np.float64)).tolist()
+    for value, one in zip(values, found, strict=True):
+        nearest = rounded(value)
+        assert one == nearest or abs(one - value) == pytest.approx(abs(nearest - value), rel=1e-9)
