@@ -18,6 +18,7 @@ from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictRespons
 from agent.serving.frames import Frame
 from agent.serving.metrics import CountedRequests, Metrics
 from agent.serving.problems import Problem
+from agent.serving.straight import Answer, Straight
 from agent.serving.swap import Models
 
 _READ_HERE_BYTES = 65_536  # a larger body is read by a worker: a big one holds the GIL for 0.1 s
@@ -58,8 +59,9 @@ def create_app(
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
     metrics = app.state.metrics = Metrics()
     problems.install(app)
+    predict = _add_predict(app, models, metrics, _Caller(compute, width))
+    app.add_middleware(Straight, path=_PREDICT, answer=predict)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
-    _add_predict(app, models, metrics, _Caller(compute, width))
     _add_explain(app, models, compute)
     _add_state(app, models, metrics)
     for add in rooms:
@@ -68,7 +70,7 @@ def create_app(
     return app
 
 
-def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Caller") -> None:
+def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Caller") -> Answer:
     taken = {"schema": bodies.request_schema(), "examples": bodies.PREDICT_EXAMPLES}
     body = {"required": True, "content": {_JSON: taken}}
 
@@ -95,6 +97,8 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
         metrics.predicted(good, bad, clock.monotonic_s() - began_s)
         audit.tell(request.scope, structures=good + bad, bad=bad, release=card.release_id)
         return Response(rendered, media_type=_JSON)
+
+    return predict
 
 
 def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.records import InvalidStructure, Json, Structure
 from agent.releases.card import ModelCard
-from agent.serving.answers import Answer, Estimate, Explanation, Limit
+from agent.serving.answers import Explanation, Limit
 from agent.serving.problems import Problem
 
 MAX_STRUCTURES = 10_000
@@ -270,12 +270,15 @@ def is_quick(asked: Sequence[Asked]) -> bool:
     )
 
 
-def render_results(asked: Sequence[Asked], answers: Sequence[Answer]) -> bytes:
-    """Writes the answers of one piece, to be joined by `render`; equal answers, equal bytes."""
+def render_results(asked: Sequence[Asked], answers: Sequence[str | InvalidStructure]) -> bytes:
+    """Writes the answers of one piece, to be joined by `render`; equal answers, equal bytes.
+
+    Args:
+        asked: The structures.
+        answers: As of `Predictor.write`.
+    """
     results = (_result(one, answer) for one, answer in zip(asked, answers, strict=True))
-    return _BETWEEN.join(
-        json.dumps(result, ensure_ascii=False, allow_nan=False).encode() for result in results
-    )
+    return _BETWEEN.join([result.encode() for result in results])
 
 
 def render(release: str, version: int, pieces: Sequence[bytes]) -> bytes:
@@ -284,26 +287,16 @@ def render(release: str, version: int, pieces: Sequence[bytes]) -> bytes:
     return head[:-1] + b', "results": [' + _BETWEEN.join(pieces) + b"]}"
 
 
-def _result(one: Asked, answer: Answer) -> dict[str, object]:
-    result: dict[str, object] = {} if one.id is None else {"id": one.id}
+def _result(one: Asked, answer: str | InvalidStructure) -> str:
+    said: list[str] = [] if one.id is None else [f'"id": {_text(one.id)}']
     if one.fmt == "smiles":
-        result["smiles"] = one.structure
+        said.append(f'"smiles": {_text(one.structure)}')
     if isinstance(answer, InvalidStructure):
-        result["error"] = {"step": answer.step, "cause": answer.cause}
+        said.append(f'"error": {{"step": {_text(answer.step)}, "cause": {_text(answer.cause)}}}')
     else:
-        result["predictions"] = {task: _estimate(said) for task, said in answer.items()}
-    return result
+        said.append(f'"predictions": {{{answer}}}')
+    return "{" + ", ".join(said) + "}"
 
 
-def _estimate(estimate: Estimate) -> dict[str, object]:
-    # By hand: `asdict` copies deeply, and a page of answers has 100,000 of these.
-    return {
-        "value": estimate.value,
-        "model_value": estimate.model_value,
-        "unit": estimate.unit,
-        "interval": estimate.interval,
-        "inside": estimate.inside,
-        "similarity": estimate.similarity,
-        "spread": estimate.spread,
-        "outside_by": estimate.outside_by,
-    }
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

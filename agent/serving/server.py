@@ -7,11 +7,13 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Coroutine
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from agent import clock, log
@@ -69,7 +71,7 @@ def serve(releases: Path, state: Path, section: ServeSection, stop: threading.Ev
     server = uvicorn.Server(_config(door, app))
     # Outside the main thread uvicorn leaves signals alone.
     work = _answer(server, listener, pool, Conductor(jobs, models, pool, width))
-    thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
+    thread = threading.Thread(target=_run, args=(work,), name="http", daemon=True)
     with listener, door:
         _write_first(status, models.serving())
         thread.start()
@@ -159,6 +161,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _run(work: Coroutine[None, None, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
 async def _answer(
     server: uvicorn.Server, listener: socket.socket, pool: Pool, conductor: Conductor
 ) -> None:
@@ -172,6 +179,7 @@ def _config(door: Door, app: FastAPI) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        http="httptools",
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,

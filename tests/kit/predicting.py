@@ -57,15 +57,15 @@ from agent.cli.main import main
 from agent.serving.predictor import Predictor
 
 name, _, smiles = sys.argv[1].partition(":")
-load, predict = Predictor.load, Predictor.predict
+load, write = Predictor.load, Predictor.write
 def deadly_load(folder, threads):
     return os._exit(139) if folder.name == name and not smiles else load(folder, threads)
-def deadly_predict(self, structures, *watch):
+def deadly_write(self, structures, *watch):
     for text, _ in structures:
         if self.card.release_id == name and text == smiles:
             os._exit(139)
-    return predict(self, structures, *watch)
-Predictor.load, Predictor.predict = deadly_load, deadly_predict
+    return write(self, structures, *watch)
+Predictor.load, Predictor.write = deadly_load, deadly_write
 sys.argv = ["onggi", "predict-worker", *sys.argv[2:]]
 main()
 """

@@ -10,7 +10,8 @@ from agent.serving.batch.figures import Figures, joined, nothing, packed, unpack
 def _figures(rows: int, tasks: int = 3) -> Figures:
     rng = np.random.default_rng(rows)
     fields: list[Any] = [rng.normal(size=(rows, tasks)).astype(np.float32) for _ in range(5)]
-    return Figures(*fields, rng.integers(0, 4, (rows, tasks)).astype(np.uint8))
+    fields.append(rng.integers(0, 4, (rows, tasks)).astype(np.uint8))
+    return Figures(*fields)
 
 
 def _equal(one: Figures, other: Figures) -> bool:
