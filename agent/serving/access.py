@@ -7,6 +7,7 @@ list of open ones needs a token wherever access is checked.
 import ipaddress
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +26,6 @@ from agent.serving.tokens import Known
 from agent.serving.watched import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from agent.serving.oidc import Provider
 
 _LOGGER = logging.getLogger(__name__)
@@ -74,6 +73,7 @@ class Access:
         self._loopback = is_loopback(section.host)
         self._open = section.open
         self._rate = section.rate_per_minute
+        self._given = frozenset(section.names)
         self._names = self._allowed_names(section)
         self._tokens = Watched(state / tokens.FILE, tokens.parse, Known())
         self._provider = _provider(section.oidc)
@@ -128,10 +128,11 @@ class Access:
                     "name to serve.names.",
                 )
         # A page of elsewhere may send some requests without being asked, though it reads no answer.
+        # Another port of this host is elsewhere; a proxy may have hidden the name that IT gave.
         for origin in asked.origins:
             place = origin.lower().partition("://")[2]
             own = {host.lower() for host in asked.hosts}
-            if place not in own and _without_port(place) not in (self._names or ()):
+            if place not in own and _without_port(place) not in self._given:
                 sentence = "Pages of other places may not ask predict; open its own page."
                 raise Problem(403, "other_origin", sentence)
 
@@ -202,22 +203,27 @@ class CheckedAccess:
     Args:
         app: What answers.
         access: Who decides.
+        count: Takes the status of each refusal.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, count: Callable[[int], None]) -> None:
         self._app = app
         self._access = access
+        self._count = count
         self._refusals: dict[str, int] = {}
         self._told_s = -_LOG_EVERY_S
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answers one request, or refuses it."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if scope["type"] != "http":
+            return  # there is no other kind of connection, and none passes unchecked
         try:
             caller, shown = self._access.admit(_asked(scope))
         except Problem as problem:
+            self._count(problem.status)
             self._tell(problem.code)
             if problem.status == 401:
                 problem.headers |= _CHALLENGE
@@ -256,8 +262,7 @@ def is_loopback(host: str) -> bool:
 
 def _asked(scope: AsgiScope) -> Asked:
     found: dict[bytes, list[bytes]] = {}
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    for name, value in headers:
+    for name, value in scope["headers"]:
         found.setdefault(name, []).append(value)
     client = scope.get("client")
     return Asked(

@@ -1,6 +1,7 @@
 """What stands between the network and the routes: TLS, headers, access, the audit log."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from agent.config import ServeSection
 from agent.serving.access import Access, CheckedAccess
 from agent.serving.audit import FOLDER, Audited, AuditLog
 from agent.serving.headers import SecurityHeaders
+from agent.serving.metrics import Metrics
 from agent.serving.tls import Certificate
 
 _LOOK_S = 0.5
@@ -38,9 +40,10 @@ class Door:
         self._closed = threading.Event()
         self._keeping = threading.Thread(target=self._keep, name="door", daemon=True)
 
-    def around(self, app: ASGIApp) -> ASGIApp:
+    def around(self, app: ASGIApp, metrics: Metrics) -> ASGIApp:
         """Returns the app behind the door: nothing of it can be reached otherwise."""
-        return SecurityHeaders(CheckedAccess(Audited(app, self._lines), self._access))
+        count = partial(metrics.request, "other")  # what is refused has reached no route
+        return SecurityHeaders(CheckedAccess(Audited(app, self._lines), self._access, count))
 
     def tls(self) -> dict[str, Any]:
         """Returns uvicorn's settings for TLS; none without a certificate."""

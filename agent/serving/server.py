@@ -175,7 +175,7 @@ async def _answer(
 
 def _config(door: Door, app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
-        door.around(app),
+        door.around(app, app.state.metrics),
         log_config=None,
         access_log=False,
         server_header=False,

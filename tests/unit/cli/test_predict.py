@@ -1,12 +1,15 @@
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.errors import TryLater
+from agent.cli.predict import own_url
+from agent.errors import Stop, TryLater
+from agent.serve_settings import ServeSection
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Home
@@ -32,7 +35,8 @@ ANSWER = {
 class _Endpoint(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps(ANSWER).encode()
+        token = self.headers["Authorization"]
+        body = json.dumps({**ANSWER, "bearer": token} if token else ANSWER).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -74,3 +78,40 @@ def test_an_endpoint_that_is_away(home: "Home", url: str) -> None:
 
 def test_a_structure_is_needed(home: "Home") -> None:
     assert home.run("predict").exit_code == 2
+
+
+def test_a_token_comes_from_a_file(home: "Home", url: str, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("ong_x\n")
+    arguments = ("predict", "CCO", "no", "--url", url)
+    assert home.json(*arguments, "--token-file", str(path))["bearer"] == "Bearer ong_x"
+    assert "bearer" not in home.json(*arguments)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two words", b"\xff\xfe", b"a\x00b", None])
+def test_a_file_without_a_token_stops(
+    home: "Home", url: str, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    error = home.error("predict", "CCO", "--url", url, "--token-file", str(path))
+    assert isinstance(error, Stop)
+    assert "holds no token" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("section", "url"),
+    [
+        ({}, "http://127.0.0.1:8600"),
+        ({"host": "::"}, "http://[::1]:8600"),
+        ({"host": "fd00::5", "port": 80}, "http://[fd00::5]:80"),
+        ({"names": ("onggi.example.com",)}, "http://127.0.0.1:8600"),
+        ({"names": ("o.example",), "certificate": Path("/c")}, "https://o.example:8600"),
+        ({"names": ("[fd00::1]",), "certificate": Path("/c")}, "https://[fd00::1]:8600"),
+    ],
+)
+def test_the_hosts_own_endpoint_is_where_the_configuration_says(
+    section: dict[str, object], url: str
+) -> None:
+    assert own_url(ServeSection().model_copy(update=section)) == url

@@ -2,6 +2,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ class _Canned(BaseHTTPRequestHandler):
             "problem": json.dumps({"detail": "Wait a little."}).encode(),
             "html": b"<html>",
             "list": b"[]",
+            "bearer": json.dumps({"got": self.headers["Authorization"]}).encode(),
         }[kind]
         self.send_response(int(status))
         self.send_header("Content-Length", str(len(content)))
@@ -48,6 +50,9 @@ def test_an_answer_comes_back_as_it_is(base_url: str) -> None:
     ("path", "error", "sentence"),
     [
         ("/503/problem", TryLater, "Wait a little."),
+        ("/429/problem", TryLater, "Wait a little."),
+        ("/401/problem", Stop, "Wait a little."),
+        ("/403/problem", Stop, "Wait a little."),
         ("/413/problem", Refused, "Wait a little."),
         ("/404/list", Refused, "is no predict endpoint"),
         ("/200/html", Refused, "is no predict endpoint"),
@@ -59,6 +64,19 @@ def test_what_is_no_answer_becomes_a_sentence(
 ) -> None:
     with pytest.raises(error, match=sentence):
         predict(base_url + path, ["CCO"])
+
+
+def test_a_token_is_shown_and_nothing_without_one(base_url: str) -> None:
+    assert predict(f"{base_url}/200/bearer", ["CCO"], token="ong_x") == {"got": "Bearer ong_x"}
+    assert predict(f"{base_url}/200/bearer", ["CCO"]) == {"got": None}
+
+
+def test_certificates_that_are_none_stop(tmp_path: Path) -> None:
+    empty = tmp_path / "ca.pem"
+    empty.write_bytes(b"")
+    for path in (empty, tmp_path / "none.pem"):
+        with pytest.raises(Stop, match="has no certificates"):
+            predict("https://127.0.0.1:9", ["CCO"], ca_file=path)
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://x", "http://", "http://x:port"])
