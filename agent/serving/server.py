@@ -17,8 +17,10 @@ from agent import clock, log
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
-from agent.serving import oip, swagger
+from agent.serving import connections, oip, swagger
 from agent.serving.app import Room, create_app
+from agent.serving.connections import Limits
+from agent.serving.patience import Patience
 from agent.serving.pool import Pool
 from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
@@ -29,6 +31,7 @@ _LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.5
 _HEARTBEAT_S = 10.0
 _BACKLOG = 1024
+_STALLED_MS = 60_000
 _GRACE_S = 20  # for calls in flight when the process is told to stop
 
 
@@ -139,6 +142,9 @@ def _listen(host: str, port: int) -> socket.socket:
         # Accepted connections inherit it. asyncio sets it only where the socket names its protocol,
         # which this one does not: each answer on a kept connection would wait 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Inherited, too: a caller who takes no more of his answer is given up, and his answer with
+        # him; uvicorn would keep both as long as he likes.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
     except OSError as error:
         # After a crash the process before this one may still be answering its last calls.
         kind = TryLater if error.errno == errno.EADDRINUSE else Stop
@@ -157,8 +163,10 @@ async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -
 def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
     width = 2 * workers  # the next piece is there when one is done
     rooms: list[Room] = [oip.Room(models, pool, width), swagger.add]
+    limits = Limits(connections.most_connections())
     return uvicorn.Config(
-        create_app(models, pool, width, rooms),
+        Patience(create_app(models, pool, width, rooms)),
+        http=connections.protocol(limits),  # type: ignore[arg-type]  # called like the class
         log_config=None,
         access_log=False,
         server_header=False,
