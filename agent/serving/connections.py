@@ -206,6 +206,12 @@ class PatientProtocol(HttpToolsProtocol):
         self._waiting.end(self)
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """Goes on reading after a body that was large, or nobody would notice a caller leave."""
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
+
     def on_response_complete(self) -> None:
         """Waits for the next request, which may have begun already."""
         super().on_response_complete()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from agent.features.reference import REFERENCE_SMILES
 from agent.releases import folder
+from agent.serving.bodies import MAX_STRUCTURES
 from benchmarks.serving_release import RELEASE, make_release
 from tests.kit.predicting import Load, Predict, build, children, until
 
@@ -207,7 +208,7 @@ def test_a_thousand_connections_keep_nobody_from_being_answered(running: Predict
 def test_what_a_caller_hung_up_on_is_not_worked_out(running: Predict) -> None:
     port, pid = running.status()["port"], running.processes[0].pid
     before = _molecules(port)
-    body = json.dumps({"smiles": list(REFERENCE_SMILES) * 400}).encode()[:-1] + b"}"
+    body = json.dumps({"smiles": (list(REFERENCE_SMILES) * 400)[:MAX_STRUCTURES]}).encode()
     used_s = _used_s(pid)
     connection = socket.create_connection(("127.0.0.1", port))
     head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
