@@ -13,6 +13,7 @@ import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -23,6 +24,7 @@ from agent.serving.problems import MEDIA_TYPE, Problem
 LINE = "onggi.line"  # where a request's scope has its `Line`, among the extensions
 _LOGGER = logging.getLogger(__name__)
 _SWEEP_S = 0.5
+_AT_ONCE, _PAUSE_S = 50, 0.02  # ten thousand that end together must not hold up a molecule
 _MOST = 12_000
 _MOST_FILES = 65_536
 _OWN_FILES = 256  # of this process itself: workers, releases, state
@@ -110,17 +112,17 @@ class Waiting:
         loop, self._loop = self._loop, None
         if loop is None:
             return
-        while self.opening:
-            one, ends_s = next(iter(self.opening.items()))
-            if ends_s > loop.time():
-                break
+        late = [
+            one for one, ends_s in islice(self.opening.items(), _AT_ONCE) if ends_s < loop.time()
+        ]
+        for one in late:
             self._late(one, loop)
         if self._sent_away:
             log.event(_LOGGER, "too_many_connections", sent_away=self._sent_away)
             self._sent_away = 0
         if self.opening:
             self._loop = loop
-            loop.call_later(_SWEEP_S, self._sweep)
+            loop.call_later(_SWEEP_S if len(late) < _AT_ONCE else _PAUSE_S, self._sweep)
 
     def _late(self, one: "PatientProtocol", loop: asyncio.AbstractEventLoop) -> None:
         if one.is_answering():  # the head of its next request may wait until it has its answer
