@@ -14,7 +14,13 @@ from agent.releases.card import ModelCard
 from agent.serving import audit, bodies, problems, schemas
 from agent.serving.answers import Answering
 from agent.serving.asking import best, failed, in_order, loaded
-from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse, Ready
+from agent.serving.bodies import (
+    ExplainRequest,
+    ExplainResponse,
+    PredictRequest,
+    PredictResponse,
+    Ready,
+)
 from agent.serving.frames import Frame
 from agent.serving.metrics import CountedRequests, Metrics
 from agent.serving.problems import Problem
@@ -71,7 +77,7 @@ def create_app(
 
 
 def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Caller") -> Answer:
-    taken = {"schema": bodies.request_schema(), "examples": bodies.PREDICT_EXAMPLES}
+    taken = {"schema": schemas.inlined(PredictRequest), "examples": bodies.PREDICT_EXAMPLES}
     body = {"required": True, "content": {_JSON: taken}}
 
     @app.post(
@@ -102,7 +108,7 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
 
 
 def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
-    taken = {"schema": ExplainRequest.model_json_schema(), "example": bodies.EXPLAIN_EXAMPLE}
+    taken = {"schema": schemas.inlined(ExplainRequest), "example": bodies.EXPLAIN_EXAMPLE}
 
     @app.post(
         _EXPLAIN,

@@ -12,6 +12,7 @@ from agent.records import InvalidStructure, Json, Structure
 from agent.releases.card import ModelCard
 from agent.serving.answers import Explanation, Limit
 from agent.serving.problems import Problem
+from agent.serving.schemas import either
 
 MAX_STRUCTURES = 10_000
 MAX_BODY_BYTES = 32 << 20
@@ -34,7 +35,7 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 class StructureIn(BaseModel):
     """One structure; the id comes back beside its answer."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "molblock"))
 
     id: Annotated[str, Field(max_length=200)] | None = None
     smiles: str | None = None
@@ -50,7 +51,7 @@ class StructureIn(BaseModel):
 class PredictRequest(BaseModel):
     """One SMILES, a list of them, or a list of structures."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "structures"))
 
     smiles: str | Annotated[list[str], Field(fail_fast=True)] | None = None
     structures: Annotated[list[StructureIn], Field(fail_fast=True)] | None = None
@@ -84,7 +85,7 @@ class Prediction(BaseModel):
 class ExplainRequest(BaseModel):
     """One structure; with an endpoint, a drawing comes along."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "molblock"))
 
     id: Annotated[str, Field(max_length=200)] | None = None
     smiles: str | None = None
@@ -153,18 +154,6 @@ class Asked:
     structure: str
     fmt: Structure
     id: str | None = None
-
-
-def request_schema() -> dict[str, Json]:
-    """Returns the request's JSON schema in one piece, for OpenAPI."""
-    schema: dict[str, Json] = PredictRequest.model_json_schema()
-    # OpenAPI looks references up in the document, where these definitions are not.
-    schema.pop("$defs")
-    schema["properties"] = {
-        "smiles": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
-        "structures": {"type": "array", "items": StructureIn.model_json_schema()},
-    }
-    return schema
 
 
 async def read_body(request: Request, most: int | None = None) -> bytes:

@@ -42,8 +42,8 @@ def to_native(model_value: float, transform: "Transform") -> float:
 
 
 def rounded(value: float) -> float:
-    """Rounds to five significant digits, so that equal predictions are equal text."""
-    return float(f"{value:.{_DIGITS}g}")
+    """Rounds to five significant digits, so that equal predictions are equal text; -0 is 0."""
+    return float(f"{value:.{_DIGITS}g}") + 0.0
 
 
 def native_interval(low: float, high: float, transform: "Transform") -> tuple[float, float] | None:

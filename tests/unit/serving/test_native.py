@@ -45,6 +45,10 @@ def test_five_significant_digits_are_kept() -> None:
     assert (rounded(123456.7), rounded(-0.000123456), rounded(0.0)) == (123460.0, -0.00012346, 0.0)
 
 
+def test_zero_has_no_sign() -> None:
+    assert str(rounded(-0.0)) == "0.0"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "transform", "native"),
     [
