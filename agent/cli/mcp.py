@@ -5,6 +5,7 @@ goes to the endpoint, and what it answers goes to the assistant: whether a model
 structures is for the company to say before it is set up.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,6 +58,7 @@ def server(client: "Client") -> "MCPServer[Any]":
         raise Stop(
             "The package mcp is not installed; add it with `pip install onggi[mcp]`."
         ) from error
+    logging.getLogger("mcp").setLevel("WARNING")  # below it, its lines may quote what was asked
     made: MCPServer[Any] = MCPServer("onggi", instructions=_TOLD, log_level="WARNING")
     for tool in _tools(client):
         made.tool()(tool)
@@ -65,6 +67,7 @@ def server(client: "Client") -> "MCPServer[Any]":
 
 def _tools(client: "Client") -> list[Callable[..., dict[str, Any]]]:
     """Returns the tools; their docstrings are what an assistant reads of them."""
+    from mcp.server.mcpserver.exceptions import ToolError
 
     def predict(smiles: list[str]) -> dict[str, Any]:
         """Predict every ADMET endpoint for up to 200 SMILES, in order.
@@ -74,7 +77,7 @@ def _tools(client: "Client") -> list[Callable[..., dict[str, Any]]]:
         cannot be read has an error in its place.
         """
         if len(smiles) > MOST:
-            raise ValueError(f"Ask for {MOST} structures at most; use `onggi predict` for files.")
+            raise ToolError(f"Ask for {MOST} structures at most; use `onggi predict` for files.")
         return _said(lambda: client.post("/v1/predict", {"smiles": smiles}))
 
     def explain(smiles: str, endpoint: str) -> dict[str, Any]:

@@ -215,9 +215,11 @@ class CheckedAccess:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answers one request, or refuses it."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if scope["type"] != "http":
+            return  # there is no other kind of connection, and none passes unchecked
         try:
             caller, shown = self._access.admit(_asked(scope))
         except Problem as problem:

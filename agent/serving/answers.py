@@ -8,19 +8,10 @@ from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard
 
 Limit = Literal["similarity", "spread"]  # what may put a compound outside a model's domain
+FAILED_STEP = "predict"  # of a structure that was fine, and whose answer was no number
 
 
 Qualifier = Literal["<", "=", ">"]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What the site measured itself; as `assays.lookup.Measured`."""
-
-    value: float
-    unit: str
-    qualifier: Qualifier
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +24,6 @@ class Estimate:
         unit: The endpoint's canonical unit; empty for a class.
         interval, inside, similarity, spread, outside_by: As of `certainty.Doubt`; None or empty on
             old releases.
-        measured: What the site measured of this very compound, where the caller may see it.
     """
 
     value: float
@@ -44,7 +34,6 @@ class Estimate:
     similarity: float | None = None
     spread: float | None = None
     outside_by: tuple[Limit, ...] = ()
-    measured: Measured | None = None
 
 
 Answer = dict[str, Estimate] | InvalidStructure

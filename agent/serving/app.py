@@ -14,10 +14,17 @@ from agent.releases.card import ModelCard
 from agent.serving import audit, bodies, problems, schemas
 from agent.serving.answers import Answering
 from agent.serving.asking import best, failed, in_order, loaded
-from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse, Ready
+from agent.serving.bodies import (
+    ExplainRequest,
+    ExplainResponse,
+    PredictRequest,
+    PredictResponse,
+    Ready,
+)
 from agent.serving.frames import Frame
 from agent.serving.metrics import CountedRequests, Metrics
 from agent.serving.problems import Problem
+from agent.serving.straight import Answer, Straight
 from agent.serving.swap import Models
 
 _READ_HERE_BYTES = 65_536  # a larger body is read by a worker: a big one holds the GIL for 0.1 s
@@ -65,8 +72,9 @@ def create_app(
     app = FastAPI(title="Onggi predict", version=__version__, docs_url=None, redoc_url=None)
     metrics = app.state.metrics = Metrics()
     problems.install(app)
+    predict = _add_predict(app, models, metrics, _Caller(compute, width), reference)
+    app.add_middleware(Straight, path=_PREDICT, answer=predict)
     app.add_middleware(CountedRequests, metrics=metrics, routes=_ROUTES)
-    _add_predict(app, models, metrics, _Caller(compute, width), reference)
     _add_explain(app, models, compute)
     _add_state(app, models, metrics)
     for add in rooms:
@@ -81,8 +89,8 @@ def _add_predict(
     metrics: Metrics,
     caller: "_Caller",
     reference: Callable[[Request], str],
-) -> None:
-    taken = {"schema": bodies.request_schema(), "examples": bodies.PREDICT_EXAMPLES}
+) -> Answer:
+    taken = {"schema": schemas.inlined(PredictRequest), "examples": bodies.PREDICT_EXAMPLES}
     body = {"required": True, "content": {_JSON: taken}}
 
     @app.post(
@@ -111,9 +119,11 @@ def _add_predict(
         audit.tell(request.scope, structures=good + bad, bad=bad, release=card.release_id)
         return Response(rendered, media_type=_JSON)
 
+    return predict
+
 
 def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
-    taken = {"schema": ExplainRequest.model_json_schema(), "example": bodies.EXPLAIN_EXAMPLE}
+    taken = {"schema": schemas.inlined(ExplainRequest), "example": bodies.EXPLAIN_EXAMPLE}
 
     @app.post(
         _EXPLAIN,

@@ -17,7 +17,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent import clock, log
-from agent.config import make_folder
+from agent.errors import Stop
 from agent.files import fsync_folder
 from agent.records import Json
 from agent.serving.callers import LOCAL, STATE
@@ -44,6 +44,16 @@ def tell(scope: Scope, **told: str | int | None) -> None:
         found.update(told)
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise Stop(
+            f"Predict cannot make {folder.name} in its state folder ({error.strerror}); check that "
+            "it exists, its owner, and that the disk is not full."
+        ) from error
+
+
 class AuditLog:
     """Appends lines; one thread writes them, another makes them durable.
 
@@ -56,7 +66,7 @@ class AuditLog:
     """
 
     def __init__(self, folder: Path, *, structures: bool = False) -> None:
-        make_folder(folder)
+        _make(folder)
         self.structures = structures
         self._folder = folder
         self._lock = threading.Lock()

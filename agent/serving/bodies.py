@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.records import InvalidStructure, Json, Structure
 from agent.releases.card import ModelCard
-from agent.serving.answers import Answer, Estimate, Explanation, Limit, Qualifier
+from agent.serving.answers import Explanation, Limit, Qualifier
 from agent.serving.problems import Problem
+from agent.serving.schemas import either
 
 MAX_STRUCTURES = 10_000
 MAX_BODY_BYTES = 32 << 20
@@ -34,7 +35,7 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 class StructureIn(BaseModel):
     """One structure; the id comes back beside its answer."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "molblock"))
 
     id: Annotated[str, Field(max_length=200)] | None = None
     smiles: str | None = None
@@ -50,7 +51,7 @@ class StructureIn(BaseModel):
 class PredictRequest(BaseModel):
     """One SMILES, a list of them, or a list of structures."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "structures"))
 
     smiles: str | Annotated[list[str], Field(fail_fast=True)] | None = None
     structures: Annotated[list[StructureIn], Field(fail_fast=True)] | None = None
@@ -95,7 +96,7 @@ class Prediction(BaseModel):
 class ExplainRequest(BaseModel):
     """One structure; with an endpoint, a drawing comes along."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "molblock"))
 
     id: Annotated[str, Field(max_length=200)] | None = None
     smiles: str | None = None
@@ -164,18 +165,6 @@ class Asked:
     structure: str
     fmt: Structure
     id: str | None = None
-
-
-def request_schema() -> dict[str, Json]:
-    """Returns the request's JSON schema in one piece, for OpenAPI."""
-    schema: dict[str, Json] = PredictRequest.model_json_schema()
-    # OpenAPI looks references up in the document, where these definitions are not.
-    schema.pop("$defs")
-    schema["properties"] = {
-        "smiles": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
-        "structures": {"type": "array", "items": StructureIn.model_json_schema()},
-    }
-    return schema
 
 
 async def read_body(request: Request, most: int | None = None) -> bytes:
@@ -282,12 +271,15 @@ def is_quick(asked: Sequence[Asked]) -> bool:
     )
 
 
-def render_results(asked: Sequence[Asked], answers: Sequence[Answer]) -> bytes:
-    """Writes the answers of one piece, to be joined by `render`; equal answers, equal bytes."""
+def render_results(asked: Sequence[Asked], answers: Sequence[str | InvalidStructure]) -> bytes:
+    """Writes the answers of one piece, to be joined by `render`; equal answers, equal bytes.
+
+    Args:
+        asked: The structures.
+        answers: As of `Predictor.write`.
+    """
     results = (_result(one, answer) for one, answer in zip(asked, answers, strict=True))
-    return _BETWEEN.join(
-        json.dumps(result, ensure_ascii=False, allow_nan=False).encode() for result in results
-    )
+    return _BETWEEN.join([result.encode() for result in results])
 
 
 def render(release: str, version: int, pieces: Sequence[bytes]) -> bytes:
@@ -296,27 +288,16 @@ def render(release: str, version: int, pieces: Sequence[bytes]) -> bytes:
     return head[:-1] + b', "results": [' + _BETWEEN.join(pieces) + b"]}"
 
 
-def _result(one: Asked, answer: Answer) -> dict[str, object]:
-    result: dict[str, object] = {} if one.id is None else {"id": one.id}
+def _result(one: Asked, answer: str | InvalidStructure) -> str:
+    said: list[str] = [] if one.id is None else [f'"id": {_text(one.id)}']
     if one.fmt == "smiles":
-        result["smiles"] = one.structure
+        said.append(f'"smiles": {_text(one.structure)}')
     if isinstance(answer, InvalidStructure):
-        result["error"] = {"step": answer.step, "cause": answer.cause}
+        said.append(f'"error": {{"step": {_text(answer.step)}, "cause": {_text(answer.cause)}}}')
     else:
-        result["predictions"] = {task: _estimate(said) for task, said in answer.items()}
-    return result
+        said.append(f'"predictions": {{{answer}}}')
+    return "{" + ", ".join(said) + "}"
 
 
-def _estimate(estimate: Estimate) -> dict[str, object]:
-    # By hand: `asdict` copies deeply, and a page of answers has 100,000 of these.
-    said: dict[str, object] = {
-        "value": estimate.value,
-        "model_value": estimate.model_value,
-        "unit": estimate.unit,
-        "interval": estimate.interval,
-        "inside": estimate.inside,
-        "similarity": estimate.similarity,
-        "spread": estimate.spread,
-        "outside_by": estimate.outside_by,
-    }
-    return said if estimate.measured is None else {**said, "measured": asdict(estimate.measured)}
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -16,7 +16,8 @@ class Caller:
     """Somebody who asks.
 
     Attributes:
-        name: A token's name or an identity provider's subject; `local` where no access is checked.
+        name: A token's name; `oidc:` and an identity provider's name for somebody; `local` where no
+            access is checked; `anonymous` for all without a token where `serve.open` lets them in.
         scopes: What they may do.
     """
 

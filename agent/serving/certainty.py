@@ -17,15 +17,14 @@ from agent.learning.similarity import Index, Nearest
 from agent.releases.card import ModelCard
 from agent.releases.folder import CALIBRATION, NEIGHBOURS
 from agent.serving.answers import Limit
-from agent.serving.batch.figures import APART, FAR, Figures
 from agent.serving.native import native_interval, rounded
 
 Floats = npt.NDArray[np.float32]
-_LIMITS: dict[int, tuple[Limit, ...]] = {
-    0: (),
-    FAR: ("similarity",),
-    APART: ("spread",),
-    FAR + APART: ("similarity", "spread"),
+_LIMITS: dict[tuple[bool, bool], tuple[Limit, ...]] = {
+    (False, False): (),
+    (True, False): ("similarity",),
+    (False, True): ("spread",),
+    (True, True): ("similarity", "spread"),
 }
 
 
@@ -49,6 +48,24 @@ class Doubt:
 
 
 NOTHING_KNOWN = Doubt()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What is known of the errors of n structures' predictions; (n, tasks) each.
+
+    Attributes:
+        low, high: float32, the interval's ends on the model's scale; NaN where there is none.
+        similarity, spread: float32.
+        far, apart: bool; whether similarity or spread says that it lies outside.
+    """
+
+    low: Floats
+    high: Floats
+    similarity: Floats
+    spread: Floats
+    far: npt.NDArray[np.bool_]
+    apart: npt.NDArray[np.bool_]
 
 
 class Judge:
@@ -92,30 +109,29 @@ class Judge:
         Returns:
             A row a structure, an entry a task.
         """
-        said = self.figures(features, mean, spread)
-        parts = (part.tolist() for part in said[1:])
-        return [self._row(row) for row in zip(*parts, strict=True)]
+        found = self.judged(features, mean, spread)
+        parts = found.low, found.high, found.similarity, found.spread, found.far, found.apart
+        return [self._row(row) for row in zip(*(part.tolist() for part in parts), strict=True)]
 
-    def figures(self, features: Features, mean: Floats, spread: Floats) -> Figures:
-        """Judges predictions, as `doubts` does, and leaves them arrays."""
+    def judged(self, features: Features, mean: Floats, spread: Floats) -> Judged:
+        """Judges predictions, as `doubts` does, in arrays."""
         similarity = self._nearest.similarity(features)
         low, high = intervals(
             Said(mean, spread), self._certainty.calibration, similarity=similarity
         )
         far, apart = outside(spread, similarity, self._certainty.domain)
-        beyond = FAR * far.astype(np.uint8) + APART * apart.astype(np.uint8)
-        return Figures(mean, spread, low, high, similarity, beyond)
+        return Judged(low, high, similarity, spread, far, apart)
 
     def _row(self, row: Iterable[Sequence[float]]) -> list[Doubt]:
         return [
             Doubt(
                 None if math.isnan(low) else native_interval(low, high, transform),
-                not beyond,
+                not (far or apart),
                 rounded(near),
                 rounded(spread),
-                _LIMITS[beyond],
+                _LIMITS[bool(far), bool(apart)],
             )
-            for transform, spread, low, high, near, beyond in zip(
+            for transform, low, high, near, spread, far, apart in zip(
                 self._transforms, *row, strict=True
             )
         ]

@@ -1,8 +1,9 @@
 """The worker's side of what the keeper laid out: references opened, looked up in and closed."""
 
+import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rdkit import Chem
@@ -18,7 +19,6 @@ from agent.features.fast import Featurizer
 from agent.features.light import light_mol
 from agent.records import Compound, InvalidStructure, Structure
 from agent.releases import shelf
-from agent.serving.answers import Answer, Estimate, Measured
 from agent.serving.bodies import Asked
 from agent.serving.predictor import Given, Watch
 from agent.wire.documents import FeatureSpec
@@ -27,6 +27,7 @@ _LOGGER = logging.getLogger(__name__)
 _OPEN = 2  # the one in use and the one before it, for calls that began with it
 _REMEMBERED = 1_000  # structures that were looked up
 
+Written = str | InvalidStructure
 _Known = dict[str, lookup.Measured]
 
 
@@ -69,8 +70,8 @@ class Collection:
         return reference
 
     def with_measured(
-        self, name: str, asked: Sequence[Asked], answers: Sequence[Answer]
-    ) -> list[Answer]:
+        self, name: str, asked: Sequence[Asked], answers: Sequence[Written]
+    ) -> list[Written]:
         """Puts beside each prediction what the site measured itself.
 
         A fault of the reference costs what was measured, and never a prediction.
@@ -78,7 +79,7 @@ class Collection:
         Args:
             name: The reference; an empty text where the caller may see none.
             asked: The structures.
-            answers: One each.
+            answers: One each, written as `Predictor.write` does.
         """
         if not name:
             return list(answers)
@@ -140,8 +141,8 @@ class Collection:
         return Similar(str(Chem.MolToSmiles(mol)), reference.neighbours(counts, most, endpoint))
 
     def _completed(
-        self, known: tuple[str, Reference], asked: Asked, number: int, answer: Answer
-    ) -> Answer:
+        self, known: tuple[str, Reference], asked: Asked, number: int, answer: Written
+    ) -> Written:
         name, reference = known
         if isinstance(answer, InvalidStructure) or not _may_be_known(reference, asked):
             return answer
@@ -208,17 +209,14 @@ def _looked_up(reference: Reference, given: Given) -> _Known:
     return reference.measured(compound.key) if isinstance(compound, Compound) else {}
 
 
-def _beside(answer: dict[str, Estimate], found: _Known) -> Answer:
-    return {
-        endpoint: replace(estimate, measured=_said(found[endpoint]))
-        if endpoint in found
-        else estimate
-        for endpoint, estimate in answer.items()
-    }
-
-
-def _said(measured: lookup.Measured) -> Measured:
-    return Measured(measured.value, measured.unit, measured.qualifier, measured.n)
+def _beside(answer: str, found: _Known) -> str:
+    """Adds what was measured to the text of the predictions; few have any, so it is read again."""
+    predictions = json.loads(f"{{{answer}}}")
+    for endpoint in predictions.keys() & found.keys():
+        said = asdict(found[endpoint])
+        said.pop("newest")
+        predictions[endpoint]["measured"] = said
+    return json.dumps(predictions, ensure_ascii=False)[1:-1]
 
 
 def _none() -> Refused:

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 _LOG_UM_PER_M = 6.0
 Numbers = npt.NDArray[np.float64]
 _DIGITS = 5  # far below any assay's error, and far above what float32 carries
-# Powers of ten up to the 22nd are exact in a double, so a division by one gives the nearest number.
-_EXACT_POWERS = 17
-_POWERS = 10.0 ** np.arange(23)
+_MOST = 22  # the largest exponent whose power of ten a double holds exactly
+_POWERS = np.array([10.0**exponent for exponent in range(_MOST + 1)])
 
 _INVERSES: dict["Transform", Callable[[float], float]] = {
     "identity": lambda y: y,
@@ -43,8 +42,8 @@ def to_native(model_value: float, transform: "Transform") -> float:
 
 
 def rounded(value: float) -> float:
-    """Rounds to five significant digits, so that equal predictions are equal text."""
-    return float(f"{value:.{_DIGITS}g}")
+    """Rounds to five significant digits, so that equal predictions are equal text; -0 is 0."""
+    return float(f"{value:.{_DIGITS}g}") + 0.0
 
 
 def native_interval(low: float, high: float, transform: "Transform") -> tuple[float, float] | None:
@@ -60,7 +59,9 @@ def native_interval(low: float, high: float, transform: "Transform") -> tuple[fl
 
 
 def natives(values: npt.NDArray[np.float32], transforms: Sequence["Transform"]) -> Numbers:
-    """Undoes the transforms of whole columns, as `to_native` does of one value.
+    """Undoes the transforms of the columns of a file, as `to_native` does of one value.
+
+    The last bit of a number may differ from what `to_native` gives, and is rounded away later.
 
     Args:
         values: (n, tasks), on the model's scale.
@@ -84,15 +85,27 @@ _COLUMNS: dict["Transform", Callable[[Numbers], Numbers]] = {
 }
 
 
-def all_rounded(values: npt.NDArray[np.floating]) -> Numbers:
-    """Rounds to five significant digits, as `rounded` does; NaN and 0 stay what they are."""
-    exact = values.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        magnitude = np.floor(np.log10(np.abs(exact)))
-        usual = np.abs(magnitude) <= _EXACT_POWERS
-    places = np.where(usual, _DIGITS - 1 - magnitude, 0).astype(np.int64)
-    up, down = _POWERS[np.maximum(places, 0)], _POWERS[np.maximum(-places, 0)]
-    found: Numbers = np.where(usual, np.rint(exact * up / down) * down / up, exact)
-    odd = ~usual & np.isfinite(exact) & (exact != 0)
-    found[odd] = [rounded(value) for value in exact[odd]]
-    return found
+def to_native_all(
+    model_values: npt.NDArray[np.float64], transform: "Transform"
+) -> npt.NDArray[np.float64]:
+    """Does `to_native` to each of (n,), NaN and all."""
+    if transform == "identity":
+        return model_values
+    # One by one, for numpy's power may differ in its last bit with the place in an array.
+    return np.array([to_native(value, transform) for value in model_values.tolist()], np.float64)
+
+
+def rounded_all(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Does `rounded` to finite numbers of any shape.
+
+    Where five digits leave two candidates equally near, this may choose the other one.
+    """
+    size = np.abs(values)
+    place = np.floor(np.log10(size, where=size > 0, out=np.zeros_like(size)))
+    shift = _DIGITS - 1 - place
+    up, down = (_POWERS[np.clip(part, 0, _MOST).astype(np.intp)] for part in (shift, -shift))
+    near: npt.NDArray[np.float64] = np.rint(values * up / down) * down / up
+    far = np.abs(shift) > _MOST
+    if far.any():
+        near[far] = [rounded(value) for value in values[far].tolist()]
+    return near

@@ -45,9 +45,9 @@ class TensorIn(BaseModel):
 
     model_config = _STRICT
 
-    name: Name
-    shape: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=2)]
-    datatype: Name
+    name: Literal["SMILES"]
+    shape: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=2)]
+    datatype: Literal["BYTES"]
     parameters: Parameters = {}
     data: Annotated[list[str | list[str]], Field(fail_fast=True)] | None = None
 
@@ -209,9 +209,7 @@ def _question(asked: InferRequest, shape: Sequence[int]) -> Question:
 
 
 def _check_shape(tensor: TensorIn) -> None:
-    if (tensor.name, tensor.datatype) != (INPUT, "BYTES"):
-        raise _malformed(f"its one input is {INPUT} of the datatype BYTES")
-    if not tensor.shape or tensor.shape[1:] not in ([], [1]):
+    if tensor.shape[1:] not in ([], [1]):
         raise _malformed("the input's shape is [n] or [n, 1]")
     if tensor.shape[0] > MAX_STRUCTURES:
         limit = f"{tensor.shape[0]} structures are too many; send {MAX_STRUCTURES} at once at most."

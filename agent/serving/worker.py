@@ -15,13 +15,14 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from agent import log
 from agent.errors import Refused
 from agent.records import InvalidStructure
 from agent.releases.folder import path_of
 from agent.serving import bodies, frames, tensors
-from agent.serving.answers import Answer
+from agent.serving.answers import FAILED_STEP
 from agent.serving.batch.figures import Figures, packed
 from agent.serving.batch.pieces import read_piece
 from agent.serving.bodies import Asked
@@ -29,7 +30,7 @@ from agent.serving.collection import Collection
 from agent.serving.frames import Frame, Head
 from agent.serving.guard import Guard
 from agent.serving.percentiles import OWN_COMPOUNDS
-from agent.serving.predictor import FAILED_STEP, Predictor, Watch
+from agent.serving.predictor import Given, Predictor, Watch
 from agent.serving.problems import Problem
 from agent.serving.rehearsal import warm
 from agent.serving.shown import Shown
@@ -47,6 +48,7 @@ _GONE = {
 }
 _FAILED = frozenset({FAILED_STEP, "crash"})  # steps that may be the release's fault
 _Does = Callable[[Head, bytes], Frame]
+T = TypeVar("T")
 
 
 def work(releases: Path, channel: socket.socket, place: int, deadline_s: float, nice: bool) -> None:
@@ -138,7 +140,7 @@ class Desk:
 
     def _tensors(self, head: Head, body: bytes) -> Frame:
         predictor = self._predictor(head["release"])
-        answers = self._answers(predictor, bodies.read_chunk(body), _gone(head))
+        answers = self._answers(predictor.predict, bodies.read_chunk(body), _gone(head))
         wanted = [Wanted(*output) for output in head["wanted"]]
         columns = tensors.columns(predictor.card, answers, wanted)
         lengths = [len(column) for column in columns]
@@ -146,14 +148,14 @@ class Desk:
 
     def _predict(self, head: Head, body: bytes) -> Frame:
         asked = bodies.read_chunk(body)
-        answers = self._answers(self._predictor(head["release"]), asked, _gone(head))
+        answers = self._answers(self._predictor(head["release"]).write, asked, _gone(head))
         answers = self._collection.with_measured(head.get("reference", ""), asked, answers)
         return _counts(answers), bodies.render_results(asked, answers)
 
     def _figures(self, head: Head, body: bytes) -> Frame:
         """Answers a piece of a file: the figures of each structure, or its fault."""
         given, predictor = read_piece(body), self._predictor(head["release"])
-        gone = {int(number): str(how) for number, how in head.get("gone", ())}
+        gone = _gone(head)
         faults: list[InvalidStructure | None] = []
         parts: list[Figures] = []
         for stop in [*sorted(gone), len(given)]:
@@ -189,18 +191,21 @@ class Desk:
         own = head["of"] == OWN_COMPOUNDS
         smiles = self._collection.newest(head["reference"]) if own else approved_drugs()
         asked = [Asked(text, "smiles") for text in smiles]
-        answers = self._answers(self._predictor(head["release"]), asked, _gone(head))
+        answers = self._answers(self._predictor(head["release"]).predict, asked, _gone(head))
         return {}, json.dumps(percentiles(answers)).encode()
 
     def _answers(
-        self, predictor: Predictor, asked: list[Asked], gone: dict[int, str]
-    ) -> list[Answer]:
+        self,
+        ask: Callable[[list[Given], Watch, int], Sequence[T | InvalidStructure]],
+        asked: list[Asked],
+        gone: dict[int, str],
+    ) -> list[T | InvalidStructure]:
         # Runs between those that ended a worker before, so that the numbers stay the caller's.
-        answers: list[Answer] = []
+        answers: list[T | InvalidStructure] = []
         for stop in [*sorted(gone), len(asked)]:
             start = len(answers)
-            batch = [(one.structure, one.fmt) for one in asked[start:stop]]
-            answers += predictor.predict(batch, self._watch, start)
+            batch: list[Given] = [(one.structure, one.fmt) for one in asked[start:stop]]
+            answers += ask(batch, self._watch, start)
             if stop in gone:
                 answers.append(_GONE[gone[stop]])
         return answers
@@ -221,8 +226,8 @@ def _gone(head: Head) -> dict[int, str]:
     return {int(number): str(how) for number, how in head.get("gone", ())}
 
 
-def _counts(answers: Sequence[Answer]) -> dict[str, int]:
-    good = sum(isinstance(answer, dict) for answer in answers)
+def _counts(answers: Sequence[object]) -> dict[str, int]:
+    good = sum(not isinstance(answer, InvalidStructure) for answer in answers)
     failed = sum(_failed(answer) for answer in answers)
     return {"good": good, "bad": len(answers) - good, "failed": failed}
 

@@ -200,7 +200,7 @@ def _check_headers(host: Host, token: str) -> None:
     origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answers += [
         host.ask("OPTIONS", "/v1/predict", token, None, None, **origin)[0],
-        host.ask("OPTIONS", "/v1/predict", **origin)[0],
+        host.ask("OPTIONS", "/v1/predict", "", None, None, **origin)[0],
         host.ask("GET", "/healthz", Host="evil.example")[0],
     ]
     assert {answer.status for answer in answers} == {200, 401, 403, 404, 405, 421, 422}

@@ -26,7 +26,8 @@ MOMENT = "2026-01-02T03:04:05Z"
 TASK = "logd"
 
 # What `onggi serve` does; with a third argument, loading that release kills the worker, or, where a
-# structure follows after a colon, predicting that structure by it.
+# structure follows after a colon, predicting that structure by it; `:memory` after that lets the
+# structure want more memory than there is.
 PROGRAM = """
 import signal, sys, threading
 from pathlib import Path
@@ -54,18 +55,24 @@ print(sorted(heavy & set(sys.modules)))
 WORKER = """
 import os, sys
 from agent.cli.main import main
+from agent.serving import predictor
 from agent.serving.predictor import Predictor
 
-name, _, smiles = sys.argv[1].partition(":")
-load, predict = Predictor.load, Predictor.predict
+name, smiles, how = (sys.argv[1].split(":") + ["", ""])[:3]
+load, write = Predictor.load, Predictor.write
 def deadly_load(folder, threads):
     return os._exit(139) if folder.name == name and not smiles else load(folder, threads)
-def deadly_predict(self, structures, *watch):
+def deadly_write(self, structures, *watch):
     for text, _ in structures:
         if self.card.release_id == name and text == smiles:
             os._exit(139)
-    return predict(self, structures, *watch)
-Predictor.load, Predictor.predict = deadly_load, deadly_predict
+    return write(self, structures, *watch)
+def hungry(text, fmt):
+    return bytearray(1 << 40) if text == smiles else read(text, fmt)
+if how == "memory":
+    read, predictor.light_mol = predictor.light_mol, hungry
+else:
+    Predictor.load, Predictor.write = deadly_load, deadly_write
 sys.argv = ["onggi", "predict-worker", *sys.argv[2:]]
 main()
 """

@@ -15,7 +15,7 @@ from agent.serving.batch import figures, folder
 from agent.serving.batch.figures import Figures
 from agent.serving.batch.folder import ROWS, SAID, Release, Table
 from agent.serving.batch.split import FAULT
-from agent.serving.native import all_rounded, natives
+from agent.serving.native import natives, rounded_all
 
 Numbers = npt.NDArray[np.float64]
 
@@ -103,6 +103,14 @@ def ends(part: Part, release: Release) -> Numbers:
     found = np.stack([np.minimum(low, high), np.maximum(low, high)])  # a transform may turn them
     found[:, ~np.isfinite(found).all(axis=0)] = np.nan
     return all_rounded(found)
+
+
+def all_rounded(values: npt.NDArray[np.floating]) -> Numbers:
+    """Rounds to five significant digits; what is no number stays none."""
+    found = values.astype(np.float64)
+    real = np.isfinite(found)
+    found[real] = rounded_all(found[real])
+    return found
 
 
 def inside(part: Part) -> Numbers:

@@ -15,7 +15,6 @@ from agent.serving.batch import answered
 from agent.serving.batch.answered import Part
 from agent.serving.batch.folder import Release, Table
 from agent.serving.batch.split import RECORD
-from agent.serving.native import all_rounded
 
 Result = Literal["csv", "sdf", "parquet", "ndjson"]
 ERROR, RELEASE, ROW = "onggi_error", "onggi_release", "row"
@@ -133,9 +132,9 @@ def _ndjson(job: Job, part: Part, first: int, out: BinaryIO) -> None:
 def _predictions(job: Job, part: Part) -> pl.Series:
     value, ends = answered.values(part, job.release), answered.ends(part, job.release)
     fields = {
-        "model_value": all_rounded(part.said.mean),
-        "similarity": all_rounded(part.said.similarity),
-        "spread": all_rounded(part.said.spread),
+        "model_value": answered.all_rounded(part.said.mean),
+        "similarity": answered.all_rounded(part.said.similarity),
+        "spread": answered.all_rounded(part.said.spread),
     }
     inside = answered.inside(part)
     heads = []

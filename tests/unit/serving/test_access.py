@@ -315,7 +315,7 @@ def test_what_reaches_from_this_host_alone(host: str, *, alone: bool) -> None:
     assert is_loopback(host) == alone
 
 
-def test_other_kinds_of_connection_pass_by(site: Site) -> None:
+def test_no_other_kind_of_connection_passes(site: Site) -> None:
     seen: list[str] = []
 
     async def app(scope: AsgiScope, _receive: Receive, _send: Send) -> None:
@@ -323,6 +323,7 @@ def test_other_kinds_of_connection_pass_by(site: Site) -> None:
 
     door = CheckedAccess(app, Access(ServeSection(), site.state), site.refused.append)
     asyncio.run(door({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(door({"type": "websocket"}, None, None))  # type: ignore[arg-type]
     assert seen == ["lifespan"]
 
 

@@ -234,16 +234,16 @@ def on_trial(endpoint: Endpoint, install: Build, releases: Path) -> Endpoint:
 
 def _fail(monkeypatch: pytest.MonkeyPatch, *releases: str, raising: bool) -> None:
     """Lets these releases raise, or answer with no finite number."""
-    good = Predictor.predict
+    good = Predictor.write
 
-    def predict(self: Predictor, structures: Any, *watch: Any) -> Any:  # noqa: ANN401 - passed
+    def write(self: Predictor, structures: Any, *watch: Any) -> Any:  # noqa: ANN401 - passed
         if self.card.release_id not in releases:
             return good(self, structures, *watch)
         if raising:
             raise RuntimeError("CCO leaked")
         return [InvalidStructure("predict", "logd came out as no finite number.")]
 
-    monkeypatch.setattr(Predictor, "predict", predict)
+    monkeypatch.setattr(Predictor, "write", write)
 
 
 @pytest.mark.parametrize("raising", [True, False])

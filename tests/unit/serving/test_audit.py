@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
+from agent.errors import Stop
 from agent.serving import audit, problems
 from agent.serving.audit import Audited, AuditLog
 from agent.serving.callers import STATE, Caller
@@ -204,6 +205,12 @@ def test_any_text_stays_on_one_line(text: str) -> None:
         lines.write({"asked": "\ud800"}, NOW)  # half a letter, which UTF-8 has not
         lines.close()
         assert [line["asked"] for line in audit.read(Path(folder))] == [text, "?"]
+
+
+def test_it_makes_no_state_folder_of_its_own(folder: Path) -> None:
+    with pytest.raises(Stop, match="check that it exists"):
+        AuditLog(folder / "audit")
+    assert not folder.exists()
 
 
 def test_a_folder_that_is_not_there_has_no_lines(folder: Path) -> None:

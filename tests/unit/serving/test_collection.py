@@ -1,3 +1,4 @@
+import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,18 +11,14 @@ from agent.errors import Refused
 from agent.records import InvalidStructure, Structure
 from agent.releases import shelf
 from agent.serving import collection
-from agent.serving.answers import Answer, Estimate, Measured
 from agent.serving.bodies import Asked
-from agent.serving.collection import Collection, Similar
+from agent.serving.collection import Collection, Similar, Written
 from agent.serving.predictor import Given
 from tests.kit.references import NAME, lay_out
 
 PARACETAMOL = "CC(=O)Nc1ccc(O)cc1"
-LOGD = Measured(0.46, "", "=", 3)
-PLAIN: dict[str, Estimate] = {
-    "logd": Estimate(1.0, 1.0, ""),
-    "clint": Estimate(2.0, 0.3, "uL/min/mg"),
-}
+LOGD = {"value": 0.46, "unit": "", "qualifier": "=", "n": 3}
+PLAIN = '"logd": {"value": 1.0, "unit": ""}, "clint": {"value": 2.0, "unit": "uL/min/mg"}'
 
 
 class Watched:
@@ -53,11 +50,20 @@ def known(folder: Path, watched: Watched) -> Collection:
     return Collection(folder, watched)
 
 
-def _measured(known: Collection, text: str, fmt: Structure = "smiles") -> Measured | None:
+def _said(answer: Written) -> object:
+    """Returns what was measured of the one endpoint; the other is as it was."""
+    assert isinstance(answer, str)
+    predictions = json.loads(f"{{{answer}}}")
+    assert predictions["clint"] == {"value": 2.0, "unit": "uL/min/mg"}
+    assert list(predictions) == ["logd", "clint"]
+    found: object = predictions["logd"].pop("measured", None)
+    assert predictions["logd"] == {"value": 1.0, "unit": ""}
+    return found
+
+
+def _measured(known: Collection, text: str, fmt: Structure = "smiles") -> object:
     (answer,) = known.with_measured(NAME, [Asked(text, fmt)], [PLAIN])
-    assert isinstance(answer, dict)
-    assert answer["clint"] == PLAIN["clint"]
-    return answer["logd"].measured
+    return _said(answer)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_a_stranger_costs_no_standardization(known: Collection, watched: Watched
 
 def test_what_was_looked_up_is_remembered(known: Collection, watched: Watched) -> None:
     asked = [Asked("CCO", "smiles"), Asked(PARACETAMOL, "smiles")]
-    answers: list[Answer] = [PLAIN, PLAIN]
+    answers: list[Written] = [PLAIN, PLAIN]
     first = known.with_measured(NAME, asked, answers)
     assert known.with_measured(NAME, asked, answers) == first
     assert watched.seen == [(1, PARACETAMOL)]
@@ -126,8 +132,7 @@ def test_an_error_keeps_its_place(known: Collection) -> None:
     asked = [Asked("no", "smiles"), Asked(PARACETAMOL, "smiles")]
     invalid, answer = known.with_measured(NAME, asked, [error, PLAIN])
     assert invalid == error
-    assert isinstance(answer, dict)
-    assert answer["logd"].measured == LOGD
+    assert _said(answer) == LOGD
 
 
 def test_who_may_see_none_is_shown_none(known: Collection) -> None:
@@ -167,8 +172,7 @@ def test_a_new_reference_is_used_and_the_one_before_too(folder: Path, known: Col
         lay_out(folder, name=letter * 64)
         asked = [Asked(PARACETAMOL, "smiles")]
         (answer,) = known.with_measured(letter * 64, asked, [PLAIN])
-        assert isinstance(answer, dict)
-        assert answer["logd"].measured == LOGD
+        assert _said(answer) == LOGD
     assert len(known._references) == 2
     assert len(known.newest("c" * 64)) == 5
 

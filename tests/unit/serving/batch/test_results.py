@@ -49,7 +49,7 @@ class Job:
             created="t",
             size=0,
             rows_a_part=8,
-            **given,  # type: ignore[arg-type]
+            **given,
         )
         folder.write(path / folder.REQUEST, request)
         counts = list(split.split(path))

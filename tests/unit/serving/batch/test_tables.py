@@ -126,7 +126,7 @@ def test_records_are_the_same_wherever_a_read_ends(
 
 
 def test_a_workbooks_first_filled_sheet(tmp_path: Path) -> None:
-    rows = [["id", "smiles", "n"], ["1", "CCO", 7.0], ["2", "CCN", 0.5]]
+    rows: list[list[object]] = [["id", "smiles", "n"], ["1", "CCO", 7.0], ["2", "CCN", 0.5]]
     header, lines = _read(tmp_path / "x", as_xlsx(tmp_path / "made.xlsx", rows))
     assert header == ["id", "smiles", "n"]
     assert [line.cells for line in lines] == [["1", "CCO", "7"], ["2", "CCN", "0.5"]]
