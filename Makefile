@@ -41,7 +41,7 @@ bundle: .venv/.ready  ## the one file that a host is installed from: make bundle
 lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy agent consortium installer tests
+	$(BIN)/mypy agent consortium installer onggi tests
 	$(BIN)/lint-imports
 
 format: .venv/.ready

@@ -193,6 +193,18 @@ class PolicySection(Section):
     officer: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
+class ReferenceSection(Section):
+    """What predict may show of this silo's own compounds.
+
+    Attributes:
+        share: `values`: measured values, and the most similar compounds with theirs, to callers
+            with the scope `data`. `similarity`: fingerprints alone leave the keeper's folders.
+            `nothing`: not even these.
+    """
+
+    share: Literal["values", "similarity", "nothing"] = "values"
+
+
 class Config(Section):
     """The whole configuration of a silo."""
 
@@ -204,6 +216,7 @@ class Config(Section):
     releases: ReleasesSection = ReleasesSection()
     gate: GateSection = GateSection()
     policy: PolicySection = PolicySection()
+    reference: ReferenceSection = ReferenceSection()
     serve: ServeSection = ServeSection()
     store: tuple[Store, ...] = ()
     private: tuple[PrivateEndpoint, ...] = ()
@@ -271,6 +284,11 @@ class Paths:
         return self.state / "releases"
 
     @property
+    def reference(self) -> Path:
+        """What predict may show of the silo's own compounds."""
+        return self.state / "reference"
+
+    @property
     def status(self) -> Path:
         """What the keeper tells predict and people."""
         return self.state / "status"
@@ -304,7 +322,7 @@ class Paths:
         yield self.state
         yield from (self.keys, self.trust, self.outbox, self.inbox, self.inbox / "objects")
         yield from (self.parts, self.spool, self.snapshots, self.models, self.jobs)
-        yield from (self.releases, self.status, self.requests)
+        yield from (self.releases, self.reference, self.status, self.requests)
         yield from (self.courier, self.predict)
 
 

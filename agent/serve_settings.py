@@ -40,6 +40,8 @@ class ServeSection(Section):
         open: Whether whoever comes without a token may predict.
         certificate, key: PEM files for TLS.
         rate_per_minute: Requests a minute of a caller whose token names no rate; 0 is no limit.
+        batch_bytes: The largest file that a job may bring.
+        batch_days: How long a job and its answer are kept after its end.
         audit_structures: Whether the audit log holds what was asked, structures included.
     """
 
@@ -51,6 +53,8 @@ class ServeSection(Section):
     certificate: PathOrNone = None
     key: PathOrNone = None
     rate_per_minute: Annotated[int, Field(ge=0)] = 0
+    batch_bytes: Annotated[int, Field(ge=1)] = 2 << 30
+    batch_days: Annotated[float, Field(gt=0, le=3650)] = 7.0
     audit_structures: bool = False
     oidc: OidcSection = OidcSection()
 

@@ -25,29 +25,34 @@ _MOMENT = "2026-01-02T03:04:05Z"
 _JUDGED = 200  # compounds that the calibration is drawn from
 
 
-def make_release(releases: Path, smiles: Sequence[str], references: int) -> None:
+def make_release(
+    releases: Path, smiles: Sequence[str], references: int, name: str = RELEASE, version: int = 1
+) -> None:
     """Installs and activates the release.
 
     Args:
         releases: The folder of all releases.
         smiles: Real structures; the references are drawn from them, again and again.
         references: How many compounds the domain compares with.
+        name: Its id.
+        version: Another version has other weights.
     """
     specs = [TaskSpec(f"endpoint{n}", "regression") for n in range(TASKS)]
     names = [spec.name for spec in specs]
     network = NetworkSpec(hidden=HIDDEN, dropout=0.1, seed=1)
-    seeds = [network.model_copy(update={"seed": n}) for n in range(1, MEMBERS + 1)]
+    first = version * MEMBERS
+    seeds = [network.model_copy(update={"seed": first + n}) for n in range(MEMBERS)]
     members = tuple(Member(one, initial_weights(one, default_spec(), names)) for one in seeds)
     shares = np.full((MEMBERS, TASKS), 1 / MEMBERS, np.float32)
-    staged = releases.parent / "staged"
+    staged = releases.parent / f"staged-{name}"
     staged.mkdir()
     export_onnx(Ensemble(members, shares), default_spec(), specs, staged / folder.MODEL)
     _write_certainty(staged, smiles, references, specs)
-    write_card(staged, _card(specs, network))
-    for name in (folder.WEIGHTS, folder.MANIFEST):
-        (staged / name).write_bytes(b"-")
-    folder.install(staged, releases, RELEASE)
-    folder.activate(releases, RELEASE)
+    write_card(staged, _card(specs, network, name, version))
+    for part in (folder.WEIGHTS, folder.MANIFEST):
+        (staged / part).write_bytes(b"-")
+    folder.install(staged, releases, name)
+    folder.activate(releases, name)
 
 
 def _write_certainty(
@@ -82,7 +87,7 @@ def _labels(rng: np.random.Generator, compounds: int) -> Labels:
     )
 
 
-def _card(specs: Sequence[TaskSpec], network: NetworkSpec) -> ModelCard:
+def _card(specs: Sequence[TaskSpec], network: NetworkSpec, name: str, version: int) -> ModelCard:
     tasks = tuple(
         TaskCard(
             task=spec.name,
@@ -100,8 +105,8 @@ def _card(specs: Sequence[TaskSpec], network: NetworkSpec) -> ModelCard:
         for spec in specs
     )
     return ModelCard(
-        release_id=RELEASE,
-        version=1,
+        release_id=name,
+        version=version,
         created=_MOMENT,
         plan_id="benchmark",
         tasks=tasks,

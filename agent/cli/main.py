@@ -46,6 +46,7 @@ _COMMANDS = {
     "predict": "agent.cli.predict:predict",
     "token": "agent.cli.token:token",
     "audit": "agent.cli.audit:audit",
+    "mcp": "agent.cli.mcp:mcp",
     "card": "agent.cli.card:card",
     "evaluate": "agent.cli.evaluate:evaluate",
     "demo": "agent.cli.demo:demo",

@@ -1,16 +1,18 @@
 """`onggi predict`: asks the local endpoint."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from agent.cli.predict_files import Files, named, predict_files
 from agent.cli.setup import JSON
 from agent.config import ServeSection, load
-from agent.errors import Stop
+from agent.errors import Refused, Stop
 
 _LONGEST_TOKEN = 16_384
 # A file, and neither an option nor a variable of its own: both show in lists of processes.
@@ -20,6 +22,7 @@ TOKEN_FILE = click.option(
     envvar="ONGGI_TOKEN_FILE",
     help="Holds the token that the endpoint asks for; ONGGI_TOKEN_FILE by default.",
 )
+URL = click.option("--url", default="", help="The endpoint; the configuration's own by default.")
 CA_FILE = click.option(
     "--ca-file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -54,32 +57,70 @@ def read_token(path: Path | None) -> str:
     return token
 
 
+class Asked(TypedDict):
+    """Where to ask, and for what of the answer."""
+
+    url: str
+    token_file: Path | None
+    ca_file: Path | None
+    structure: str
+    endpoints: tuple[str, ...]
+
+
 @click.command()
-@click.argument("smiles", nargs=-1, required=True)
-@click.option("--url", default="", help="The endpoint; the configuration's own by default.")
+@click.argument("structures", nargs=-1, required=True, metavar="SMILES... | IN [OUT]")
+@URL
 @TOKEN_FILE
 @CA_FILE
+@click.option("--structure", default="", help="The column of the structures in IN.")
+@click.option("--endpoint", "endpoints", multiple=True, help="This endpoint alone; repeatable.")
 @JSON
 @click.pass_obj
 def predict(
-    config_path: Path,
-    smiles: tuple[str, ...],
-    url: str,
-    token_file: Path | None,
-    ca_file: Path | None,
-    as_json: bool,
+    config_path: Path, structures: tuple[str, ...], as_json: bool, **asked: Unpack[Asked]
 ) -> None:
-    """Predict every endpoint for one or more SMILES."""
+    """Predict every endpoint for one or more SMILES, or for a file.
+
+    IN is a file that ends in .csv, .tsv, .txt, .sdf, .smi or .xlsx, or "-" for standard input; OUT
+    ends in .csv, .sdf, .parquet or .ndjson, or is "-", the default: CSV on standard output.
+    """
+    url = asked["url"] or own_url(load(config_path).serve)
+    token, ca_file = read_token(asked["token_file"]), asked["ca_file"]
+    if (names := named(structures)) is not None:
+        from onggi.client import Client
+
+        files = Files(*names, asked["structure"], asked["endpoints"])
+        predict_files(Client(url, token, ca_file), files, as_json=as_json)
+        return
     from agent.serving.client import predict as ask
 
-    url = url or own_url(load(config_path).serve)
-    token = read_token(token_file)
-    answer: dict[str, Any] = ask(url, list(smiles), token=token, ca_file=ca_file)
+    answer: dict[str, Any] = ask(url, list(structures), token=token, ca_file=ca_file)
+    _choose(answer["results"], asked["endpoints"])
     if as_json:
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
-        return
+    else:
+        _show(structures, answer)
+
+
+def _choose(results: Sequence[dict[str, Any]], endpoints: Sequence[str]) -> None:
+    """Leaves the endpoints that were asked for.
+
+    Raises:
+        Refused: `unknown_endpoint`.
+    """
+    for result in results:
+        heads = result.get("predictions")
+        if not heads or not endpoints:
+            continue
+        if unknown := [name for name in endpoints if name not in heads]:
+            listed = ", ".join(heads)
+            raise Refused("unknown_endpoint", f"There is no endpoint {unknown[0]}; name {listed}.")
+        result["predictions"] = {name: heads[name] for name in endpoints}
+
+
+def _show(structures: Sequence[str], answer: dict[str, Any]) -> None:
     console = Console()
-    for given, result in zip(smiles, answer["results"], strict=True):
+    for given, result in zip(structures, answer["results"], strict=True):
         if "error" in result:
             fault = result["error"]
             console.print(f"[red]✗[/] {given}: {fault['cause']} ({fault['step']})", soft_wrap=True)

@@ -1,7 +1,7 @@
 """The featurizer `onggi-fast-1`: Morgan counts hashed to a fixed size, and fast descriptors.
 
-Everything is a call into RDKit's C++: about 0.4 ms a molecule, half of it the one Crippen call,
-where RDKit's 217 Python descriptors take some twenty times as long.
+Everything is a call into RDKit's C++, but for Crippen's two descriptors, which take longer than all
+others there: those of a batch are found at once, to the same bits (`agent.features.crippen`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,12 +13,14 @@ from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from agent.errors import Refused
 from agent.features.atoms import without_each_atom
+from agent.features.crippen import Pending
+from agent.features.graph import Drawer
 from agent.features.light import light_mol
 from agent.features.rows import Features
 from agent.records import InvalidStructure
 from agent.wire.documents import FeatureSpec
 
-_CRIPPEN = ("CrippenClogP", "CrippenMR")  # one call gives both; `Properties` would make two
+_CRIPPEN = ("CrippenClogP", "CrippenMR")  # found together, and for many molecules at once
 _BATCH = 1_024  # molecules held at once; each takes some 20 kB
 
 _Numbers = Callable[[Chem.Mol], Sequence[float]]
@@ -37,7 +39,11 @@ class Featurizer:
         self._morgan = rdFingerprintGenerator.GetMorganGenerator(
             radius=spec.radius, fpSize=spec.hash_size
         )
-        self._descriptors = _descriptor_call([scaling.name for scaling in spec.descriptors])
+        names = [scaling.name for scaling in spec.descriptors]
+        self._plain, self._plain_size = _plain_call(names), len(_plain_names(names))
+        self._order = [[*_plain_names(names), *_CRIPPEN].index(name) for name in names]
+        self._with_crippen = not set(_CRIPPEN).isdisjoint(names)
+        self._drawer = Drawer()
         self._centre = np.array([scaling.centre for scaling in spec.descriptors], np.float64)
         self._spread = np.array([scaling.spread for scaling in spec.descriptors], np.float64)
 
@@ -47,12 +53,16 @@ class Featurizer:
         Returns:
             One row a molecule, in order; a number that RDKit cannot give is 0, the centre.
         """
-        counts, numbers = [], []
+        counts, numbers, pending = [], [], Pending(self._drawer)
         for mol in mols:
             counts.append(_hashed(self._morgan.GetCountFingerprint(mol)))
-            numbers.append(self._descriptors(mol))
-        raw = np.array(numbers, dtype=np.float64)
-        return Features.from_rows(counts, self._scale(raw.reshape(len(counts), len(self._centre))))
+            numbers.append(self._plain(mol))
+            if self._with_crippen:
+                pending.add(mol)
+        raw = np.array(numbers, dtype=np.float64).reshape(len(counts), self._plain_size)
+        if self._with_crippen:
+            raw = np.concatenate([raw, pending.values()], axis=1)
+        return Features.from_rows(counts, self._scale(raw[:, self._order]))
 
     def without_each_atom(self, mol: Chem.Mol) -> Features:
         """Featurizes one molecule, and then what is left of it without each of its atoms.
@@ -106,22 +116,16 @@ def _hashed(vector: object) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float
     return table[:, 0].astype(np.int32), np.log1p(table[:, 1].astype(np.float64)).astype(np.float32)
 
 
-def _descriptor_call(names: Sequence[str]) -> _Numbers:
+def _plain_names(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in _CRIPPEN]
+
+
+def _plain_call(names: Sequence[str]) -> _Numbers:
     offered = set(rdMolDescriptors.Properties.GetAvailableProperties())
     if unknown := [name for name in names if name not in offered]:
         raise Refused(
             "unknown_descriptor",
             f"This RDKit offers no descriptor {unknown[0]!r}; update the agent, or the plan.",
         )
-    plain = [name for name in names if name not in _CRIPPEN]
-    properties = rdMolDescriptors.Properties(plain)
-    order = [(plain + list(_CRIPPEN)).index(name) for name in names]
-    with_crippen = len(plain) < len(names)
-
-    def call(mol: Chem.Mol) -> Sequence[float]:
-        found = list(properties.ComputeProperties(mol))
-        if with_crippen:
-            found.extend(rdMolDescriptors.CalcCrippenDescriptors(mol))
-        return [found[place] for place in order]
-
-    return call
+    properties = rdMolDescriptors.Properties(_plain_names(names))
+    return lambda mol: list(properties.ComputeProperties(mol))

@@ -4,6 +4,8 @@ Identity uses another, full one (`agent.assays`). This one costs about as much a
 SMILES and runs unchanged in training, scoring and serving (docs/architecture.md).
 """
 
+import re
+
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
@@ -19,7 +21,8 @@ MAX_ATOMS = 1_000  # with written-out hydrogens and dummies: 2,500 dummies held 
 _LONG_MOLBLOCK_CHARS = 30_000  # some 450 atoms and their bonds in V2000
 
 # Of one fragment without a charge nothing is to be done; finding that out takes RDKit 0.15 ms.
-_TO_DO = frozenset(".+-|")  # "|": an extension may say anything
+_FRAGMENTED = frozenset(".|")  # "|": an extension may say anything
+_CHARGED = re.compile(r"\[[^\]]*[+-]")  # elsewhere "-" is a bond
 
 _FRAGMENTS = rdMolStandardize.LargestFragmentChooser()
 _UNCHARGER = rdMolStandardize.Uncharger()
@@ -44,9 +47,11 @@ def light_mol(structure: str, fmt: Structure) -> Chem.Mol | InvalidStructure:
         return InvalidStructure("parse", "RDKit cannot read it; check atoms, valences and rings.")
     if mol.GetNumHeavyAtoms() == 0:
         return InvalidStructure("size", "It has no heavy atom.")
-    if fmt == "smiles" and not _TO_DO.intersection(structure):
-        return _too_many(mol) or mol
-    return _too_many(mol) or _standardize(mol)
+    if fmt != "smiles" or not _FRAGMENTED.isdisjoint(structure):
+        return _too_many(mol) or _standardize(mol)
+    if _CHARGED.search(structure):
+        return _too_many(mol) or _standardize(mol, whole=True)
+    return _too_many(mol) or mol
 
 
 def _too_long(structure: str, fmt: Structure) -> InvalidStructure | None:
@@ -89,8 +94,8 @@ def _too_many(mol: Chem.Mol) -> InvalidStructure | None:
     return None
 
 
-def _standardize(mol: Chem.Mol) -> Chem.Mol | InvalidStructure:
+def _standardize(mol: Chem.Mol, *, whole: bool = False) -> Chem.Mol | InvalidStructure:
     try:
-        return _UNCHARGER.uncharge(_FRAGMENTS.choose(mol))
+        return _UNCHARGER.uncharge(mol if whole else _FRAGMENTS.choose(mol))
     except (ValueError, RuntimeError):
         return InvalidStructure("standardize", "RDKit cannot take its charges and salts apart.")

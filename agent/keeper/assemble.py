@@ -13,7 +13,7 @@ from agent.clock import Clock
 from agent.config import Config, GateSection, Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
 from agent.files import exclusive
-from agent.keeper import status
+from agent.keeper import site_report, status
 from agent.keeper.auditing import Auditing
 from agent.keeper.dispatch import Dispatch
 from agent.keeper.hours import Hours
@@ -21,11 +21,12 @@ from agent.keeper.identity import OwnKeys
 from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
 from agent.keeper.leaving import Leaving
-from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile
+from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile, StatusFiles
 from agent.keeper.mail import Mail
 from agent.keeper.orders import QuorumRule, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.policing import Policing, PolicyFile, last_known
+from agent.keeper.reference import References
 from agent.keeper.rollout import Rollout
 from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
@@ -64,10 +65,14 @@ def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Ke
         folders[INBOX] = paths.inbox
         rhythm = Rhythm(config.keeper.sweep_s, config.keeper.settle_s)
         build = _status_builder(ledger, workers, enrolment.silo, config.gate.let_pass)
-        file = StatusFile(paths.status / "keeper.json", build)
+        people = _site_builder(ledger)
+        files = StatusFiles(
+            StatusFile(paths.status / "keeper.json", build),
+            StatusFile(paths.status / site_report.FILE, people),
+        )
         sweep_up = partial(tidy, ledger, Inbox(paths.inbox), paths.snapshots)
         try:
-            yield Keeper(pipeline, intake, folders, queue, rhythm, file, sweep_up, clock)
+            yield Keeper(pipeline, intake, folders, queue, rhythm, files, sweep_up, clock)
         finally:
             workers.stop()
 
@@ -197,6 +202,7 @@ def _stages(
         ),
         site,
         _leaving(config, paths, enrolment, ledger, trusted, Outgoing(outbox, own)),
+        References(ledger, workers, paths.reference, config.reference.share, site.private),
     )
     return pipeline, intake
 
@@ -257,5 +263,17 @@ def _status_builder(
             progress = running[1].model_dump() if running[1] else {}
             job = {"id": running[0], **progress}
         return {**known[1], "job": job}
+
+    return build
+
+
+def _site_builder(ledger: Ledger) -> Callable[[], Json]:
+    known: tuple[int, site_report.Report] = (-1, {})
+
+    def build() -> Json:
+        nonlocal known
+        if known[0] != ledger.revision:
+            known = (ledger.revision, site_report.report(ledger))
+        return known[1]
 
     return build

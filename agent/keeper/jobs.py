@@ -28,9 +28,10 @@ from agent.ledger.book import Detail, Item, Ledger
 _log = logging.getLogger(__name__)
 
 WORKER_DIED = "worker_died"
-# Fresh measurements come first; then a round, for which others wait; then what this silo's model
-# is compared with, without which no release is checked; then the release.
-PRIORITY = {"ingest": 0, "snapshot": 1, "round": 2, "baseline": 3, "release": 4}
+# Fresh measurements come first; then a round, for which others wait; then what chemists are shown
+# of them; then what this silo's model is compared with, without which no release is checked; then
+# the release.
+PRIORITY = {"ingest": 0, "snapshot": 1, "round": 2, "reference": 3, "baseline": 4, "release": 5}
 _TRAINING = frozenset({"round", "baseline", "release"})  # what waits for the hours of training
 SHORT = frozenset({"ingest", "snapshot"})  # what may be done by a worker that stands by
 STALL_S = 1800.0

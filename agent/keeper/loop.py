@@ -48,7 +48,7 @@ class Keeper:
         folders: Names and folders to watch for events (stores, spools and the inbox).
         queue: Where every event is posted.
         rhythm: Times of looking.
-        status: The status file.
+        status: The status file, or several.
         tidy: Removes what is no longer needed; called with each sweep.
         clock: Reads the time, once a round.
     """
@@ -60,7 +60,7 @@ class Keeper:
         folders: dict[str, Path],
         queue: SimpleQueue[str],
         rhythm: Rhythm,
-        status: "StatusFile",
+        status: "StatusFile | StatusFiles",
         tidy: Callable[[datetime], None],
         clock: Clock,
     ) -> None:
@@ -159,3 +159,15 @@ class StatusFile:
                 self._failed_s = at_s
             return
         self._last, self._due_s, self._failed_s = content, at_s + _STATUS_S, None
+
+
+class StatusFiles:
+    """Several status files, each for other readers."""
+
+    def __init__(self, *files: StatusFile) -> None:
+        self._files = files
+
+    def write(self, now: datetime, at_s: float) -> None:
+        """Writes each that is due."""
+        for file in self._files:
+            file.write(now, at_s)

@@ -6,9 +6,19 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from agent.keeper.evaluation.order import EvaluateOrder, Evaluation
-from agent.wire.documents import Catalogue, Document, Endpoint, Plan, ReleaseManifest, RoundManifest
+from agent.wire.documents import (
+    Catalogue,
+    Document,
+    Endpoint,
+    FeatureSpec,
+    Plan,
+    ReleaseManifest,
+    RoundManifest,
+)
 
 CHECKPOINT = "checkpoint"  # in a job's folder: where its training stood when its worker died
+
+REFERENCE = "reference.sqlite3"  # in a reference's job: what predict may show
 
 MOMENTS = "moments.safetensors"  # in a round's folder: what its optimizer remembers
 
@@ -125,6 +135,28 @@ class SnapshotOrder(Document):
     replicate_limits: dict[str, float] = Field(default_factory=dict)
 
 
+class ReferenceOrder(Document):
+    """Write what predict may show of a snapshot's compounds.
+
+    Attributes:
+        name: What the file is called, by what it is made from.
+        snapshot: The frozen snapshot's id.
+        folder: Where it is.
+        features: What its features are.
+        catalogue, private: Which unit each endpoint has.
+        share: See `config.ReferenceSection`.
+    """
+
+    kind: Literal["reference"] = "reference"
+    name: str
+    snapshot: str
+    folder: str
+    features: FeatureSpec
+    catalogue: Catalogue
+    private: tuple[Endpoint, ...]
+    share: Literal["values", "similarity"]
+
+
 class TrainingOrder(Document):
     """What every job that trains needs.
 
@@ -186,7 +218,15 @@ class ReleaseOrder(TrainingOrder):
     shadow: ShadowRule = ShadowRule()
 
 
-Order = IngestOrder | SnapshotOrder | BaselineOrder | RoundOrder | ReleaseOrder | EvaluateOrder
+Order = (
+    IngestOrder
+    | SnapshotOrder
+    | ReferenceOrder
+    | BaselineOrder
+    | RoundOrder
+    | ReleaseOrder
+    | EvaluateOrder
+)
 _ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="kind")])
 
 
@@ -235,6 +275,22 @@ class TaskStanding(Document):
     drifted: bool
 
 
+class Coverage(Document):
+    """How much of an endpoint was measured here, and when: numbers for people, no values.
+
+    Attributes:
+        compounds: That have a label.
+        measurements: That the labels are made of.
+        newest: ISO date of the newest, or None.
+        by_year: Compounds by the year of their newest measurement; those without a date nowhere.
+    """
+
+    compounds: int
+    measurements: int
+    newest: str | None = None
+    by_year: dict[str, int] = Field(default_factory=dict)
+
+
 class Result(Document):
     """What a worker hands back; the kind of the order says which fields count.
 
@@ -242,7 +298,8 @@ class Result(Document):
         refused_code, refused: Why the order could not be done, by name and in a sentence;
             trying again would help only where the code is `try_later`.
         files: For an ingest.
-        compounds, labels, tasks, changes: For a snapshot; `changes` counts rows against the last.
+        compounds, labels, tasks, changes, coverage: For a snapshot; `changes` counts rows against
+            the last.
         scores, active_scores: For a baseline and a release.
         pairs: For a release: candidate and active one on the newest measurements.
         groups: For a round: groups of tensors in the update.
@@ -260,6 +317,7 @@ class Result(Document):
     labels: dict[str, int] = Field(default_factory=dict)
     tasks: tuple[TaskStanding, ...] = ()
     changes: dict[str, int] = Field(default_factory=dict)
+    coverage: dict[str, Coverage] = Field(default_factory=dict)
     scores: tuple[TaskScore, ...] = ()
     active_scores: tuple[TaskScore, ...] = ()
     pairs: tuple[PairScore, ...] = ()

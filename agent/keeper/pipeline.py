@@ -20,12 +20,14 @@ from agent.keeper.orders import (
     BaselineOrder,
     IngestOrder,
     Order,
+    ReferenceOrder,
     ReleaseOrder,
     Result,
     RoundOrder,
     SnapshotOrder,
 )
 from agent.keeper.plans import plan_in_force
+from agent.keeper.reference import References
 from agent.keeper.rollout import Rollout
 from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
@@ -48,6 +50,7 @@ class Pipeline:
         mail, intake, snapshots, rounds, rollout: The stages.
         site: What this silo is; each stage that orders training has it, too.
         leaving: The stages that decide what leaves.
+        references: The stage that lays out what predict may show.
     """
 
     def __init__(  # noqa: PLR0913 - it joins all stages, and does nothing else
@@ -62,6 +65,7 @@ class Pipeline:
         rollout: Rollout,
         site: Site,
         leaving: Leaving,
+        references: References,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -73,6 +77,7 @@ class Pipeline:
         self._rollout = rollout
         self._site = site
         self._leaving = leaving
+        self._references = references
 
     def recover(self, now: datetime) -> None:
         """Once after a start: picks up what a kill left."""
@@ -113,10 +118,16 @@ class Pipeline:
         plan = plan_in_force(self._ledger, self._trusted, now)
         ready = self._prepare(plan, now) if plan is not None else None
         self._rounds.order(plan, ready, now, self._leaving.holds_back(now))
+        self._order_reference(plan, ready, now)
         for ended in self._rollout.plans():
             if ended != plan:
                 self._prepare(ended, now)
         self._rollout.order(self._snapshots.scored, now)
+
+    def _order_reference(self, plan: Plan | None, ready: Ready | None, now: datetime) -> None:
+        catalogue = self._trusted.catalogue
+        if plan is not None and ready is not None and catalogue is not None:
+            self._references.order(ready, plan.features, catalogue, now)
 
     def _prepare(self, plan: Plan, now: datetime) -> Ready | None:
         self._snapshots.order(plan, now, self._replicate_limits())
@@ -158,20 +169,25 @@ class Pipeline:
             case SnapshotOrder():
                 _adopt(folder / "snapshot", Path(order.folder))
                 self._snapshots.book_frozen(order, result, now)
+            case ReferenceOrder():
+                self._references.book(order, folder)
             case BaselineOrder():
                 self._snapshots.book_baseline(order, result, now)
             case RoundOrder():
-                update = (folder / "update.safetensors").read_bytes()
-                approval = self._leaving.needs_approval
-                self._rounds.seal(order, result, update, now, approval=approval)
-                private = folder / "private.safetensors"
-                if private.exists():
-                    write_atomic(self._site.private_weights, private.read_bytes())
-                moments = folder / MOMENTS
-                if moments.exists():
-                    self._site.keep_moments(order.plan.plan_id, moments.read_bytes())
+                self._book_round(order, result, folder, now)
             case ReleaseOrder():
                 self._rollout.book(order, result, folder / "release", now)
+
+    def _book_round(self, order: RoundOrder, result: Result, folder: Path, now: datetime) -> None:
+        update = (folder / "update.safetensors").read_bytes()
+        approval = self._leaving.needs_approval
+        self._rounds.seal(order, result, update, now, approval=approval)
+        private = folder / "private.safetensors"
+        if private.exists():
+            write_atomic(self._site.private_weights, private.read_bytes())
+        moments = folder / MOMENTS
+        if moments.exists():
+            self._site.keep_moments(order.plan.plan_id, moments.read_bytes())
 
     def _give_up(self, order: Order, result: Result, now: datetime) -> None:
         reason = result.refused
@@ -184,6 +200,8 @@ class Pipeline:
                 self._rounds.give_up(order, reason, now)
             case ReleaseOrder():
                 self._rollout.give_up(order, result, now)
+            case ReferenceOrder():
+                pass  # its job's row says why; predict goes on with the one before
 
     def _adopt_parts(self, folder: Path, parts: Path) -> None:
         for staged in sorted((folder / "parts").glob("*")):

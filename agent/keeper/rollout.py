@@ -169,6 +169,7 @@ class Rollout:
         findings: Detail = {task: head.sentence for task, head in verdict.per_head.items()}
         detail: Detail = {"snapshot": order.snapshot, "gate": findings}
         detail["local"] = local_key(order.snapshot, order.plan)
+        detail["errors"] = {pair.task: [pair.active, pair.candidate] for pair in result.pairs}
         detail["outcomes"] = {task: head.outcome for task, head in verdict.per_head.items()}
         if not verdict.taken:
             detail["reason"] = "worse"

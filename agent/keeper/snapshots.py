@@ -198,6 +198,7 @@ class Snapshots:
             detail: Detail = {"compounds": result.compounds, "labels": labels}
             detail |= {"changes": {**result.changes}}
             detail |= {"tasks": [task.model_dump() for task in result.tasks]}
+            detail |= {"coverage": {t: part.model_dump() for t, part in result.coverage.items()}}
             self._ledger.move(item, "frozen", now, "", detail)
             log.event(_log, "snapshot frozen", compounds=result.compounds, **result.changes)
         if item is not None and self._is_scored(order.snapshot, order.plan):

@@ -20,6 +20,7 @@ from agent.keeper.orders import (
     IngestOrder,
     Order,
     Progress,
+    ReferenceOrder,
     ReleaseOrder,
     Report,
     Result,
@@ -136,6 +137,10 @@ def _do(order: Order, folder: Path, report: Report) -> Result:
             from agent.keeper.work.snapshot import freeze
 
             return freeze(order, folder, report)
+        case ReferenceOrder():
+            from agent.keeper.work.reference import make_reference
+
+            return make_reference(order, folder, report)
         case BaselineOrder():
             from agent.keeper.work.train import baseline
 

@@ -25,7 +25,7 @@ from agent.learning.tasks import Labels, Rows
 _MOST_COUNTED = 15  # a group that a molecule has more often says nothing more
 _LEVELS = _MOST_COUNTED + 1
 _POPULAR = 0.03  # the share of compounds above which a vector is faster than a list
-_MOST_ADDED = 255  # so many ones fit into a byte
+_MOST_IN_BYTES = 255  # bits of a structure: no compound has more in common with it
 _LARGE = 0.05  # the share of compounds above which a task's own list is slow to walk
 _NEAR = (
     0.8  # of the greatest similarity: few compounds are nearer, and nearly every large task has one
@@ -127,8 +127,11 @@ class Nearest:
         common = self._column[bits] >= 0
         self._dense = np.zeros((len(popular), self._size), np.uint8)
         self._dense[self._column[bits[common]], rows[common]] = 1
+        # ">= k" is popular only where ">= k - 1" is: the vector of k adds those below it up.
+        for bit in popular[popular % _LEVELS > 0].tolist():
+            self._dense[self._column[bit]] += self._dense[self._column[bit - 1]]
         order = np.argsort(bits[~common], kind="stable")
-        self._lists = rows[~common][order].astype(np.int32)
+        self._lists = rows[~common][order]  # int64, as `bincount` wants it
         lengths = np.where(self._column < 0, having, 0)
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         measured = np.diff(index.task_indptr)
@@ -137,7 +140,8 @@ class Nearest:
         self._has = np.zeros((self._size, len(self._large)), np.bool_)
         for column, task in enumerate(self._large.tolist()):
             self._has[self._compounds(task), column] = True
-        self._sizes = np.bincount(rows, minlength=self._size).astype(np.float32)
+        sizes = np.bincount(rows, minlength=self._size)
+        self._sizes = np.maximum(sizes, 1).astype(np.float32)  # nothing has no union of 0 either
 
     def similarity(self, features: Rows) -> Floats:
         """Returns the greatest Tanimoto coefficient to a compound of each task.
@@ -159,26 +163,23 @@ class Nearest:
         """Returns one structure's similarity to each compound, float32 (compounds,)."""
         known = bits[bits < len(self._column)]
         columns = self._column[known]
-        popular, rare = columns[columns >= 0], known[columns < 0]
-        common = np.bincount(self._listed(rare), minlength=self._size).astype(np.float32)
-        # Row by row in bytes: a fancy index would copy them all, and for a matrix product BLAS
-        # would wake a thread for each core.
-        for start in range(0, len(popular), _MOST_ADDED):
-            some = np.zeros(self._size, np.uint8)
-            for row in popular[start : start + _MOST_ADDED].tolist():
-                some += self._dense[row]
-            common += some
-        union = self._sizes + np.float32(len(bits)) - common
-        return np.asarray(common / np.maximum(union, 1), np.float32)
+        popular, rare = known[columns >= 0], known[columns < 0]
+        # In bytes where they suffice, and row by row: a fancy index would copy them all, and for a
+        # matrix product BLAS would wake a thread for each core.
+        kind = np.uint8 if len(bits) <= _MOST_IN_BYTES else np.uint16
+        some = np.bincount(self._listed(rare), minlength=self._size).astype(kind)
+        for row in self._column[_highest(popular)].tolist():
+            np.add(some, self._dense[row], out=some)
+        common = some.astype(np.float32)
+        union = self._sizes + np.float32(len(bits))
+        union -= common
+        common /= union
+        return common
 
-    def _listed(self, bits: Ints) -> npt.NDArray[np.int32]:
+    def _listed(self, bits: Ints) -> Ints:
         """Returns the compounds that have each bit, one bit's behind the other's."""
-        starts = self._starts[bits]
-        lengths = self._starts[bits + 1] - starts
-        ends = np.cumsum(lengths)
-        total = int(ends[-1]) if len(ends) else 0
-        places = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-        return np.asarray(self._lists[places], np.int32)
+        lists = [self._lists[self._starts[bit] : self._starts[bit + 1]] for bit in bits.tolist()]
+        return np.concatenate([*lists, self._lists[:0]])
 
     def _by_task(self, similarity: Floats) -> Floats:
         best = np.zeros(self._tasks, np.float32)
@@ -199,6 +200,13 @@ class Nearest:
 
 def _pairs(starts: Ints) -> Iterator[tuple[int, int]]:
     return zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+
+
+def _highest(bits: Ints) -> Ints:
+    """Returns of a structure's ascending bits the highest of each column."""
+    last = np.ones(len(bits), np.bool_)
+    last[:-1] = (bits[1:] != bits[:-1] + 1) | (bits[1:] % _LEVELS == 0)
+    return bits[last]
 
 
 def _counts(values: Floats) -> npt.NDArray[np.uint8]:

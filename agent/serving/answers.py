@@ -8,6 +8,10 @@ from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard
 
 Limit = Literal["similarity", "spread"]  # what may put a compound outside a model's domain
+FAILED_STEP = "predict"  # of a structure that was fine, and whose answer was no number
+
+
+Qualifier = Literal["<", "=", ">"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.records import InvalidStructure, Json, Structure
 from agent.releases.card import ModelCard
-from agent.serving.answers import Answer, Estimate, Explanation, Limit
+from agent.serving.answers import Explanation, Limit, Qualifier
 from agent.serving.problems import Problem
+from agent.serving.schemas import either
 
 MAX_STRUCTURES = 10_000
 MAX_BODY_BYTES = 32 << 20
@@ -21,13 +22,20 @@ _QUICK, _QUICK_SMILES, _QUICK_MOLBLOCK = 4, 400, 20_000  # structures, character
 _BETWEEN = b", "
 _MAX_COMMAS = 1_000_000  # 32 MB of "1,1,1" would fill half a gigabyte before it is refused
 
+PREDICT_EXAMPLES: dict[str, Json] = {
+    "one": {"value": {"smiles": "CC(=O)Oc1ccccc1C(=O)O"}},
+    "many": {"value": {"smiles": ["CCO", "c1ccccc1O"]}},
+    "named": {"value": {"structures": [{"id": "A-1", "smiles": "CCO"}]}},
+}
+EXPLAIN_EXAMPLE: dict[str, Json] = {"id": "A-1", "smiles": "CC(=O)Oc1ccccc1C(=O)O"}
+
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 class StructureIn(BaseModel):
     """One structure; the id comes back beside its answer."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "molblock"))
 
     id: Annotated[str, Field(max_length=200)] | None = None
     smiles: str | None = None
@@ -43,7 +51,7 @@ class StructureIn(BaseModel):
 class PredictRequest(BaseModel):
     """One SMILES, a list of them, or a list of structures."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "structures"))
 
     smiles: str | Annotated[list[str], Field(fail_fast=True)] | None = None
     structures: Annotated[list[StructureIn], Field(fail_fast=True)] | None = None
@@ -55,13 +63,23 @@ class PredictRequest(BaseModel):
         return self
 
 
+class MeasuredValue(BaseModel):
+    """What this site measured: the median of `n` measurements, in `unit`; a limit with < or >."""
+
+    value: float
+    unit: str
+    qualifier: Qualifier
+    n: int
+
+
 class Prediction(BaseModel):
     """One endpoint's prediction; `value` is in `unit`, or a probability for a class.
 
     `interval` holds the measured value nine times in ten; `inside` says whether the model knows
     compounds like this one, `similarity` how near the nearest is that was measured here, `spread`
     how far the members of the model differ (a standard deviation on the model's scale), and
-    `outside_by` which of the two puts it outside.
+    `outside_by` which of the two puts it outside. `measured` is there where this site has measured
+    the compound and the caller may see data.
     """
 
     value: float
@@ -72,12 +90,13 @@ class Prediction(BaseModel):
     similarity: float | None = None
     spread: float | None = None
     outside_by: list[Limit] = []
+    measured: MeasuredValue | None = None
 
 
 class ExplainRequest(BaseModel):
     """One structure; with an endpoint, a drawing comes along."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra=either("smiles", "molblock"))
 
     id: Annotated[str, Field(max_length=200)] | None = None
     smiles: str | None = None
@@ -130,6 +149,15 @@ class PredictResponse(BaseModel):
     results: list[Result]
 
 
+class Ready(BaseModel):
+    """What `/readyz` says; `problem` while another release was wanted than the one that answers."""
+
+    status: str
+    release: str
+    version: int
+    problem: str
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One structure of a request, whichever way it was given."""
@@ -137,18 +165,6 @@ class Asked:
     structure: str
     fmt: Structure
     id: str | None = None
-
-
-def request_schema() -> dict[str, Json]:
-    """Returns the request's JSON schema in one piece, for OpenAPI."""
-    schema: dict[str, Json] = PredictRequest.model_json_schema()
-    # OpenAPI looks references up in the document, where these definitions are not.
-    schema.pop("$defs")
-    schema["properties"] = {
-        "smiles": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
-        "structures": {"type": "array", "items": StructureIn.model_json_schema()},
-    }
-    return schema
 
 
 async def read_body(request: Request, most: int | None = None) -> bytes:
@@ -182,7 +198,7 @@ def parse(content: bytes) -> list[Asked]:
     try:
         body = PredictRequest.model_validate_json(content)
     except ValidationError as error:
-        raise Problem(422, "malformed", _sentence(error)) from None
+        raise Problem(422, "malformed", sentence(error)) from None
     asked = _asked(body)
     if len(asked) > MAX_STRUCTURES:
         limit = f"{len(asked)} structures are too many; send {MAX_STRUCTURES} at once at most."
@@ -203,7 +219,8 @@ def _one(entry: StructureIn) -> Asked:
     return Asked(entry.smiles or "", "smiles", entry.id)
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError) -> str:
+    """Says where a body is malformed, and quotes nothing of it."""
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in fault["loc"]) or "its top"
     # pydantic quotes nothing of a JSON text but the place where it breaks off.
@@ -219,7 +236,7 @@ def parse_explain(content: bytes) -> tuple[Asked, str | None]:
     try:
         body = ExplainRequest.model_validate_json(content)
     except ValidationError as error:
-        raise Problem(422, "malformed", _sentence(error)) from None
+        raise Problem(422, "malformed", sentence(error)) from None
     asked = StructureIn(id=body.id, smiles=body.smiles, molblock=body.molblock)
     return _one(asked), body.endpoint
 
@@ -254,12 +271,15 @@ def is_quick(asked: Sequence[Asked]) -> bool:
     )
 
 
-def render_results(asked: Sequence[Asked], answers: Sequence[Answer]) -> bytes:
-    """Writes the answers of one piece, to be joined by `render`; equal answers, equal bytes."""
+def render_results(asked: Sequence[Asked], answers: Sequence[str | InvalidStructure]) -> bytes:
+    """Writes the answers of one piece, to be joined by `render`; equal answers, equal bytes.
+
+    Args:
+        asked: The structures.
+        answers: As of `Predictor.write`.
+    """
     results = (_result(one, answer) for one, answer in zip(asked, answers, strict=True))
-    return _BETWEEN.join(
-        json.dumps(result, ensure_ascii=False, allow_nan=False).encode() for result in results
-    )
+    return _BETWEEN.join([result.encode() for result in results])
 
 
 def render(release: str, version: int, pieces: Sequence[bytes]) -> bytes:
@@ -268,26 +288,16 @@ def render(release: str, version: int, pieces: Sequence[bytes]) -> bytes:
     return head[:-1] + b', "results": [' + _BETWEEN.join(pieces) + b"]}"
 
 
-def _result(one: Asked, answer: Answer) -> dict[str, object]:
-    result: dict[str, object] = {} if one.id is None else {"id": one.id}
+def _result(one: Asked, answer: str | InvalidStructure) -> str:
+    said: list[str] = [] if one.id is None else [f'"id": {_text(one.id)}']
     if one.fmt == "smiles":
-        result["smiles"] = one.structure
+        said.append(f'"smiles": {_text(one.structure)}')
     if isinstance(answer, InvalidStructure):
-        result["error"] = {"step": answer.step, "cause": answer.cause}
+        said.append(f'"error": {{"step": {_text(answer.step)}, "cause": {_text(answer.cause)}}}')
     else:
-        result["predictions"] = {task: _estimate(said) for task, said in answer.items()}
-    return result
+        said.append(f'"predictions": {{{answer}}}')
+    return "{" + ", ".join(said) + "}"
 
 
-def _estimate(estimate: Estimate) -> dict[str, object]:
-    # By hand: `asdict` copies deeply, and a page of answers has 100,000 of these.
-    return {
-        "value": estimate.value,
-        "model_value": estimate.model_value,
-        "unit": estimate.unit,
-        "interval": estimate.interval,
-        "inside": estimate.inside,
-        "similarity": estimate.similarity,
-        "spread": estimate.spread,
-        "outside_by": estimate.outside_by,
-    }
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -50,6 +50,24 @@ class Doubt:
 NOTHING_KNOWN = Doubt()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What is known of the errors of n structures' predictions; (n, tasks) each.
+
+    Attributes:
+        low, high: float32, the interval's ends on the model's scale; NaN where there is none.
+        similarity, spread: float32.
+        far, apart: bool; whether similarity or spread says that it lies outside.
+    """
+
+    low: Floats
+    high: Floats
+    similarity: Floats
+    spread: Floats
+    far: npt.NDArray[np.bool_]
+    apart: npt.NDArray[np.bool_]
+
+
 class Judge:
     """The calibration and the known compounds of one release; safe to use from several threads."""
 
@@ -91,11 +109,18 @@ class Judge:
         Returns:
             A row a structure, an entry a task.
         """
-        said, similarity = Said(mean, spread), self._nearest.similarity(features)
-        low, high = intervals(said, self._certainty.calibration, similarity=similarity)
-        beyond = outside(spread, similarity, self._certainty.domain)
-        parts = (part.tolist() for part in (low, high, similarity, spread, *beyond))
-        return [self._row(row) for row in zip(*parts, strict=True)]
+        found = self.judged(features, mean, spread)
+        parts = found.low, found.high, found.similarity, found.spread, found.far, found.apart
+        return [self._row(row) for row in zip(*(part.tolist() for part in parts), strict=True)]
+
+    def judged(self, features: Features, mean: Floats, spread: Floats) -> Judged:
+        """Judges predictions, as `doubts` does, in arrays."""
+        similarity = self._nearest.similarity(features)
+        low, high = intervals(
+            Said(mean, spread), self._certainty.calibration, similarity=similarity
+        )
+        far, apart = outside(spread, similarity, self._certainty.domain)
+        return Judged(low, high, similarity, spread, far, apart)
 
     def _row(self, row: Iterable[Sequence[float]]) -> list[Doubt]:
         return [

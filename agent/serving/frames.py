@@ -7,7 +7,8 @@ worker that a hostile structure has taken over from running code in the process 
 import asyncio
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, pairwise
 from typing import Any, BinaryIO
 
 _LENGTHS = struct.Struct("<II")
@@ -36,6 +37,12 @@ def read(stream: BinaryIO) -> Frame | None:
     if len(head) < said or len(body) < rest:
         return None
     return json.loads(head), body
+
+
+def cut(body: bytes, lengths: Iterable[int]) -> list[bytes]:
+    """Takes apart a body that was joined of parts of these lengths."""
+    ends = list(accumulate(lengths, initial=0))
+    return [body[start:end] for start, end in pairwise(ends)]
 
 
 async def receive(stream: asyncio.StreamReader) -> Frame:

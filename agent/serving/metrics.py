@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -53,6 +54,12 @@ class Metrics:
         if release is not None:
             self._release.labels(release, str(version)).set(1)
         return generate_latest(self._registry)
+
+
+def metrics_of(app: FastAPI) -> Metrics:
+    """Returns the figures that the app left in its state, for its rooms."""
+    metrics: Metrics = app.state.metrics
+    return metrics
 
 
 class CountedRequests:

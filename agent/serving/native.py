@@ -1,14 +1,22 @@
 """From the model's scale back to an endpoint's own unit."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from agent.releases.card import Transform
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from agent.releases.card import Transform
 
 _LOG_UM_PER_M = 6.0
+Numbers = npt.NDArray[np.float64]
 _DIGITS = 5  # far below any assay's error, and far above what float32 carries
+_MOST = 22  # the largest exponent whose power of ten a double holds exactly
+_POWERS = np.array([10.0**exponent for exponent in range(_MOST + 1)])
 
-_INVERSES: dict[Transform, Callable[[float], float]] = {
+_INVERSES: dict["Transform", Callable[[float], float]] = {
     "identity": lambda y: y,
     "log10": lambda y: 10.0**y,
     "neg_log10_molar": lambda y: 10.0 ** (_LOG_UM_PER_M - y),
@@ -16,7 +24,7 @@ _INVERSES: dict[Transform, Callable[[float], float]] = {
 }
 
 
-def to_native(model_value: float, transform: Transform) -> float:
+def to_native(model_value: float, transform: "Transform") -> float:
     """Undoes an endpoint's transform.
 
     Args:
@@ -34,11 +42,11 @@ def to_native(model_value: float, transform: Transform) -> float:
 
 
 def rounded(value: float) -> float:
-    """Rounds to five significant digits, so that equal predictions are equal text."""
-    return float(f"{value:.{_DIGITS}g}")
+    """Rounds to five significant digits, so that equal predictions are equal text; -0 is 0."""
+    return float(f"{value:.{_DIGITS}g}") + 0.0
 
 
-def native_interval(low: float, high: float, transform: Transform) -> tuple[float, float] | None:
+def native_interval(low: float, high: float, transform: "Transform") -> tuple[float, float] | None:
     """Undoes the transform at both ends of an interval.
 
     Returns:
@@ -48,3 +56,56 @@ def native_interval(low: float, high: float, transform: Transform) -> tuple[floa
     if not (math.isfinite(first) and math.isfinite(second)):
         return None
     return rounded(first), rounded(second)
+
+
+def natives(values: npt.NDArray[np.float32], transforms: Sequence["Transform"]) -> Numbers:
+    """Undoes the transforms of the columns of a file, as `to_native` does of one value.
+
+    The last bit of a number may differ from what `to_native` gives, and is rounded away later.
+
+    Args:
+        values: (n, tasks), on the model's scale.
+        transforms: One a task.
+
+    Returns:
+        float64 (n, tasks); NaN stays NaN.
+    """
+    found = values.astype(np.float64)
+    with np.errstate(over="ignore"):
+        for column, transform in enumerate(transforms):
+            found[:, column] = _COLUMNS[transform](found[:, column])
+    return found
+
+
+_COLUMNS: dict["Transform", Callable[[Numbers], Numbers]] = {
+    "identity": lambda y: y,
+    "log10": lambda y: 10.0**y,
+    "neg_log10_molar": lambda y: 10.0 ** (_LOG_UM_PER_M - y),
+    "log10_plus_1": lambda y: np.maximum(10.0**y - 1.0, 0.0),
+}
+
+
+def to_native_all(
+    model_values: npt.NDArray[np.float64], transform: "Transform"
+) -> npt.NDArray[np.float64]:
+    """Does `to_native` to each of (n,), NaN and all."""
+    if transform == "identity":
+        return model_values
+    # One by one, for numpy's power may differ in its last bit with the place in an array.
+    return np.array([to_native(value, transform) for value in model_values.tolist()], np.float64)
+
+
+def rounded_all(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Does `rounded` to finite numbers of any shape.
+
+    Where five digits leave two candidates equally near, this may choose the other one.
+    """
+    size = np.abs(values)
+    place = np.floor(np.log10(size, where=size > 0, out=np.zeros_like(size)))
+    shift = _DIGITS - 1 - place
+    up, down = (_POWERS[np.clip(part, 0, _MOST).astype(np.intp)] for part in (shift, -shift))
+    near: npt.NDArray[np.float64] = np.rint(values * up / down) * down / up
+    far = np.abs(shift) > _MOST
+    if far.any():
+        near[far] = [rounded(value) for value in values[far].tolist()]
+    return near

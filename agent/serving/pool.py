@@ -9,21 +9,21 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import wait as wait_for
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agent import log
 from agent.clock import monotonic_s
 from agent.errors import Refused, TryLater
-from agent.serving import process
+from agent.serving import frames, process
 from agent.serving.board import Board, Full, Job, Seat
 from agent.serving.frames import Frame
 from agent.serving.problems import Problem
 from agent.serving.process import Lost, WorkerProcess
+from agent.serving.tensors import Question, Wanted
 
 _LOGGER = logging.getLogger(__name__)
 DEADLINE_S = 0.5  # processor time of one structure; a large honest one takes some 30 ms
@@ -32,6 +32,7 @@ _MOST_GONE = 5  # structures of one call that end a worker each; then the call i
 _MOST_LOST = 5  # workers that die of no structure: whoever kills them may kill all at once
 _LIMIT_S = 90.0  # of the clock, for one piece: more than 64 structures just within the deadline
 _LOAD_LIMIT_S = 60.0
+_SEAT_LIMIT_S = _LIMIT_S + _LOAD_LIMIT_S  # to load where a piece is being answered still
 _WAIT_S = 120.0
 _START_S = 30.0
 _LOOK_S = 1.0
@@ -93,18 +94,50 @@ class Pool:
             Problem: As `bodies.parse`, or 503.
         """
         head, content = await self._asked({"do": "split"}, body, quick=False)
-        ends = [0]
-        for length in head["lengths"]:
-            ends.append(ends[-1] + length)
-        return [content[start:end] for start, end in pairwise(ends)]
+        return frames.cut(content, head["lengths"])
 
-    async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:
+    async def read_tensors(
+        self, content: bytes, head_bytes: int | None
+    ) -> tuple[Question, list[bytes]]:
+        """Reads a large request of the Open Inference Protocol and cuts it into pieces.
+
+        Raises:
+            Problem: As `tensors.read`, or 503.
+        """
+        said = {"do": "read_tensors", "head_bytes": head_bytes}
+        head, rest = await self._asked(said, content, quick=False)
+        return Question.of(head["question"]), frames.cut(rest, head["lengths"])
+
+    async def tensors(
+        self, release: str, piece: bytes, wanted: Sequence[Wanted], *, quick: bool
+    ) -> Frame:
+        """Answers one piece by columns.
+
+        Args:
+            release: Which release answers.
+            piece: As `bodies.chunks` made it.
+            wanted: Which columns, and how each is written.
+            quick: A person waits for it.
+
+        Returns:
+            As of `predict`, and the `lengths` of the columns in what follows.
+
+        Raises:
+            Problem: As of `predict`.
+        """
+        head = {"do": "tensors", "release": release, "wanted": list(wanted)}
+        return await self._read(head, piece, quick=quick)
+
+    async def predict(
+        self, release: str, piece: bytes, *, quick: bool, reference: str = ""
+    ) -> Frame:
         """Answers one piece.
 
         Args:
             release: Which release answers.
             piece: As `bodies.chunks` made it.
             quick: A person waits for it.
+            reference: Says what the site measured itself; empty where the caller may not see it.
 
         Returns:
             How many were `good`, how many `bad`, in how many of these the release `failed`, and
@@ -113,7 +146,23 @@ class Pool:
         Raises:
             Problem: 422 `too_slow`, or 503.
         """
-        return await self._read({"do": "predict", "release": release}, piece, quick=quick)
+        head = {"do": "predict", "release": release, "reference": reference}
+        return await self._read(head, piece, quick=quick)
+
+    async def figures(self, release: str, piece: bytes) -> Frame:
+        """Answers one piece of a file.
+
+        Args:
+            release: Which release answers.
+            piece: As `batch.pieces` writes it.
+
+        Returns:
+            What `batch.figures.packed` wrote.
+
+        Raises:
+            Problem: As of `predict`.
+        """
+        return await self._read({"do": "figures", "release": release}, piece, quick=False)
 
     async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
         """Tells what each atom of one structure contributes.
@@ -129,6 +178,19 @@ class Pool:
         """
         # Some thirty predictions: not for the seats that a single one waits for.
         head = {"do": "explain", "release": release, "endpoint": endpoint}
+        return (await self._read(head, piece, quick=False))[1]
+
+    async def ask(self, head: Mapping[str, object], piece: bytes) -> bytes:
+        """Asks about structures for which nobody waits by the millisecond.
+
+        Args:
+            head: What to do.
+            piece: The structures, as `bodies.chunks` made it; or nothing.
+
+        Raises:
+            Problem: As of `predict`, or a worker's own.
+            Refused: A worker's own.
+        """
         return (await self._read(head, piece, quick=False))[1]
 
     async def _read(self, head: Mapping[str, object], piece: bytes, *, quick: bool) -> Frame:
@@ -162,9 +224,9 @@ class Pool:
         Raises:
             Refused: The first of them could not, or died of it; no other has tried.
             TryLater: This process is to end.
-            TimeoutError: The event loop has not started, or the workers do not.
+            TimeoutError: The event loop has not started, or the first worker does not.
         """
-        self.wait(self._load(release))
+        self.wait(self._load(release), len(self._seats) * _SEAT_LIMIT_S + _WAIT_S)
 
     def keep(self, release: str | None) -> None:
         """Says which release answers: a worker that starts loads it before anything else."""
@@ -206,14 +268,17 @@ class Pool:
     async def _follow(self, seat: Seat, release: str) -> None:
         try:
             await self._load_at(seat, release)
-        except Refused as refused:
-            log.trouble(_LOGGER, "worker_not_loaded", release=release, code=refused.code)
+        except (Refused, TimeoutError) as error:
+            # It tries again when it is asked, and nobody waits for it before.
+            code = error.code if isinstance(error, Refused) else "too_slow"
+            log.trouble(_LOGGER, "worker_not_loaded", release=release, code=code)
 
     async def _load_at(self, seat: Seat, release: str) -> None:
         done: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         self._board.post_to(seat, Job({"do": "load", "release": release}, b"", _LOAD_LIMIT_S, done))
         try:
-            _checked(await done)
+            async with asyncio.timeout(_SEAT_LIMIT_S):
+                _checked(await done)
         except Lost as lost:
             if not lost.began:  # the seat's next worker shall try
                 return await self._load_at(seat, release)

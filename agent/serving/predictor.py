@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,13 @@ from agent.features.rows import Features
 from agent.records import InvalidStructure, Structure
 from agent.releases.card import ModelCard, TaskCard, read_card
 from agent.releases.folder import MODEL
-from agent.serving.answers import Answer, Estimate, Explanation
+from agent.serving.answers import FAILED_STEP, Answer, Estimate, Explanation
+from agent.serving.batch.figures import APART, FAR, Figures, nothing
 from agent.serving.certainty import NOTHING_KNOWN, Doubt, Judge
 from agent.serving.drawing import highlighted
-from agent.serving.native import rounded, to_native
+from agent.serving.native import natives, rounded, to_native
 from agent.serving.sparse import SUMS, FirstLayer, take_apart
+from agent.serving.written import Writer
 
 MAX_BATCH = 1024  # molecules featurized at once; bounds the memory of one call
 _BLOCK = 4  # rows of a run: larger ones gain 7 us a row and cost a single molecule as much again
@@ -33,10 +36,9 @@ _DESCRIPTORS = "descriptors"
 _OUTPUT = "predictions"
 _SPREAD = "spread"  # a graph of an earlier version has none
 _ORT_ERRORS_ONLY = 3
-FAILED_STEP = "predict"  # of a structure that was fine, and whose answer was no number
 
 Floats = npt.NDArray[np.float32]
-
+T = TypeVar("T")
 
 Given = tuple[str, Structure]
 Watch = Callable[[Iterable[Given], int], Iterable[Given]]
@@ -67,6 +69,7 @@ class Predictor:
         self._session = session
         self._judge = judge
         self._featurizer = Featurizer(card.features)
+        self._writer = Writer(card.tasks)
         _check_graph(first, session, card)
         self._outputs = [output.name for output in session.get_outputs()]
 
@@ -103,11 +106,67 @@ class Predictor:
             One answer a structure, in order; a structure that cannot be used keeps its place and
             its reason.
         """
-        answers: list[Answer] = []
+        return self._in_batches(structures, watch, start, self._answers)
+
+    def write(
+        self, structures: Sequence[Given], watch: Watch = _unwatched, start: int = 0
+    ) -> list[str | InvalidStructure]:
+        """Predicts as `predict` does, and writes each answer as JSON without its outer braces."""
+        return self._in_batches(structures, watch, start, self._texts)
+
+    def _in_batches(
+        self,
+        structures: Sequence[Given],
+        watch: Watch,
+        start: int,
+        answer: Callable[[Features], Sequence[T | InvalidStructure]],
+    ) -> list[T | InvalidStructure]:
+        answers: list[T | InvalidStructure] = []
         for first in range(0, len(structures), MAX_BATCH):
             batch = watch(structures[first : first + MAX_BATCH], start + first)
-            answers.extend(self._predict_batch(batch))
+            invalid: list[InvalidStructure | None] = []
+            features = self._featurizer.featurize(_readable(batch, invalid))
+            good = iter(answer(features) if len(features) else ())
+            answers.extend(next(good) if reason is None else reason for reason in invalid)
         return answers
+
+    def figures(
+        self, structures: Sequence[Given], watch: Watch = _unwatched, start: int = 0
+    ) -> tuple[list[InvalidStructure | None], Figures]:
+        """Predicts as `predict` does, for tables: arrays instead of an object a value.
+
+        Args:
+            structures: Texts and how to read each, `MAX_BATCH` at most.
+            watch: As of `predict`.
+            start: The first structure's number.
+
+        Returns:
+            For each structure why it has no figures, or None; and the figures of those that have.
+        """
+        faults: list[InvalidStructure | None] = []
+        features = self._featurizer.featurize(_readable(watch(structures, start), faults))
+        if not len(features):
+            return faults, nothing(len(self.card.tasks))
+        said = self._figures(features)
+        wrong: npt.NDArray[np.bool_] = ~np.isfinite(
+            natives(said.mean, [task.transform for task in self.card.tasks])
+        )
+        if not wrong.any():
+            return faults, said
+        readable = [at for at, fault in enumerate(faults) if fault is None]
+        for row in np.flatnonzero(wrong.any(axis=1)):
+            task = self.card.tasks[int(wrong[row].argmax())]
+            faults[readable[row]] = _no_number(task)
+        return faults, said.take(np.flatnonzero(~wrong.any(axis=1)))
+
+    def _figures(self, features: Features) -> Figures:
+        mean, spread = self._run(features)
+        if self._judge:
+            found = self._judge.judged(features, mean, spread)
+            outside = FAR * found.far.astype(np.uint8) + APART * found.apart.astype(np.uint8)
+            return Figures(mean, spread, found.low, found.high, found.similarity, outside)
+        unknown = np.full_like(mean, np.nan)
+        return Figures(mean, unknown, unknown, unknown, unknown, np.zeros(mean.shape, np.uint8))
 
     def explain(
         self, given: Given, endpoint: str | None, watch: Watch = _unwatched
@@ -145,12 +204,6 @@ class Predictor:
         drawn = "" if endpoint is None else highlighted(mol, falls[:, columns[0]].tolist())
         return Explanation(smiles, said, drawn)
 
-    def _predict_batch(self, structures: Iterable[Given]) -> list[Answer]:
-        invalid: list[InvalidStructure | None] = []
-        features = self._featurizer.featurize(_readable(structures, invalid))
-        answers = iter(self._answers(features) if len(features) else ())
-        return [next(answers) if reason is None else reason for reason in invalid]
-
     def _answers(self, features: Features) -> list[Answer]:
         mean, spread = self._run(features)
         doubts = (
@@ -162,6 +215,11 @@ class Predictor:
             _answer(row, known, self.card.tasks)
             for row, known in zip(mean.tolist(), doubts, strict=True)
         ]
+
+    def _texts(self, features: Features) -> list[str | InvalidStructure]:
+        mean, spread = self._run(features)
+        judged = self._judge.judged(features, mean, spread) if self._judge else None
+        return self._writer.texts(mean, judged)
 
     def _run(self, features: Features) -> tuple[Floats, Floats]:
         """Returns the mean and the spread between members, float32 (n, tasks) each."""
@@ -212,7 +270,7 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
     for task, model_value, doubt in zip(tasks, row, doubts, strict=True):
         value = to_native(model_value, task.transform)
         if not (math.isfinite(value) and math.isfinite(model_value)):
-            return InvalidStructure(FAILED_STEP, f"{task.task} came out as no finite number.")
+            return _no_number(task)
         answer[task.task] = Estimate(
             rounded(value),
             rounded(model_value),
@@ -224,6 +282,10 @@ def _answer(row: list[float], doubts: list[Doubt], tasks: Sequence[TaskCard]) ->
             doubt.outside_by,
         )
     return answer
+
+
+def _no_number(task: TaskCard) -> InvalidStructure:
+    return InvalidStructure(FAILED_STEP, f"{task.task} came out as no finite number.")
 
 
 def _session(graph: bytes, threads: int) -> ort.InferenceSession:

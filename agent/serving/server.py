@@ -7,11 +7,14 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from agent import clock, log
@@ -19,19 +22,31 @@ from agent.config import ServeSection
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
-from agent.serving import me, pages
-from agent.serving.app import create_app
+from agent.serving import connections, me, oip, pages, swagger
+from agent.serving.app import Room, create_app
+from agent.serving.batch.conductor import Conductor
+from agent.serving.batch.jobs import Jobs
+from agent.serving.batch.jobs import Limits as BatchLimits
+from agent.serving.batch.routes import BATCH
+from agent.serving.batch.routes import room as batch_room
+from agent.serving.connections import Limits
 from agent.serving.door import Door
+from agent.serving.patience import Patience, Terms
+from agent.serving.percentiles import Percentiles
 from agent.serving.pool import Pool
+from agent.serving.questions import Questions
+from agent.serving.reference_room import reference_room
 from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
+from agent.serving.shown import Shown
 from agent.serving.swap import Models, Serving
 
-STATUS = "status.json"
+STATUS, JOBS = "status.json", "jobs"
 _LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.5
 _HEARTBEAT_S = 10.0
 _BACKLOG = 1024
+_STALLED_MS = 60_000
 _GRACE_S = 20  # for calls in flight when the process is told to stop
 
 
@@ -61,12 +76,19 @@ def serve(
     pool = Pool(releases, section.threads, stop=stop)
     load = partial(RemoteRelease.load, pool=pool)
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
-    # Twice as many pieces as workers: the next one is there when one is done.
-    app = create_app(models, pool, 2 * section.threads, rooms=[me.room, pages.room(silo)])
-    server = uvicorn.Server(_config(door, app))
+    width = 2 * section.threads  # the next piece is there when one is done
+    jobs = Jobs(state / JOBS, BatchLimits(section.batch_bytes, section.batch_days), clock.now)
+    shown = Shown.beside(releases)
+    questions = Questions(pool)
+    percentiles = Percentiles(models, questions, shown, state)
+    rooms: list[Room] = [me.room, oip.Room(models, pool, width), swagger.add, batch_room(jobs)]
+    rooms += [reference_room(models, questions, shown, percentiles), pages.room(silo)]
+    app = create_app(models, pool, width, rooms, shown.for_caller)
+    server = uvicorn.Server(_config(door, app, {BATCH: section.batch_bytes}))
     # Outside the main thread uvicorn leaves signals alone.
-    work = _answer(server, listener, pool)
-    thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
+    behind = (Conductor(jobs, models, pool, width).running, percentiles.kept)
+    work = _answer(server, listener, pool, behind)
+    thread = threading.Thread(target=_run, args=(work,), name="http", daemon=True)
     with listener, door:
         _write_first(status, models.serving())
         thread.start()
@@ -146,6 +168,9 @@ def _listen(host: str, port: int) -> socket.socket:
         # Accepted connections inherit it. asyncio sets it only where the socket names its protocol,
         # which this one does not: each answer on a kept connection would wait 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Inherited, too: a caller who takes no more of his answer is given up, and his answer with
+        # him; uvicorn would keep both as long as he likes.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
     except OSError as error:
         # After a crash the process before this one may still be answering its last calls.
         kind = TryLater if error.errno == errno.EADDRINUSE else Stop
@@ -156,14 +181,29 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
-    async with pool.running():
+def _run(work: Coroutine[None, None, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+async def _answer(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    pool: Pool,
+    behind: Sequence[Callable[[], AbstractAsyncContextManager[None]]],
+) -> None:
+    async with pool.running(), AsyncExitStack() as stack:
+        for running in behind:  # what works while nobody waits for it
+            await stack.enter_async_context(running())
         await server.serve([listener])
 
 
-def _config(door: Door, app: FastAPI) -> uvicorn.Config:
+def _config(door: Door, app: FastAPI, streamed: Mapping[str, int]) -> uvicorn.Config:
+    limits = Limits(connections.most_connections())
     return uvicorn.Config(
-        door.around(app, app.state.metrics),
+        # Within the door: whom it refuses sends no body.
+        door.around(Patience(app, Terms(streamed=streamed)), app.state.metrics),
+        http=connections.protocol(limits),  # type: ignore[arg-type]  # called like the class
         log_config=None,
         access_log=False,
         server_header=False,

@@ -173,7 +173,8 @@ def test_the_folders_of_the_state(tmp_path: Path) -> None:
     made = {str(p.relative_to(paths.state)) for p in paths.state.rglob("*")}
     assert made == {
         *("keys", "trust", "outbox", "inbox", "inbox/objects", "parts", "spool", "snapshots"),
-        *("models", "jobs", "releases", "status", "requests", "courier", "predict"),
+        *("models", "jobs", "releases", "reference", "status", "requests", "courier"),
+        "predict",
     }
     assert paths.ledger == paths.state / "ledger.sqlite3"
 

@@ -15,9 +15,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def modules() -> list[Path]:
-    return sorted(
-        p for top in ("agent", "consortium", "benchmarks") for p in (ROOT / top).rglob("*.py")
-    )
+    tops = ("agent", "consortium", "onggi", "benchmarks")
+    return sorted(p for top in tops for p in (ROOT / top).rglob("*.py"))
 
 
 def functions(source: str) -> Iterator[Function]:

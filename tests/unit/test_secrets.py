@@ -177,7 +177,8 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Hybrid": lambda _: Hybrid("00", PostQuantumIdentity("pq-sign", _RAW)),
     "Mail": _mail,
     "Pipeline": lambda folder: Pipeline(
-        _NONE, _NONE, _NONE, _mail(folder), _NONE, _NONE, _rounds(folder), _NONE, _NONE, _NONE
+        *(_NONE, _NONE, _NONE, _mail(folder), _NONE, _NONE),
+        *(_rounds(folder), _NONE, _NONE, _NONE, _NONE),
     ),
 }
 

@@ -100,7 +100,7 @@ def test_the_keepers_workers_can_run_torch() -> None:
     ("name", "read", "write"),
     [
         ("courier", {"outbox", "trust"}, {"inbox", "courier"}),
-        ("predict", {"releases", "status"}, {"predict"}),
+        ("predict", {"releases", "reference", "status"}, {"predict"}),
         ("reader@", set(), {"spool/%i"}),
     ],
 )

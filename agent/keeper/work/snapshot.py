@@ -16,7 +16,7 @@ from agent.errors import Refused
 from agent.features.cache import FeatureCache, origin
 from agent.features.rows import Features, write_features
 from agent.files import sha256_bytes
-from agent.keeper.orders import Report, Result, SnapshotOrder, TaskStanding
+from agent.keeper.orders import Coverage, Report, Result, SnapshotOrder, TaskStanding
 
 _FEATURES = "features"
 _BASIS = "basis.json"
@@ -62,6 +62,7 @@ def freeze(order: SnapshotOrder, folder: Path, report: Report) -> Result:
         labels=labels,
         tasks=_standings(summary),
         changes=asdict(summary.changes),
+        coverage=_coverage(snapshot),
     )
 
 
@@ -120,6 +121,21 @@ def _standings(summary: SnapshotSummary) -> tuple[TaskStanding, ...]:
         )
         for name, task in summary.tasks.items()
     )
+
+
+def _coverage(snapshot: Snapshot) -> dict[str, Coverage]:
+    found = {}
+    for column, task in enumerate(snapshot.tasks):
+        own = snapshot.cols == column
+        dates = snapshot.dates[own]
+        years, counts = np.unique(dates[dates != ""].astype("<U4"), return_counts=True)
+        found[task] = Coverage(
+            compounds=int(own.sum()),
+            measurements=int(snapshot.counts[own].sum()),
+            newest=str(max(dates.tolist(), default="")) or None,
+            by_year=dict(zip(years.tolist(), counts.tolist(), strict=True)),
+        )
+    return found
 
 
 def _featurize(cache: FeatureCache, snapshot: Snapshot, report: Report) -> Iterator[Features]:

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -18,6 +19,7 @@ from agent.keeper.orders import Result, RoundOrder, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.plans import plan_in_force
 from agent.keeper.policing import Policing, PolicyFile
+from agent.keeper.reference import References
 from agent.keeper.rollout import Rollout
 from agent.keeper.site import Site
 from agent.keeper.snapshots import Snapshots
@@ -52,6 +54,7 @@ class House:
         self.officer = new_signing("officer")
         self.transport = self.paths.courier / "transport.ndjson"
         self.let_pass: frozenset[str] = frozenset()
+        self.share: Literal["values", "similarity", "nothing"] = "values"
         self.open()
 
     def open(self) -> None:
@@ -105,6 +108,9 @@ class House:
             self.site,
             self.let_pass,
         )
+        self.references = References(
+            self.ledger, self.workers, paths.reference, self.share, self.site.private
+        )
         self.pipeline = Pipeline(
             self.ledger,
             self.workers,
@@ -116,6 +122,7 @@ class House:
             self.rollout,
             self.site,
             self.leaving,
+            self.references,
         )
 
     def _wake(self) -> None:

@@ -105,6 +105,10 @@ def test_files_then_snapshot_then_round_then_baseline(run: Run) -> None:
     _train(run)
     assert len(house.outbox.parcels()) == 1
     assert (house.paths.models / "private.safetensors").read_bytes() == b"own"
+    assert run.started().startswith("reference-")  # chemists wait for it
+    (house.workers.path(run.started()) / "reference.sqlite3").write_bytes(b"known")
+    run.finish(Result(compounds=1))
+    assert len(list(house.paths.reference.glob("*.sqlite3"))) == 1
     assert run.started().startswith("baseline-")
     run.finish(Result())
     assert house.state("snapshot", snapshot.id) == "scored"

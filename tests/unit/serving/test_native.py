@@ -1,12 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assays import endpoints
 from agent.releases.card import Transform
-from agent.serving.native import native_interval, rounded, to_native
+from agent.serving.native import native_interval, natives, rounded, rounded_all, to_native
 from agent.wire.documents import Endpoint
 
 
@@ -44,6 +45,10 @@ def test_five_significant_digits_are_kept() -> None:
     assert (rounded(123456.7), rounded(-0.000123456), rounded(0.0)) == (123460.0, -0.00012346, 0.0)
 
 
+def test_zero_has_no_sign() -> None:
+    assert str(rounded(-0.0)) == "0.0"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "transform", "native"),
     [
@@ -57,3 +62,21 @@ def test_an_interval_begins_with_its_lower_end(
     low: float, high: float, transform: Transform, native: tuple[float, float] | None
 ) -> None:
     assert native_interval(low, high, transform) == native
+
+
+@given(st.lists(st.floats(-12, 12, width=32), min_size=1, max_size=20))
+def test_columns_are_turned_as_single_values_are(values: list[float]) -> None:
+    turned: list[Transform] = ["identity", "log10", "neg_log10_molar", "log10_plus_1"]
+    column = np.array(values, np.float32)
+    found = natives(np.stack([column] * 4, axis=1), turned)
+    for at, transform in enumerate(turned):
+        one_by_one = [to_native(value, transform) for value in column.tolist()]
+        assert found[:, at].tolist() == pytest.approx(one_by_one, rel=1e-13)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1))
+def test_many_are_rounded_like_one(values: list[float]) -> None:
+    found = rounded_all(np.array(values, np.float64)).tolist()
+    for value, one in zip(values, found, strict=True):
+        nearest = rounded(value)
+        assert one == nearest or abs(one - value) == pytest.approx(abs(nearest - value), rel=1e-9)

@@ -12,11 +12,12 @@ import pytest
 from agent.errors import Refused, TryLater
 from agent.releases.card import ModelCard
 from agent.releases.folder import MODEL
-from agent.serving import bodies, pool, process
+from agent.serving import bodies, frames, pool, process
 from agent.serving.bodies import Asked
 from agent.serving.frames import Frame
 from agent.serving.pool import Pool
 from agent.serving.problems import Problem
+from agent.serving.tensors import Wanted
 
 Build = Callable[..., ModelCard]
 
@@ -152,6 +153,37 @@ def test_a_release_that_cannot_be_loaded_is_refused(
     (releases / "r2" / MODEL).unlink()
     with pytest.raises(Refused, match="unloadable_model"):
         running.pool.load("r2")
+
+
+def test_a_seat_that_does_not_load_in_time_keeps_no_release_waiting(
+    running: Running, install: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("r2", 2)
+    monkeypatch.setattr(pool, "_SEAT_LIMIT_S", 3.0)
+    stopped = min(_children())  # of the first seat; the last is the first to load
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        running.pool.load("r2")
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    (piece,) = bodies.chunks([Asked("CCO", "smiles")])
+    head, _ = running.pool.wait(running.pool.predict("r2", piece, quick=True))
+    assert head == {"good": 1, "bad": 0, "failed": 0}
+
+
+def test_tensors_are_read_and_answered_by_workers(running: Running) -> None:
+    tensor = {"name": "SMILES", "datatype": "BYTES", "shape": [3], "data": ["CCO", "no", HOSTILE]}
+    body = json.dumps({"id": "7", "inputs": [tensor]}).encode()
+    question, pieces = running.pool.wait(running.pool.read_tensors(body, None))
+    assert (question.id, len(pieces)) == ("7", 1)
+    wanted = [Wanted("logd", False), Wanted("error", False)]
+    head, columns = running.pool.wait(running.pool.tensors("r1", pieces[0], wanted, quick=False))
+    assert (head["good"], head["bad"]) == (1, 2)
+    values, errors = (
+        json.loads(b"[" + part + b"]") for part in frames.cut(columns, head["lengths"])
+    )
+    assert [value is None for value in values] == [False, True, True]
+    assert errors[2].startswith("time: ")
 
 
 def test_a_large_call_is_cut_by_a_worker(running: Running) -> None:

@@ -128,3 +128,22 @@ def test_a_snapshot_of_the_older_layout_is_read(bench: "Bench") -> None:
     shutil.rmtree(folder / "features")
     older = load_features(folder)
     assert all(np.array_equal(getattr(older, name), array) for name, array in arrays.items())
+
+
+def test_coverage_counts_by_year(bench: "Bench") -> None:
+    table = bench.root / "dated.csv"
+    table.write_text(
+        "ID,SMILES,sol,own,when\n"
+        "1,CCCCO,5,1,2023-02-03\n1,CCCCO,7,,2024-05-06\n2,CCCCCO,8,2,2023-07-08\n3,CCCCCCO,9,3,\n"
+    )
+    order = bench.ingest_order(table)
+    profile = Path(order.profile)
+    profile.write_text(profile.read_text().replace("[columns]", '[columns]\ndate = "when"'))
+    job = bench.folder("reading")
+    ingest(order, job, bench.report)
+    (part,) = (job / "parts").iterdir()
+    result = freeze(bench.snapshot_order(part), bench.folder("frozen"), bench.report)
+    said = result.coverage["solubility"]
+    assert (said.compounds, said.measurements, said.newest) == (3, 4, "2024-05-06")
+    assert said.by_year == {"2023": 1, "2024": 1}
+    assert result.coverage["private:own"].by_year == {"2023": 2}
