@@ -288,7 +288,7 @@ def test_a_job_is_its_owners_alone(tmp_path: Path) -> None:
         lines = [json.loads(line) for line in log.read_bytes().splitlines()]
         told = [line for line in lines if line.get("structures")]
         assert [(line["structures"], line["bad"], line["job"]) for line in told] == [
-            (10, 2, job["job"])
+            (10, 1, job["job"])
         ]
         assert b"CCO" not in log.read_bytes()
     finally:
