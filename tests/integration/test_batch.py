@@ -283,6 +283,14 @@ def test_a_job_is_its_owners_alone(tmp_path: Path) -> None:
             assert (status, json.loads(answer)["code"]) == (404, "no_such_job")
         assert json.loads(bela.ask("GET", "/v1/batch")[1]) == {"jobs": []}
         assert anna.ask("GET", job["links"]["result"])[0] == 200
+        (log,) = (predict.state / "audit").iterdir()
+        until(lambda: b"structures" in log.read_bytes())  # written behind the answer
+        lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+        told = [line for line in lines if line.get("structures")]
+        assert [(line["structures"], line["bad"], line["job"]) for line in told] == [
+            (10, 1, job["job"])
+        ]
+        assert b"CCO" not in log.read_bytes()
     finally:
         predict.close()
 

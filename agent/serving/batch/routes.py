@@ -11,7 +11,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from agent.serving import problems
+from agent.serving import audit, problems
 from agent.serving.app import Room
 from agent.serving.batch import clerks, folder
 from agent.serving.batch.folder import INPUT
@@ -141,9 +141,11 @@ def _add_upload(app: FastAPI, jobs: Jobs) -> None:
             rows_a_part=STREAMED_ROWS if streamed else USUAL_ROWS,
         )
         job = await _received(request, jobs, asked)
+        audit.tell(request.scope, job=job.name)
         where = {"Location": f"{BATCH}/{job.name}"}
         if streamed:
-            return StreamingResponse(_followed(jobs, job), media_type=NDJSON, headers=where)
+            lines = _followed(jobs, job, request)
+            return StreamingResponse(lines, media_type=NDJSON, headers=where)
         return Response(_shown(job), 202, where, "application/json")
 
 
@@ -188,12 +190,25 @@ def _forget(upload: Path) -> None:
         upload.rmdir()
 
 
-async def _followed(jobs: Jobs, job: Job) -> AsyncIterator[bytes]:
+def _tell(request: Request, job: Job) -> None:
+    """Tells the audit log what left."""
+    state = job.state
+    audit.tell(
+        request.scope,
+        job=job.name,
+        structures=state.done,
+        bad=state.bad,
+        release=state.release,
+    )
+
+
+async def _followed(jobs: Jobs, job: Job, request: Request) -> AsyncIterator[bytes]:
     try:
         async with aclosing(clerks.rendered(job.path, ["--format", "ndjson", "--follow"])) as lines:
             async for piece in lines:
                 yield piece
     finally:
+        _tell(request, job)
         if job.state.state not in folder.ENDED:  # whoever waited hung up
             await asyncio.shield(jobs.cancel(job))
 
@@ -245,6 +260,7 @@ def _add_result(app: FastAPI, jobs: Jobs) -> None:
         """Returns the caller's rows, in order, with what was predicted beside them."""
         job = jobs.own(demand(request, "predict").name, name)
         await _check(job, endpoints)
+        _tell(request, job)
         arguments = ["--format", fmt, *(f"--endpoint={one}" for one in endpoints)]
         name = f'attachment; filename="onggi-{job.name}.{fmt}"'
         return StreamingResponse(
