@@ -5,6 +5,7 @@ others there: those of a batch are found at once, to the same bits (`agent.featu
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -55,14 +56,14 @@ class Featurizer:
         """
         counts, numbers, pending = [], [], Pending(self._drawer)
         for mol in mols:
-            counts.append(_hashed(self._morgan.GetCountFingerprint(mol)))
+            counts.append(self._morgan.GetCountFingerprint(mol).GetNonzeroElements())
             numbers.append(self._plain(mol))
             if self._with_crippen:
                 pending.add(mol)
         raw = np.array(numbers, dtype=np.float64).reshape(len(counts), self._plain_size)
         if self._with_crippen:
             raw = np.concatenate([raw, pending.values()], axis=1)
-        return Features.from_rows(counts, self._scale(raw[:, self._order]))
+        return _hashed(counts, self._scale(raw[:, self._order]))
 
     def without_each_atom(self, mol: Chem.Mol) -> Features:
         """Featurizes one molecule, and then what is left of it without each of its atoms.
@@ -109,11 +110,16 @@ class Featurizer:
         return np.where(np.isfinite(scaled), clipped, 0.0).astype(np.float32)
 
 
-def _hashed(vector: object) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    pairs = sorted(vector.GetNonzeroElements().items())  # type: ignore[attr-defined]
-    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    # In float64 first: numpy's float32 log1p differs in the last bit from CPU to CPU.
-    return table[:, 0].astype(np.int32), np.log1p(table[:, 1].astype(np.float64)).astype(np.float32)
+def _hashed(rows: Sequence[dict[int, int]], dense: npt.NDArray[np.float32]) -> Features:
+    """Joins counts by column, a molecule each, with the descriptors of the same molecules."""
+    sizes = [len(row) for row in rows]
+    columns = np.fromiter(chain.from_iterable(rows), np.int32, sum(sizes))
+    counts = np.fromiter(chain.from_iterable(row.values() for row in rows), np.float64, sum(sizes))
+    order = np.lexsort((columns, np.repeat(np.arange(len(rows)), sizes)))
+    # In float64: numpy's float32 log1p differs in the last bit from CPU to CPU.
+    values = np.log1p(counts[order]).astype(np.float32)
+    indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return Features(indptr, columns[order], values, dense)
 
 
 def _plain_names(names: Sequence[str]) -> list[str]:

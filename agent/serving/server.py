@@ -58,9 +58,8 @@ def serve(
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
     server = uvicorn.Server(_config(models, pool, workers))
     # Outside the main thread uvicorn leaves signals alone.
-    work = _answer(server, listener, pool)
-    run = partial(asyncio.run, work, loop_factory=uvloop.new_event_loop)
-    thread = threading.Thread(target=run, name="http", daemon=True)
+    work = server, listener, pool
+    thread = threading.Thread(target=_answer, args=work, name="http", daemon=True)
     with listener:
         _write_first(status, models.serving())
         thread.start()
@@ -150,7 +149,12 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
+def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_answering(server, listener, pool))
+
+
+async def _answering(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
     async with pool.running():
         await server.serve([listener])
 
