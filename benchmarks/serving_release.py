@@ -25,13 +25,13 @@ _MOMENT = "2026-01-02T03:04:05Z"
 _JUDGED = 200  # compounds that the calibration is drawn from
 
 
-def make_release(releases: Path, smiles: Sequence[str], references: int) -> None:
+def make_release(releases: Path, smiles: Sequence[str], known: Sequence[str]) -> None:
     """Installs and activates the release.
 
     Args:
         releases: The folder of all releases.
-        smiles: Real structures; the references are drawn from them, again and again.
-        references: How many compounds the domain compares with.
+        smiles: Real structures that the calibration is drawn from.
+        known: The compounds that the domain compares with, none of them twice.
     """
     specs = [TaskSpec(f"endpoint{n}", "regression") for n in range(TASKS)]
     names = [spec.name for spec in specs]
@@ -42,7 +42,7 @@ def make_release(releases: Path, smiles: Sequence[str], references: int) -> None
     staged = releases.parent / "staged"
     staged.mkdir()
     export_onnx(Ensemble(members, shares), default_spec(), specs, staged / folder.MODEL)
-    _write_certainty(staged, smiles, references, specs)
+    _write_certainty(staged, smiles, known, specs)
     write_card(staged, _card(specs, network))
     for name in (folder.WEIGHTS, folder.MANIFEST):
         (staged / name).write_bytes(b"-")
@@ -51,15 +51,14 @@ def make_release(releases: Path, smiles: Sequence[str], references: int) -> None
 
 
 def _write_certainty(
-    staged: Path, smiles: Sequence[str], references: int, specs: Sequence[TaskSpec]
+    staged: Path, smiles: Sequence[str], known: Sequence[str], specs: Sequence[TaskSpec]
 ) -> None:
     rng = np.random.default_rng(0)
-    features, _ = Featurizer(default_spec()).featurize_smiles(smiles)
-    known = features.take(rng.integers(0, len(features), references))
-    names = [spec.name for spec in specs]
-    index = Index.build(known, _labels(rng, references), names)
+    featurizer, names = Featurizer(default_spec()), [spec.name for spec in specs]
+    learned, _ = featurizer.featurize_smiles(known)
+    index = Index.build(learned, _labels(rng, len(known)), names)
     index.save(staged / folder.NEIGHBOURS)
-    judged = features.take(np.arange(_JUDGED))
+    judged, _ = featurizer.featurize_smiles(smiles[:_JUDGED])
     said = Said(
         rng.normal(0, 1, (_JUDGED, TASKS)).astype(np.float32),
         rng.uniform(0, 1, (_JUDGED, TASKS)).astype(np.float32),
