@@ -1,7 +1,8 @@
 """The featurizer `onggi-fast-1`: Morgan counts hashed to a fixed size, and fast descriptors.
 
-Everything is a call into RDKit's C++, but for Crippen's two descriptors, which take longer than all
-others there: those of a batch are found at once, to the same bits (`agent.features.crippen`).
+Everything is a call into RDKit's C++, but for four descriptors that RDKit finds by patterns, which
+takes longer than all others: those of a batch are found at once, to the same bits
+(`agent.features.together`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,14 +15,14 @@ from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from agent.errors import Refused
 from agent.features.atoms import without_each_atom
-from agent.features.crippen import Pending
 from agent.features.graph import Drawer
 from agent.features.light import light_mol
 from agent.features.rows import Features
+from agent.features.together import NAMES as TOGETHER
+from agent.features.together import Pending
 from agent.records import InvalidStructure
 from agent.wire.documents import FeatureSpec
 
-_CRIPPEN = ("CrippenClogP", "CrippenMR")  # found together, and for many molecules at once
 _BATCH = 1_024  # molecules held at once; each takes some 20 kB
 
 _Numbers = Callable[[Chem.Mol], Sequence[float]]
@@ -42,8 +43,8 @@ class Featurizer:
         )
         names = [scaling.name for scaling in spec.descriptors]
         self._plain, self._plain_size = _plain_call(names), len(_plain_names(names))
-        self._order = [[*_plain_names(names), *_CRIPPEN].index(name) for name in names]
-        self._with_crippen = not set(_CRIPPEN).isdisjoint(names)
+        self._order = [[*_plain_names(names), *TOGETHER].index(name) for name in names]
+        self._with_patterns = not set(TOGETHER).isdisjoint(names)
         self._drawer = Drawer()
         self._centre = np.array([scaling.centre for scaling in spec.descriptors], np.float64)
         self._spread = np.array([scaling.spread for scaling in spec.descriptors], np.float64)
@@ -58,10 +59,10 @@ class Featurizer:
         for mol in mols:
             counts.append(self._morgan.GetCountFingerprint(mol).GetNonzeroElements())
             numbers.append(self._plain(mol))
-            if self._with_crippen:
+            if self._with_patterns:
                 pending.add(mol)
         raw = np.array(numbers, dtype=np.float64).reshape(len(counts), self._plain_size)
-        if self._with_crippen:
+        if self._with_patterns:
             raw = np.concatenate([raw, pending.values()], axis=1)
         return _hashed(counts, self._scale(raw[:, self._order]))
 
@@ -123,7 +124,7 @@ def _hashed(rows: Sequence[dict[int, int]], dense: npt.NDArray[np.float32]) -> F
 
 
 def _plain_names(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name not in _CRIPPEN]
+    return [name for name in names if name not in TOGETHER]
 
 
 def _plain_call(names: Sequence[str]) -> _Numbers:
