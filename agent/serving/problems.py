@@ -3,9 +3,10 @@
 import http
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Request, Response
-from starlette.exceptions import HTTPException
+if TYPE_CHECKING:  # the workers raise problems, too; the framework is half of what they would load
+    from fastapi import FastAPI, Request, Response
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -27,8 +28,10 @@ class Problem(Exception):
         self.status, self.code, self.detail = status, code, detail
         self.headers = dict(headers or {})
 
-    def response(self) -> Response:
+    def response(self) -> "Response":
         """Returns the problem document."""
+        from fastapi import Response
+
         document = {
             "type": "about:blank",
             "title": http.HTTPStatus(self.status).phrase,
@@ -40,19 +43,20 @@ class Problem(Exception):
         return Response(content, self.status, self.headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
+def install(app: "FastAPI") -> None:
     """Makes every error of the app a problem document."""
+    from starlette.exceptions import HTTPException
 
     @app.exception_handler(Problem)
-    async def problem(_request: Request, error: Problem) -> Response:
+    async def problem(_request: "Request", error: Problem) -> "Response":
         return error.response()
 
     @app.exception_handler(HTTPException)
-    async def no_such_route(_request: Request, error: HTTPException) -> Response:
+    async def no_such_route(_request: "Request", error: HTTPException) -> "Response":
         detail = "See /openapi.json for the routes and their methods."
         return Problem(error.status_code, "no_such_route", detail, error.headers).response()
 
     @app.exception_handler(Exception)
-    async def unforeseen(_request: Request, _error: Exception) -> Response:
+    async def unforeseen(_request: "Request", _error: Exception) -> "Response":
         detail = "Predict met a fault of its own; its log says where."
         return Problem(500, "internal", detail).response()
