@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from itertools import cycle, islice
 from pathlib import Path
 
 import psutil
@@ -157,7 +158,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         (root / "releases").mkdir()
-        make_release(root / "releases", smiles, REFERENCES)
+        make_release(root / "releases", smiles, list(islice(cycle(smiles), REFERENCES)))
         rows = measured(root, smiles, given.rows, given.kind)
     show(rows, Console())
     if given.json:

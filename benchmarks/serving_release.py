@@ -26,14 +26,18 @@ _JUDGED = 200  # compounds that the calibration is drawn from
 
 
 def make_release(
-    releases: Path, smiles: Sequence[str], references: int, name: str = RELEASE, version: int = 1
+    releases: Path,
+    smiles: Sequence[str],
+    known: Sequence[str],
+    name: str = RELEASE,
+    version: int = 1,
 ) -> None:
     """Installs and activates the release.
 
     Args:
         releases: The folder of all releases.
-        smiles: Real structures; the references are drawn from them, again and again.
-        references: How many compounds the domain compares with.
+        smiles: Real structures that the calibration is drawn from.
+        known: The compounds that the domain compares with.
         name: Its id.
         version: Another version has other weights.
     """
@@ -47,7 +51,7 @@ def make_release(
     staged = releases.parent / f"staged-{name}"
     staged.mkdir()
     export_onnx(Ensemble(members, shares), default_spec(), specs, staged / folder.MODEL)
-    _write_certainty(staged, smiles, references, specs)
+    _write_certainty(staged, smiles, known, specs)
     write_card(staged, _card(specs, network, name, version))
     for part in (folder.WEIGHTS, folder.MANIFEST):
         (staged / part).write_bytes(b"-")
@@ -56,15 +60,14 @@ def make_release(
 
 
 def _write_certainty(
-    staged: Path, smiles: Sequence[str], references: int, specs: Sequence[TaskSpec]
+    staged: Path, smiles: Sequence[str], known: Sequence[str], specs: Sequence[TaskSpec]
 ) -> None:
     rng = np.random.default_rng(0)
-    features, _ = Featurizer(default_spec()).featurize_smiles(smiles)
-    known = features.take(rng.integers(0, len(features), references))
-    names = [spec.name for spec in specs]
-    index = Index.build(known, _labels(rng, references), names)
+    featurizer, names = Featurizer(default_spec()), [spec.name for spec in specs]
+    learned, _ = featurizer.featurize_smiles(known)
+    index = Index.build(learned, _labels(rng, len(known)), names)
     index.save(staged / folder.NEIGHBOURS)
-    judged = features.take(np.arange(_JUDGED))
+    judged, _ = featurizer.featurize_smiles(smiles[:_JUDGED])
     said = Said(
         rng.normal(0, 1, (_JUDGED, TASKS)).astype(np.float32),
         rng.uniform(0, 1, (_JUDGED, TASKS)).astype(np.float32),

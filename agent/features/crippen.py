@@ -10,24 +10,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem
-from rdkit.Chem import rdMolDescriptors
 
 from agent.features.graph import (
     AROMATIC,
     DOUBLE,
     KINDS,
-    MOST_ATOMS,
     SINGLE,
     TRIPLE,
     Bools,
-    Drawer,
     Graph,
     Ints,
 )
-
-_AT_ONCE = 64
-_FEW = 6  # from here on the arrays are faster
 
 Doubles = npt.NDArray[np.float64]
 
@@ -333,55 +326,3 @@ _BY_KIND: dict[str, _Rules] = {
     "s": _always("S3"),
     **{kind: _always(kind) for kind in _HALOGENS},
 }
-
-
-class Pending:
-    """Takes molecules one after the other, and says of all of them what `crippen` says.
-
-    Few molecules are cheaper with RDKit's patterns, and unusual ones have to go there; either way
-    gives the same bits.
-
-    Args:
-        drawer: Takes them apart.
-    """
-
-    def __init__(self, drawer: Drawer) -> None:
-        self._drawer = drawer
-        self._waiting: list[Chem.Mol] = []
-        self._done: list[Doubles] = []
-
-    def add(self, mol: Chem.Mol) -> None:
-        """Takes one more; what may take long with it is done at once."""
-        if mol.GetNumAtoms() > MOST_ATOMS:
-            self._flush()
-            self._done.append(_by_rdkit([mol]))
-            return
-        self._waiting.append(mol)
-        if len(self._waiting) == _AT_ONCE:
-            self._flush()
-
-    def values(self) -> Doubles:
-        """Returns logP and molar refractivity, float64 (molecules, 2), in order."""
-        self._flush()
-        return np.concatenate([np.zeros((0, 2)), *self._done])
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if len(waiting) < _FEW:
-            self._done.append(_by_rdkit(waiting))
-            return
-        drawn = [self._drawer.draw(mol) for mol in waiting]
-        rows = [row for row, one in enumerate(drawn) if one is not None]
-        found = np.zeros((len(waiting), 2))
-        if rows:
-            graph = Graph.join([one for one in drawn if one is not None])
-            found[rows] = crippen(graph)
-            rows = [row for row, usual in zip(rows, graph.usual.tolist(), strict=True) if usual]
-        left = sorted(set(range(len(waiting))).difference(rows))
-        found[left] = _by_rdkit([waiting[row] for row in left])
-        self._done.append(found)
-
-
-def _by_rdkit(mols: Sequence[Chem.Mol]) -> Doubles:
-    found = [rdMolDescriptors.CalcCrippenDescriptors(mol) for mol in mols]
-    return np.array(found, np.float64).reshape(-1, 2)

@@ -1,10 +1,12 @@
 """The featurizer `onggi-fast-1`: Morgan counts hashed to a fixed size, and fast descriptors.
 
-Everything is a call into RDKit's C++, but for Crippen's two descriptors, which take longer than all
-others there: those of a batch are found at once, to the same bits (`agent.features.crippen`).
+Everything is a call into RDKit's C++, but for four descriptors that RDKit finds by patterns, which
+takes longer than all others: those of a batch are found at once, to the same bits
+(`agent.features.together`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +15,14 @@ from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from agent.errors import Refused
 from agent.features.atoms import without_each_atom
-from agent.features.crippen import Pending
 from agent.features.graph import Drawer
 from agent.features.light import light_mol
 from agent.features.rows import Features
+from agent.features.together import NAMES as TOGETHER
+from agent.features.together import Pending
 from agent.records import InvalidStructure
 from agent.wire.documents import FeatureSpec
 
-_CRIPPEN = ("CrippenClogP", "CrippenMR")  # found together, and for many molecules at once
 _BATCH = 1_024  # molecules held at once; each takes some 20 kB
 
 _Numbers = Callable[[Chem.Mol], Sequence[float]]
@@ -41,8 +43,8 @@ class Featurizer:
         )
         names = [scaling.name for scaling in spec.descriptors]
         self._plain, self._plain_size = _plain_call(names), len(_plain_names(names))
-        self._order = [[*_plain_names(names), *_CRIPPEN].index(name) for name in names]
-        self._with_crippen = not set(_CRIPPEN).isdisjoint(names)
+        self._order = [[*_plain_names(names), *TOGETHER].index(name) for name in names]
+        self._with_patterns = not set(TOGETHER).isdisjoint(names)
         self._drawer = Drawer()
         self._centre = np.array([scaling.centre for scaling in spec.descriptors], np.float64)
         self._spread = np.array([scaling.spread for scaling in spec.descriptors], np.float64)
@@ -55,14 +57,14 @@ class Featurizer:
         """
         counts, numbers, pending = [], [], Pending(self._drawer)
         for mol in mols:
-            counts.append(_hashed(self._morgan.GetCountFingerprint(mol)))
+            counts.append(self._morgan.GetCountFingerprint(mol).GetNonzeroElements())
             numbers.append(self._plain(mol))
-            if self._with_crippen:
+            if self._with_patterns:
                 pending.add(mol)
         raw = np.array(numbers, dtype=np.float64).reshape(len(counts), self._plain_size)
-        if self._with_crippen:
+        if self._with_patterns:
             raw = np.concatenate([raw, pending.values()], axis=1)
-        return Features.from_rows(counts, self._scale(raw[:, self._order]))
+        return _hashed(counts, self._scale(raw[:, self._order]))
 
     def without_each_atom(self, mol: Chem.Mol) -> Features:
         """Featurizes one molecule, and then what is left of it without each of its atoms.
@@ -109,15 +111,20 @@ class Featurizer:
         return np.where(np.isfinite(scaled), clipped, 0.0).astype(np.float32)
 
 
-def _hashed(vector: object) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    pairs = sorted(vector.GetNonzeroElements().items())  # type: ignore[attr-defined]
-    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    # In float64 first: numpy's float32 log1p differs in the last bit from CPU to CPU.
-    return table[:, 0].astype(np.int32), np.log1p(table[:, 1].astype(np.float64)).astype(np.float32)
+def _hashed(rows: Sequence[dict[int, int]], dense: npt.NDArray[np.float32]) -> Features:
+    """Joins counts by column, a molecule each, with the descriptors of the same molecules."""
+    sizes = [len(row) for row in rows]
+    columns = np.fromiter(chain.from_iterable(rows), np.int32, sum(sizes))
+    counts = np.fromiter(chain.from_iterable(row.values() for row in rows), np.float64, sum(sizes))
+    order = np.lexsort((columns, np.repeat(np.arange(len(rows)), sizes)))
+    # In float64: numpy's float32 log1p differs in the last bit from CPU to CPU.
+    values = np.log1p(counts[order]).astype(np.float32)
+    indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return Features(indptr, columns[order], values, dense)
 
 
 def _plain_names(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name not in _CRIPPEN]
+    return [name for name in names if name not in TOGETHER]
 
 
 def _plain_call(names: Sequence[str]) -> _Numbers:

@@ -57,10 +57,12 @@ class Drawn:
     Attributes:
         orders: float64 (atoms, atoms), each bond's order, 0 where there is none.
         atoms: A row an atom: place in `_SPECIES`, hydrogens, neighbours.
+        rings: The atoms of each ring, in their order.
     """
 
     orders: npt.NDArray[np.float64]
     atoms: Sequence[tuple[int, int, int]]
+    rings: Sequence[tuple[int, ...]]
 
 
 class Drawer:
@@ -81,7 +83,8 @@ class Drawer:
             atoms = [self._known[invariant] for invariant in invariants]
         if None in atoms:
             return None
-        return Drawn(Chem.GetAdjacencyMatrix(mol, useBO=True), atoms)  # type: ignore[arg-type]
+        orders, rings = Chem.GetAdjacencyMatrix(mol, useBO=True), mol.GetRingInfo().AtomRings()
+        return Drawn(orders, atoms, rings)  # type: ignore[arg-type]
 
     def _learn(self, mol: Chem.Mol, invariants: Sequence[int]) -> None:
         for atom, invariant in zip(mol.GetAtoms(), invariants, strict=True):
@@ -100,6 +103,7 @@ class Graph:
         kind: int64 (atoms,); place in `KINDS`.
         hydrogens, charge, degree: int64 (atoms,); `degree` leaves hydrogens out.
         source, target, order: int64 (bonds,); two atoms, and `SINGLE` to `TRIPLE`.
+        ring: bool (bonds,).
         neighbours: int64 (orders, kinds, atoms); how many an atom has.
         usual: bool (molecules,); whether its bonds are those that its atoms ask for.
     """
@@ -112,6 +116,7 @@ class Graph:
     source: Ints
     target: Ints
     order: Ints
+    ring: Bools
     neighbours: Ints
     usual: Bools
 
@@ -122,7 +127,7 @@ class Graph:
         rows = np.array(list(chain.from_iterable(one.atoms for one in drawn)))
         species, hydrogens, degree = rows.T.copy()
         atoms = len(species)
-        source, target, order = _bonds(drawn, sizes)
+        source, target, order, ring = _bonds(drawn, sizes)
         aromatic = np.bincount(source[order == AROMATIC], minlength=atoms) > 0
         kind = np.where(aromatic, _AROMATIC[species], _ALIPHATIC[species])
         code = (order * len(KINDS) + kind[target]) * atoms + source
@@ -143,6 +148,7 @@ class Graph:
             source,
             target,
             order,
+            ring,
             np.bincount(code[kind[target] != _NO_KIND], minlength=int(np.prod(shape))).reshape(
                 shape
             ),
@@ -150,8 +156,8 @@ class Graph:
         )
 
 
-def _bonds(drawn: Sequence[Drawn], sizes: Ints) -> tuple[Ints, Ints, Ints]:
-    """Returns source, target and order of every bond, numbering the atoms of all molecules."""
+def _bonds(drawn: Sequence[Drawn], sizes: Ints) -> tuple[Ints, Ints, Ints, Bools]:
+    """Returns every bond as `Graph` has it: source, target, order, ring."""
     flat = np.concatenate([one.orders.ravel() for one in drawn])
     places = np.flatnonzero(flat)
     lengths = sizes * sizes
@@ -160,4 +166,19 @@ def _bonds(drawn: Sequence[Drawn], sizes: Ints) -> tuple[Ints, Ints, Ints]:
     first, size = np.cumsum(sizes) - sizes, np.repeat(sizes, counts)
     source, target = np.divmod(places - np.repeat(ends - lengths, counts), size)
     begin = np.repeat(first, counts)
-    return source + begin, target + begin, np.searchsorted(_ORDERS, flat[places])
+    ring = _in_rings(drawn, (ends - lengths).tolist(), len(flat))[places]
+    return source + begin, target + begin, np.searchsorted(_ORDERS, flat[places]), ring
+
+
+def _in_rings(drawn: Sequence[Drawn], begins: Sequence[int], size: int) -> Bools:
+    """Marks the bonds of rings in the joined matrices."""
+    found = np.zeros(size, np.bool_)
+    places = []
+    for one, begin in zip(drawn, begins, strict=True):
+        atoms = len(one.atoms)
+        for ring in one.rings:
+            for first, second in zip(ring, (*ring[1:], ring[0]), strict=True):
+                places.append(begin + first * atoms + second)
+                places.append(begin + second * atoms + first)
+    found[places] = True
+    return found

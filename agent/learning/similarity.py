@@ -130,7 +130,7 @@ class Nearest:
         # ">= k" is popular only where ">= k - 1" is: the vector of k adds those below it up.
         for bit in popular[popular % _LEVELS > 0].tolist():
             self._dense[self._column[bit]] += self._dense[self._column[bit - 1]]
-        order = np.argsort(bits[~common], kind="stable")
+        order = np.argsort(bits[~common])  # within a list any order will do
         self._lists = rows[~common][order]  # int64, as `bincount` wants it
         lengths = np.where(self._column < 0, having, 0)
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.records import InvalidStructure, Json, Structure
@@ -13,6 +12,9 @@ from agent.releases.card import ModelCard
 from agent.serving.answers import Explanation, Limit, Qualifier
 from agent.serving.problems import Problem
 from agent.serving.schemas import either
+
+if TYPE_CHECKING:  # the workers read bodies, too, and would load the framework for nothing
+    from fastapi import Request
 
 MAX_STRUCTURES = 10_000
 MAX_BODY_BYTES = 32 << 20
@@ -167,7 +169,7 @@ class Asked:
     id: str | None = None
 
 
-async def read_body(request: Request, most: int | None = None) -> bytes:
+async def read_body(request: "Request", most: int | None = None) -> bytes:
     """Reads the body, and no more of it than is allowed.
 
     Args:

@@ -3,11 +3,12 @@
 import http
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+if TYPE_CHECKING:  # the workers raise problems, too; the framework is half of what they would load
+    from fastapi import FastAPI, Request, Response
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA: dict[str, Any] = {
@@ -61,39 +62,43 @@ class Problem(Exception):
             "detail": self.detail,
         }
 
-    def response(self, *, as_error: bool = False) -> Response:
+    def response(self, *, as_error: bool = False) -> "Response":
         """Returns the answer; `as_error` adds what the Open Inference Protocol calls `error`."""
+        from fastapi import Response
+
         also = {"error": self.detail} if as_error else {}
         content = json.dumps({**self.document(), **also}).encode()
         return Response(content, self.status, self.headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
+def install(app: "FastAPI") -> None:
     """Makes every error of the app a problem document."""
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
 
     @app.exception_handler(Problem)
-    async def problem(request: Request, error: Problem) -> Response:
+    async def problem(request: "Request", error: Problem) -> "Response":
         return _told(request, error)
 
     @app.exception_handler(HTTPException)
-    async def no_such_route(request: Request, error: HTTPException) -> Response:
+    async def no_such_route(request: "Request", error: "HTTPException") -> "Response":
         detail = "See /openapi.json for the routes and their methods."
         return _told(request, Problem(error.status_code, "no_such_route", detail, error.headers))
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, error: RequestValidationError) -> Response:
+    async def malformed(request: "Request", error: "RequestValidationError") -> "Response":
         # pydantic's messages may quote what was sent; the place alone may not.
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         detail = f"The request is malformed at {place}. See /openapi.json for its shape."
         return _told(request, Problem(422, "malformed", detail))
 
     @app.exception_handler(Exception)
-    async def unforeseen(request: Request, _error: Exception) -> Response:
+    async def unforeseen(request: "Request", _error: Exception) -> "Response":
         detail = "Predict met a fault of its own; its log says where."
         return _told(request, Problem(500, "internal", detail))
 
 
-def _told(request: Request, problem: Problem) -> Response:
+def _told(request: "Request", problem: Problem) -> "Response":
     return problem.response(as_error=request.scope["path"].startswith("/v2"))
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ KNOWN = [*REFERENCE_SMILES, "nonsense", ""]
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predict]:
     """Predict with a model of the usual size; no test harms it."""
     made = Predict.prepare(tmp_path_factory.mktemp("predict"))
-    make_release(made.releases, list(REFERENCE_SMILES) * (250 // len(REFERENCE_SMILES) + 1), 500)
+    smiles = list(islice(cycle(REFERENCE_SMILES), 500))
+    make_release(made.releases, smiles[:250], smiles)
     made.start()
     made.wait(RELEASE)
     yield made

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -140,3 +142,9 @@ def _lines(rendered: bytes) -> list[bytes]:
     """Cuts rendered answers apart without reading them."""
     parts = rendered.split(b', {"smiles": ')
     return [parts[0], *(b'{"smiles": ' + part for part in parts[1:])]
+
+
+def test_a_worker_loads_no_web_framework() -> None:
+    code = "import sys, agent.serving.worker; print({'fastapi', 'starlette'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"set()\n"

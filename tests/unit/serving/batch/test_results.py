@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ SMILES = [*REFERENCE_SMILES[:20], "nonsense", "CCO"]
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     root = tmp_path_factory.mktemp("release")
     (root / "releases").mkdir()
-    make_release(root / "releases", REFERENCE_SMILES * 4, 300)
+    smiles = list(islice(cycle(REFERENCE_SMILES), 300))
+    make_release(root / "releases", smiles, smiles)
     return Desk(root / "releases", lambda structures, _start: structures)
 
 
