@@ -1,0 +1,129 @@
+// What stands in each column of the table.
+
+import { h } from "../elements.js";
+import { measuredText, unitOf, valueText } from "../numbers.js";
+import { AMBER, GREEN, RED, lightOf } from "./lights.js";
+
+export const LIGHT_NAMES = { [RED]: "red", [AMBER]: "amber", [GREEN]: "green" };
+export const PICTURE = { width: 148, height: 58 };
+
+/** The box to tick. */
+export function tickColumn(app, isSelected) {
+  return {
+    width: 36, fixed: true, className: "tick",
+    head: () => [h("span", { class: "box", role: "img", "aria-label": app.t("many.select_shown") })],
+    make: (cell) => cell.append(h("span", { class: "box", "aria-hidden": "true" })),
+    fill: (cell, row) => cell.setAttribute("aria-label", app.t(isSelected(row) ? "many.selected" : "many.not_selected")),
+  };
+}
+
+/** The row's name and its number in the file. */
+export function nameColumn(app, compounds) {
+  return {
+    width: 132, fixed: true, className: "name",
+    sort: { kind: compounds.sheet.id < 0 ? "row" : "name", key: "" },
+    head: () => sortable(app.t("many.compound")),
+    make: (cell) => cell.append(h("b"), h("small")),
+    fill(cell, row) {
+      const [name, number] = cell.children;
+      name.textContent = compounds.name(row);
+      number.textContent = compounds.sheet.id < 0 ? "" : `${row + 1}`;
+    },
+  };
+}
+
+/** The drawing. */
+export function structureColumn(app, compounds, depict) {
+  const place = (cell, url) => {
+    const [image, text] = cell.children;
+    image.hidden = !url;
+    if (url) image.src = url;
+    text.hidden = url !== null;
+  };
+  return {
+    width: PICTURE.width + 16, fixed: true, className: "structure",
+    head: () => [h("span", {}, app.t("many.structure"))],
+    make: (cell) => cell.append(h("img", { alt: "", hidden: true }), h("small", { hidden: true })),
+    fill(cell, row) {
+      cell.dataset.row = row;
+      const structure = compounds.structure(row);
+      cell.setAttribute("aria-label", structure.smiles ?? app.t("many.molblock"));
+      cell.children[1].textContent = structure.smiles ?? "";
+      place(cell, depict.url(row, structure, (key, url) => {
+        // The cell may show another row by now.
+        if (Number(cell.dataset.row) === key) place(cell, url);
+      }));
+    },
+  };
+}
+
+/** A column of the caller's own. */
+export function ownColumn(compounds, index) {
+  return {
+    width: 120, className: "own", sort: { kind: "own", key: index },
+    head: () => sortable(compounds.sheet.columns[index]),
+    make: (cell) => cell.append(h("span")),
+    fill(cell, row) {
+      cell.firstChild.textContent = compounds.sheet.rows[row][index];
+      cell.title = compounds.sheet.rows[row][index];
+    },
+  };
+}
+
+/** An endpoint: value, interval, light, and a mark where it is measured or outside the domain. */
+export function endpointColumn(app, compounds, task, lights, onLimits) {
+  const { task: id } = task;
+  const name = app.endpoint(task);
+  const unit = unitOf(task);
+  return {
+    width: 128, className: "endpoint", sort: { kind: "endpoint", key: id },
+    head: () => [
+      ...sortable(name.short, name.full, unit),
+      h("button", { type: "button", class: "limits", tabindex: -1, title: app.t("many.limits_of", { name: name.short }),
+        "aria-label": app.t("many.limits_of", { name: name.short }), onclick: () => onLimits(task) },
+      balance(compounds.lights(id, lights.limits(id)))),
+    ],
+    make: (cell) => cell.append(h("i", { class: "light" }), h("b"), h("small", { class: "range" }), h("small", { class: "mark" })),
+    fill: (cell, row) => fillEndpoint(app, cell, { task, said: compounds.estimate(row, id), limits: lights.limits(id), fault: compounds.fault(row) }),
+  };
+}
+
+function fillEndpoint(app, cell, { task, said, limits, fault }) {
+  const [light, value, range, mark] = cell.children;
+  const lit = said ? lightOf(limits, said.value) : 0;
+  light.className = lit ? `light ${LIGHT_NAMES[lit]}` : "light";
+  const outside = Boolean(said) && said.inside === false && !said.measured;
+  cell.classList.toggle("outside", outside);
+  cell.classList.toggle("measured", Boolean(said?.measured));
+  cell.classList.toggle("fault", Boolean(fault));
+  value.textContent = said ? shown(task, said) : fault ? "–" : "·";
+  range.textContent = said && !said.measured && !Number.isNaN(said.low) ? interval(task, said) : "";
+  mark.textContent = said?.measured ? app.t("many.measured") : outside ? app.t("many.outside") : "";
+  const words = [value.textContent, lit && app.t(`many.light.${LIGHT_NAMES[lit]}`), mark.textContent];
+  cell.setAttribute("aria-label", words.filter(Boolean).join(", "));
+}
+
+function shown(task, said) {
+  return said.measured ? measuredText(task, said.measured) : valueText(task, said.value, said.high - said.low);
+}
+
+function interval(task, { low, high }) {
+  const width = high - low;
+  return `${valueText(task, low, width)} – ${valueText(task, high, width)}`;
+}
+
+function sortable(name, full = name, unit = "") {
+  return [h("span", { class: "head", title: full }, h("span", {}, name), unit && h("small", {}, unit)), h("i", { class: "order", "aria-hidden": "true" })];
+}
+
+function balance([, red, amber, green]) {
+  const all = red + amber + green;
+  const bar = h("span", { class: "balance" });
+  for (const [kind, count] of [["green", green], ["amber", amber], ["red", red]]) {
+    if (!count) continue;
+    const part = h("i", { class: kind });
+    part.style.width = `${(100 * count) / all}%`;
+    bar.append(part);
+  }
+  return bar;
+}
