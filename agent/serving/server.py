@@ -17,6 +17,7 @@ from agent import clock, log
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
+from agent.serving import pages
 from agent.serving.app import create_app
 from agent.serving.pool import Pool
 from agent.serving.rehearsal import Rehearsal
@@ -155,7 +156,7 @@ async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -
 
 def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(models, pool, 2 * workers),  # the next piece is there when one is done
+        create_app(models, pool, 2 * workers, [pages.room()]),  # 2: the next piece is there in time
         log_config=None,
         access_log=False,
         server_header=False,
