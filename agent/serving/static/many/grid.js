@@ -65,6 +65,11 @@ export class Grid {
     return this._rows.subarray(first, end);
   }
 
+  /** The column that sorts by this, if it stands in the table. */
+  columnOf({ kind, key }) {
+    return this._columns.find(({ sort }) => sort && sort.kind === kind && sort.key === key);
+  }
+
   /** Says how a column is sorted now. */
   sorted(column, down) {
     [...this._head.children].forEach((cell, i) => {
