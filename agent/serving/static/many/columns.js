@@ -1,11 +1,12 @@
 // What stands in each column of the table.
 
-import { h } from "../elements.js";
+import { h, put } from "../elements.js";
 import { measuredText, unitOf, valueText } from "../numbers.js";
+import { WAITING } from "./compounds.js";
 import { AMBER, GREEN, RED, lightOf } from "./lights.js";
 
 export const LIGHT_NAMES = { [RED]: "red", [AMBER]: "amber", [GREEN]: "green" };
-export const PICTURE = { width: 148, height: 58 };
+export const PICTURE = { width: 150, height: 64 };
 
 /** The box to tick. */
 export function tickColumn(app, isSelected) {
@@ -20,7 +21,7 @@ export function tickColumn(app, isSelected) {
 /** The row's name and its number in the file. */
 export function nameColumn(app, compounds) {
   return {
-    width: 132, fixed: true, className: "name",
+    width: 124, fixed: true, className: "name",
     sort: { kind: compounds.sheet.id < 0 ? "row" : "name", key: "" },
     head: () => sortable(app.t("many.compound")),
     make: (cell) => cell.append(h("b"), h("small")),
@@ -41,13 +42,19 @@ export function structureColumn(app, compounds, depict) {
     text.hidden = url !== null;
   };
   return {
-    width: PICTURE.width + 16, fixed: true, className: "structure",
+    width: PICTURE.width + 14, fixed: true, className: "structure",
     head: () => [h("span", {}, app.t("many.structure"))],
-    make: (cell) => cell.append(h("img", { alt: "", hidden: true }), h("small", { hidden: true })),
+    make: (cell) => cell.append(h("img", { alt: "", hidden: true }), h("small", { hidden: true }), h("p", { class: "cause", hidden: true })),
     fill(cell, row) {
       cell.dataset.row = row;
+      const fault = compounds.fault(row);
+      const cause = cell.lastChild;
+      cause.hidden = !fault;
+      cell.classList.toggle("fault", Boolean(fault));
+      // It runs on over the endpoints' cells, which are empty in such a row.
+      if (fault) put(cause, h("b", {}, app.t("many.not_predicted")), h("span", {}, `${fault.cause} (${fault.step})`));
       const structure = compounds.structure(row);
-      cell.setAttribute("aria-label", structure.smiles ?? app.t("many.molblock"));
+      cell.setAttribute("aria-label", [structure.smiles ?? app.t("many.molblock"), fault?.cause].filter(Boolean).join(", "));
       cell.children[1].textContent = structure.smiles ?? "";
       place(cell, depict.url(row, structure, (key, url) => {
         // The cell may show another row by now.
@@ -76,7 +83,7 @@ export function endpointColumn(app, compounds, task, lights, onLimits) {
   const name = app.endpoint(task);
   const unit = unitOf(task);
   return {
-    width: 128, className: "endpoint", sort: { kind: "endpoint", key: id },
+    width: 110, className: "endpoint", sort: { kind: "endpoint", key: id },
     head: () => [
       ...sortable(name.short, name.full, unit),
       h("button", { type: "button", class: "limits", tabindex: -1, title: app.t("many.limits_of", { name: name.short }),
@@ -84,22 +91,21 @@ export function endpointColumn(app, compounds, task, lights, onLimits) {
       balance(compounds.lights(id, lights.limits(id)))),
     ],
     make: (cell) => cell.append(h("i", { class: "light" }), h("b"), h("small", { class: "range" }), h("small", { class: "mark" })),
-    fill: (cell, row) => fillEndpoint(app, cell, { task, said: compounds.estimate(row, id), limits: lights.limits(id), fault: compounds.fault(row) }),
+    fill: (cell, row) => fillEndpoint(app, cell, { task, said: compounds.estimate(row, id), limits: lights.limits(id), waits: compounds.states[row] === WAITING }),
   };
 }
 
-function fillEndpoint(app, cell, { task, said, limits, fault }) {
+function fillEndpoint(app, cell, { task, said, limits, waits }) {
   const [light, value, range, mark] = cell.children;
   const lit = said ? lightOf(limits, said.value) : 0;
   light.className = lit ? `light ${LIGHT_NAMES[lit]}` : "light";
   const outside = Boolean(said) && said.inside === false && !said.measured;
   cell.classList.toggle("outside", outside);
   cell.classList.toggle("measured", Boolean(said?.measured));
-  cell.classList.toggle("fault", Boolean(fault));
-  value.textContent = said ? shown(task, said) : fault ? "–" : "·";
+  value.textContent = said ? shown(task, said) : waits ? "·" : "";
   range.textContent = said && !said.measured && !Number.isNaN(said.low) ? interval(task, said) : "";
-  mark.textContent = said?.measured ? app.t("many.measured") : outside ? app.t("many.outside") : "";
-  const words = [value.textContent, lit && app.t(`many.light.${LIGHT_NAMES[lit]}`), mark.textContent];
+  mark.textContent = said?.measured ? app.t("many.measured") : "";
+  const words = [value.textContent, lit && app.t(`many.light.${LIGHT_NAMES[lit]}`), mark.textContent, outside && app.t("many.outside")];
   cell.setAttribute("aria-label", words.filter(Boolean).join(", "));
 }
 

@@ -2,7 +2,7 @@
 
 import { h, put } from "../elements.js";
 
-const ROW_PX = 64;
+const ROW_PX = 68;
 const AHEAD = 4; // rows beyond what is in sight, drawn before they come
 let grids = 0;
 

@@ -16,6 +16,7 @@ export function kindOf(limits) {
 /** Asks for an endpoint's limits; `onDone()` comes once they have been changed. */
 export function askLimits(app, lights, task, onDone) {
   const { t } = app;
+  const name = app.endpoint(task);
   const scale = task.kind === "classification" ? 100 : 1; // a probability is shown in percent
   const limits = lights.limits(task.task);
   const dialog = h("dialog", { class: "limits-dialog", "aria-labelledby": "limits-title" });
@@ -35,8 +36,8 @@ export function askLimits(app, lights, task, onDone) {
   };
   const reset = () => { lights.reset(task.task); finish(); onDone(); };
   put(dialog, h("form", { onsubmit: keep, novalidate: true },
-    h("h2", { id: "limits-title" }, app.endpoint(task).short),
-    h("p", { class: "soft" }, app.endpoint(task).full),
+    h("h2", { id: "limits-title" }, name.short),
+    name.full !== name.short && h("p", { class: "soft" }, name.full),
     h("label", { for: "limits-kind" }, t("many.limits.kind")), kind, place,
     h("p", { class: "soft" }, t("many.limits.kept")),
     h("div", { class: "buttons" },

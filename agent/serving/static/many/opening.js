@@ -31,7 +31,7 @@ export function opening(app, act) {
     h("b", {}, t("many.drop")), h("span", { class: "main-button" }, t("many.choose")), h("small", {}, t("many.formats", { most: MOST_ROWS.toLocaleString("en") })));
   put(place, h("h1", {}, t("many.title")), h("p", { class: "lead" }, t("many.lead")),
     h("div", { class: "opening-ways" },
-      h("div", { class: "panel" }, picker, drop),
+      h("div", {}, picker, drop),
       h("form", { class: "panel lines", onsubmit: pasted },
         h("label", { for: "many-lines" }, t("many.paste")), lines,
         h("div", { class: "buttons" }, h("button", { type: "submit", class: "plain-button" }, t("many.predict"))))));

@@ -1,6 +1,6 @@
 // What the two plots share: a canvas as sharp as the screen, the theme's colours, and a brush.
 
-const FONT = "11px system-ui, sans-serif";
+const FONT_PX = 11;
 
 /** A canvas of a fixed height that is as wide as its place. */
 export class Canvas {
@@ -41,7 +41,7 @@ export class Canvas {
     const pen = this.element.getContext("2d");
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
     pen.clearRect(0, 0, width, this.height);
-    pen.font = FONT;
+    pen.font = `${FONT_PX}px ${getComputedStyle(this.element).fontFamily}`;
     this._onPaint(pen, colours(this.element));
   }
 }

@@ -210,7 +210,15 @@ export class Table {
       h("span", {}, isNarrow(filter) ? t("many.shown", { shown: number(this._rows.length), n: number(n) }) : t("many.all_shown", { n: number(n) })),
       bad > 0 && h("span", { class: "late" }, t("many.bad", { n: number(bad) })),
       h("span", { class: picked ? "picked" : "soft" }, t("many.picked", { n: number(picked) })),
-      picked > 0 && h("button", { type: "button", class: "link", onclick: () => this._pick([], "only") }, t("many.clear")));
+      picked > 0 && h("button", { type: "button", class: "link", onclick: () => this._pick([], "only") }, t("many.clear")),
+      this._legend());
+  }
+
+  _legend() {
+    const { t } = this._app;
+    const mark = (kind, text) => h("span", {}, h("i", { class: kind }), text);
+    return h("span", { class: "legend", "aria-hidden": "true" },
+      ["green", "amber", "red"].map((light) => mark(`light ${light}`, t(`many.light.${light}`))), mark("far", t("many.outside")));
   }
 
   _askColumns() {
