@@ -35,16 +35,19 @@ export function nameColumn(app, compounds) {
 
 /** The drawing. */
 export function structureColumn(app, compounds, depict) {
-  const place = (cell, url) => {
-    const [image, text] = cell.children;
-    image.hidden = !url;
-    if (url) image.src = url;
-    text.hidden = url !== null;
+  const place = (cell, picture) => {
+    const [canvas, text] = cell.children;
+    canvas.hidden = !picture;
+    text.hidden = picture !== null;
+    if (!picture) return;
+    canvas.width = picture.width; // empties it, too
+    canvas.height = picture.height;
+    canvas.getContext("2d").drawImage(picture, 0, 0);
   };
   return {
     width: PICTURE.width + 14, fixed: true, className: "structure",
     head: () => [h("span", {}, app.t("many.structure"))],
-    make: (cell) => cell.append(h("img", { alt: "", hidden: true }), h("small", { hidden: true }), h("p", { class: "cause", hidden: true })),
+    make: (cell) => cell.append(h("canvas", { "aria-hidden": "true", hidden: true }), h("small", { hidden: true }), h("p", { class: "cause", hidden: true })),
     fill(cell, row) {
       cell.dataset.row = row;
       const fault = compounds.fault(row);
@@ -56,9 +59,9 @@ export function structureColumn(app, compounds, depict) {
       const structure = compounds.structure(row);
       cell.setAttribute("aria-label", [structure.smiles ?? app.t("many.molblock"), fault?.cause].filter(Boolean).join(", "));
       cell.children[1].textContent = structure.smiles ?? "";
-      place(cell, depict.url(row, structure, (key, url) => {
+      place(cell, depict.picture(row, structure, (drawn, picture) => {
         // The cell may show another row by now.
-        if (Number(cell.dataset.row) === key) place(cell, url);
+        if (Number(cell.dataset.row) === drawn) place(cell, picture);
       }));
     },
   };

@@ -59,12 +59,6 @@ export class Grid {
     this.paint(true);
   }
 
-  /** Which rows are in sight, of the file. */
-  inSight() {
-    const [first, end] = this._range(0);
-    return this._rows.subarray(first, end);
-  }
-
   /** The column that sorts by this, if it stands in the table. */
   columnOf({ kind, key }) {
     return this._columns.find(({ sort }) => sort && sort.kind === kind && sort.key === key);

@@ -121,7 +121,6 @@ export class Table {
     this._markSorted();
     this._plot();
     this._count();
-    this._work.depict.keepOnly(new Set(this._grid.inSight()));
   }
 
   _plot() {

@@ -4,10 +4,10 @@ import { GROUPS } from "../endpoints.js";
 import { h, svg } from "../elements.js";
 import { unitOf } from "../numbers.js";
 import { coverageOf } from "../model.js";
-import { calibration, curve, relative } from "./pictures.js";
+import { calibration, curve, relative, shareAt } from "./pictures.js";
 import { count, errorText, percent } from "./words.js";
 
-const COLUMNS = ["endpoint", "made", "n_train", "n_test", "alone", "previous", "release", "compared", "within", ""];
+const COLUMNS = ["endpoint", "made", "n_train", "n_test", "metric", "alone", "previous", "release", "compared", "within", ""];
 const SAME = 0.002;
 const WHOLE = 0.995; // a share that is shown as the whole
 
@@ -54,9 +54,10 @@ function rows(app, task, { previous, shown }) {
     made: h("td", {}, made(t, task)),
     n_train: h("td", { class: "n" }, count(task.n_train)),
     n_test: h("td", { class: "n" }, count(task.n_test)),
+    metric: h("td", { class: "soft" }, task.metric || "–"),
     alone: h("td", { class: "n" }, errorText(task.error_local)),
     previous: h("td", { class: "n" }, errorText(previous)),
-    release: h("td", { class: "n" }, h("b", {}, errorText(task.error_release)), h("small", {}, task.error_release === null ? "" : ` ${task.metric}`)),
+    release: h("td", { class: "n" }, h("b", {}, errorText(task.error_release))),
     compared: h("td", { class: "compared" }, relative(app, task)),
     within: h("td", { class: "n" }, coverage === null ? "–" : percent(coverage)),
     "": h("td", { class: "open" }, opener),
@@ -73,7 +74,7 @@ function made(t, task) {
 function axisHead() {
   const marks = [[0.5, "50"], [1, "100"], [1.5, "150 %"]];
   return svg("svg", { class: "relative-head", viewBox: "0 0 160 12", "aria-hidden": "true" },
-    marks.map(([at, text]) => svg("text", { x: (at / 1.5) * 150 + 2, y: 10, "text-anchor": at === 1.5 ? "end" : "middle" }, text)));
+    marks.map(([at, text]) => svg("text", { x: shareAt(at), y: 10, "text-anchor": "middle" }, text)));
 }
 
 function detail(app, task) {

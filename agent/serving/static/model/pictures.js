@@ -3,14 +3,15 @@
 import { svg } from "../elements.js";
 import { errorText, percent } from "./words.js";
 
-const MOST = 1.5; // of the error alone, where the axis ends
+const LEAST = 0.5; // of the error alone, where the axis begins
+const MOST = 1.5; // and where it ends
 const BOX = { width: 240, height: 132, left: 34, right: 8, top: 8, bottom: 24 };
 
 /** The release's error as a share of what the silo reaches alone, with the interval of the former. */
 export function relative({ t }, task) {
   const { error_local: alone, error_release: release, release_interval: interval } = task;
   if (!alone || release === null) return "–";
-  const at = (error) => 2 + (Math.min(MOST, Math.max(0, error / alone)) / MOST) * 150;
+  const at = (error) => shareAt(error / alone);
   const kind = release <= alone ? "better" : "worse";
   const title = t("model.relative", { release: errorText(release), alone: errorText(alone), share: percent(release / alone) });
   return svg("svg", { class: "relative", viewBox: "0 0 160 20", role: "img", "aria-label": title },
@@ -19,6 +20,11 @@ export function relative({ t }, task) {
     svg("line", { class: `stem ${kind}`, x1: at(alone), x2: at(release), y1: 10, y2: 10 }),
     interval && svg("line", { class: "whisker", x1: at(interval[0]), x2: at(interval[1]), y1: 10, y2: 10 }),
     svg("circle", { class: `dot ${kind}`, cx: at(release), cy: 10, r: 4.5 }));
+}
+
+/** Where a share of the error alone lies on the axis of `relative`. */
+export function shareAt(share) {
+  return round(5 + ((Math.min(MOST, Math.max(LEAST, share)) - LEAST) / (MOST - LEAST)) * 150);
 }
 
 /** How many of the newest values lay in the intervals of each level. */
