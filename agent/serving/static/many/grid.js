@@ -33,7 +33,7 @@ export class Grid {
     this._body = h("tbody", { role: "rowgroup" });
     this._table = h("table", { role: "grid", class: "grid", tabindex: 0, "aria-label": label,
       "aria-multiselectable": "true", "aria-colcount": this._columns.length,
-      onkeydown: (event) => this._key(event), onclick: (event) => this._click(event),
+      onkeydown: (event) => this._key(event), onmousedown: (event) => event.shiftKey && event.preventDefault(), onclick: (event) => this._click(event),
       onfocus: () => this._focused(true), onblur: () => this._focused(false) },
     h("thead", { role: "rowgroup" }, this._head), this._body);
     this.element = h("div", { class: "grid-scroll", onscroll: () => this._later() }, this._table);
@@ -182,7 +182,8 @@ export class Grid {
 
   _click(event) {
     const cell = event.target.closest("th, td");
-    if (!cell || event.target.closest("button")) return;
+    // A name that was just marked to be copied is no click.
+    if (!cell || event.target.closest("button") || !getSelection().isCollapsed) return;
     const column = Number(cell.dataset.column);
     const slot = this._slots.find(({ element }) => element === cell.parentElement);
     this._at = { row: slot ? slot.index : -1, column };
