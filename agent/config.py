@@ -9,31 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from agent.errors import Stop
+from agent.serve_settings import ServeSection as ServeSection
+from agent.serve_settings import serve_faults
+from agent.toml import AbsolutePath as AbsolutePath
+from agent.toml import PathOrNone as PathOrNone
 from agent.toml import Section as Section
 from agent.toml import parse_toml
 
 DEFAULT_CONFIG = Path("/etc/onggi/onggi.toml")
-
-
-def _folder(value: object) -> object:
-    return Path(value) if isinstance(value, str) else value
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path, because services start in /")
-    return path
-
-
-def _folder_or_none(value: object) -> object:
-    return None if value == "" else _folder(value)
-
-
-def _absolute_or_none(path: Path | None) -> Path | None:
-    return None if path is None else _absolute(path)
 
 
 def _hours(text: str) -> str:
@@ -53,10 +39,6 @@ _NEEDED: dict[object, tuple[str, ...]] = {
 }
 
 HoursOfDay = Annotated[str, AfterValidator(_hours)]
-AbsolutePath = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
-PathOrNone = Annotated[
-    Path | None, BeforeValidator(_folder_or_none), AfterValidator(_absolute_or_none)
-]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 StoreName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 EndpointId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
@@ -211,14 +193,6 @@ class PolicySection(Section):
     officer: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
-class ServeSection(Section):
-    """Where the chemists' endpoint listens."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 8600
-    threads: Annotated[int, Field(ge=1, le=64)] = 2
-
-
 class Config(Section):
     """The whole configuration of a silo."""
 
@@ -365,7 +339,12 @@ def load(path: Path) -> Config:
 
 
 def _cross_checks(raw: dict[str, object]) -> list[str]:
-    return [*_store_faults(raw.get("store")), *_doubled_names(raw)]
+    serve = raw.get("serve")
+    return [
+        *_store_faults(raw.get("store")),
+        *_doubled_names(raw),
+        *(serve_faults(serve) if isinstance(serve, dict) else ()),
+    ]
 
 
 def _store_faults(stores: object) -> Iterator[str]:

@@ -3,11 +3,35 @@
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from agent.errors import Stop
+
+
+def _folder(value: object) -> object:
+    return Path(value) if isinstance(value, str) else value
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, because services start in /")
+    return path
+
+
+def _folder_or_none(value: object) -> object:
+    return None if value == "" else _folder(value)
+
+
+def _absolute_or_none(path: Path | None) -> Path | None:
+    return None if path is None else _absolute(path)
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(_folder), AfterValidator(_absolute)]
+PathOrNone = Annotated[
+    Path | None, BeforeValidator(_folder_or_none), AfterValidator(_absolute_or_none)
+]
 
 
 class Section(BaseModel):

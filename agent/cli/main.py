@@ -44,6 +44,8 @@ _COMMANDS = {
     "export": "agent.cli.export:export",
     "import-releases": "agent.cli.stick:import_releases",
     "predict": "agent.cli.predict:predict",
+    "token": "agent.cli.token:token",
+    "audit": "agent.cli.audit:audit",
     "card": "agent.cli.card:card",
     "evaluate": "agent.cli.evaluate:evaluate",
     "demo": "agent.cli.demo:demo",

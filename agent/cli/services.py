@@ -114,9 +114,8 @@ def serve(config_path: Path, supervised: bool) -> None:
     config = load(config_path)
     paths = Paths(config.site.state)
     make_folder(paths.predict)  # the only folder that it may write
-    section = config.serve
     stop = stop_event(supervised=supervised)
-    serve_until(paths.releases, paths.predict, section.host, section.port, section.threads, stop)
+    serve_until(paths.releases, paths.predict, config.serve, stop, config.site.legal_entity)
 
 
 @click.command(hidden=True)

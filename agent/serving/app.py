@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from agent import __version__, clock, log
 from agent.errors import Refused
-from agent.serving import bodies, problems
+from agent.serving import audit, bodies, problems
 from agent.serving.answers import Answering
 from agent.serving.bodies import ExplainRequest, ExplainResponse, PredictResponse
 from agent.serving.frames import Frame
@@ -102,6 +102,7 @@ def _add_predict(app: FastAPI, models: Models, metrics: Metrics, caller: "_Calle
         rendered = bodies.render(card.release_id, card.version, [body for _, body in answers])
         good, bad = (sum(head[kind] for head, _ in answers) for kind in ("good", "bad"))
         metrics.predicted(good, bad, clock.monotonic_s() - began_s)
+        audit.tell(request.scope, structures=good + bad, bad=bad, release=card.release_id)
         return Response(rendered, media_type=_JSON)
 
 
@@ -156,9 +157,10 @@ def _add_explain(app: FastAPI, models: Models, compute: Compute) -> None:
             return await compute.explain(release.card.release_id, piece, endpoint)
 
         try:
-            _, rendered = await _best(models, ask)
+            release, rendered = await _best(models, ask)
         except Refused as refused:
             raise Problem(422, refused.code, refused.reason) from None
+        audit.tell(request.scope, structures=1, bad=0, release=release.card.release_id)
         return Response(rendered, media_type=_JSON)
 
 

@@ -1,4 +1,4 @@
-"""The chemists' page: files of our own, from memory, compressed once, and nothing from elsewhere."""
+"""The chemists' page: files of our own, from memory, compressed once; nothing from elsewhere."""
 
 import asyncio
 import gzip

@@ -12,13 +12,16 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from agent import clock, log
+from agent.config import ServeSection
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
 from agent.releases.attempts import Attempts
-from agent.serving import pages
+from agent.serving import me, pages
 from agent.serving.app import create_app
+from agent.serving.door import Door
 from agent.serving.pool import Pool
 from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
@@ -33,7 +36,7 @@ _GRACE_S = 20  # for calls in flight when the process is told to stop
 
 
 def serve(
-    releases: Path, state: Path, host: str, port: int, workers: int, stop: threading.Event
+    releases: Path, state: Path, section: ServeSection, stop: threading.Event, silo: str = ""
 ) -> None:
     """Serves predictions until `stop` is set, and finishes the calls in flight.
 
@@ -41,26 +44,30 @@ def serve(
 
     Args:
         releases: The folder of all releases; it may be empty, or not there yet.
-        state: Predict's own folder: the account of attempts and `status.json`.
-        host: Address to listen on.
-        port: Port, or 0 for a free one, which `status.json` names.
-        workers: How many processes work on large calls; two more answer single molecules.
+        state: Predict's own folder: the account of attempts, `status.json`, tokens, audit log.
+        section: Where to listen, and whom to answer; port 0 is a free one, which `status.json`
+            names. `threads` processes work on large calls; two more answer single molecules.
         stop: Set it to end.
+        silo: The company's name, for the page.
 
     Raises:
-        Stop: The address cannot be listened on, or the state folder not be written at the start.
+        Stop: The address cannot be listened on, or the state folder not be written at the start;
+            access, TLS or audit log cannot work as configured.
         TryLater: Another process holds the address, or the HTTP thread ended by itself.
     """
-    listener = _listen(host, port)
-    status = _Status(state, host, listener.getsockname()[1])
-    pool = Pool(releases, workers, stop=stop)
+    door = Door(section, state)
+    listener = _listen(section.host, section.port)
+    status = _Status(state, section.host, listener.getsockname()[1])
+    pool = Pool(releases, section.threads, stop=stop)
     load = partial(RemoteRelease.load, pool=pool)
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
-    server = uvicorn.Server(_config(models, pool, workers))
+    # Twice as many pieces as workers: the next one is there when one is done.
+    app = create_app(models, pool, 2 * section.threads, rooms=[me.room, pages.room(silo)])
+    server = uvicorn.Server(_config(door, app))
     # Outside the main thread uvicorn leaves signals alone.
     work = _answer(server, listener, pool)
     thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
-    with listener:
+    with listener, door:
         _write_first(status, models.serving())
         thread.start()
         try:
@@ -154,13 +161,14 @@ async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -
         await server.serve([listener])
 
 
-def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
+def _config(door: Door, app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(models, pool, 2 * workers, [pages.room()]),  # 2: the next piece is there in time
+        door.around(app),
         log_config=None,
         access_log=False,
         server_header=False,
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
+        **door.tls(),
     )

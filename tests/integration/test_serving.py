@@ -38,6 +38,7 @@ PROGRAM = """
 import signal, sys, threading
 from pathlib import Path
 from agent import log
+from agent.config import ServeSection
 from agent.errors import OnggiError
 from agent.serving import process, server
 
@@ -48,7 +49,8 @@ log.setup()
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 try:
-    server.serve(Path(sys.argv[1]), Path(sys.argv[2]), "127.0.0.1", int(sys.argv[4]), 1, stop)
+    section = ServeSection(threads=1).model_copy(update={"port": int(sys.argv[4])})
+    server.serve(Path(sys.argv[1]), Path(sys.argv[2]), section, stop)
 except OnggiError as error:
     print(error)
     sys.exit(error.exit_code)

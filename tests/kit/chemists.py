@@ -234,14 +234,14 @@ def _quantiles(shift: float, width: float) -> dict[str, list[float]]:
 
 def neighbours(release: str = "release-7", version: int = 7) -> dict[str, object]:
     """Answers `POST /v1/neighbours`, whatever was asked."""
-    chosen = [(COMPOUNDS[0], 1.0), (COMPOUNDS[2], 0.58), (COMPOUNDS[1], 0.55), (COMPOUNDS[18], 0.34)]
+    chosen = [(0, 1.0), (2, 0.58), (1, 0.55), (18, 0.34)]
     return {
         "release": release,
         "version": version,
         "smiles": COMPOUNDS[0],
         "neighbours": [
-            {"smiles": smiles, "similarity": near, "measured": _measured(number)}
-            for number, (smiles, near) in enumerate(chosen)
+            {"smiles": COMPOUNDS[which], "similarity": near, "measured": _measured(number)}
+            for number, (which, near) in enumerate(chosen)
         ],
     }
 

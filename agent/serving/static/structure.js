@@ -5,7 +5,7 @@ import { svg } from "./elements.js";
 
 const OPTIONS = {
   suppressChiralText: true, suppressCIPParity: true, suppressESR: true, noStereoProblem: true,
-  noImplicitAtomLabelColors: true, noColorOnESRAndCIP: true, strokeWidth: 1.4,
+  noImplicitAtomLabelColors: true, noColorOnESRAndCIP: true, strokeWidth: 1.4, maxAVBL: 34,
 };
 const INK = "rgb(0,0,0)";
 

@@ -1,0 +1,371 @@
+"""The chemists' page in a real browser, in front of the real process with a small release."""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sync_playwright
+
+from tests.kit import chemists
+
+pytestmark = pytest.mark.browser
+
+# Answers nobody outside and asks nobody outside: what is left is what the page itself does.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PROGRAM = """
+import signal, sys, threading
+from pathlib import Path
+from agent.config import ServeSection
+from agent.serving import server
+
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+section = ServeSection(threads=1).model_copy(update={"port": 0})
+server.serve(Path(sys.argv[1]), Path(sys.argv[2]), section, stop, "Alpha Pharma")
+"""
+PROPRANOLOL = chemists.COMPOUNDS[0]
+ATENOLOL = chemists.COMPOUNDS[1]
+SOLUBILITY = '[data-endpoint="solubility"]'
+LOGD = '[data-endpoint="logd"]'
+NUMBER = re.compile(r"^−?[\d.,]+$")
+CHANGE = re.compile(r"^[+−][\d.]+$")
+EVERYTHING = {"name": "local", "scopes": ["predict", "data", "admin"], "access": "open"}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The process, and where it answers."""
+    root = tmp_path_factory.mktemp("predict")
+    state = root / "state"
+    state.mkdir()
+    chemists.build(root / "releases")
+    command = [sys.executable, "-c", PROGRAM, str(root / "releases"), str(state)]
+    with subprocess.Popen(["env", f"HOME={root}", *command]) as process:
+        try:
+            status: dict[str, object] = {}
+            while not status.get("ready"):
+                assert process.poll() is None
+                time.sleep(0.05)
+                with contextlib.suppress(FileNotFoundError):
+                    status = json.loads((state / "status.json").read_bytes())
+            yield f"http://127.0.0.1:{status['port']}"
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path, "No Chromium is installed; install one, or leave these out: -m 'not browser'."
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@dataclass
+class Visit:
+    """One visit: its page, and everything that a page should not do."""
+
+    page: Page
+    address: str
+    expected: tuple[str, ...] = ()  # refusals that the test provokes; the browser logs each
+    errors: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self._console(said.type, said.text))
+        self.page.on("request", self._request)
+
+    def _console(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning") and not any(part in text for part in self.expected):
+            self.errors.append(text)
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.address}/", "data:", "blob:")):
+            self.foreign.append(request.url)
+
+    def open(self, path: str = "/") -> Page:
+        self.page.goto(self.address + path)
+        self.page.wait_for_selector(".summary h1")
+        return self.page
+
+    def paste(self, text: str) -> None:
+        self.page.fill("#structure", text)
+
+    def answer(self, path: str, act: Callable[[Route], None]) -> None:
+        self.page.route(f"**{path}", act)
+
+
+Visiting = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Visiting]:
+    """Begins visits; none of them may ask anybody else or log an error."""
+    begun: list[Visit] = []
+
+    def begin(locale: str = "en-GB", width: int = 1440, *, shown: bool = True) -> Visit:
+        context = browser.new_context(locale=locale, viewport={"width": width, "height": 1000})
+        made = Visit(context.new_page(), address)
+        made.watch()
+        made.answer("/v1/me", lambda route: route.fulfill(json=EVERYTHING))
+        if shown:
+            made.answer("/v1/percentiles", lambda route: route.fulfill(json=chemists.percentiles()))
+            made.answer("/v1/neighbours", lambda route: route.fulfill(json=chemists.neighbours()))
+        else:
+            made.expected = ("404 (Not Found)",)
+        begun.append(made)
+        return made
+
+    yield begin
+    for one in begun:
+        one.page.goto("about:blank")
+        one.page.unroute_all(behavior="ignoreErrors")  # an answer may still be on its way
+        one.page.context.close()
+    assert [one.foreign for one in begun if one.foreign] == []
+    assert [one.errors for one in begun if one.errors] == []
+
+
+def test_draw_predict_heat_map_what_if(visit: Visiting) -> None:
+    page = visit().open()
+    board = page.locator(".board")
+    size = board.bounding_box()
+    assert size is not None
+    centre = {"x": size["width"] / 2, "y": size["height"] / 2}
+    board.click(position=centre)  # the bond tool is the first one: ethane
+    expect(page.locator("#structure")).to_have_value("CC")
+    expect(page.locator(f"{SOLUBILITY} .value b")).to_have_text(NUMBER)
+    expect(page.locator(".halo circle")).not_to_have_count(0)
+    page.click(f"{LOGD} .pick")
+    expect(page.locator("#heat-endpoint")).to_have_value("logd")
+    first = page.locator(f"{LOGD} .value b").inner_text()
+
+    page.click("#keep")
+    expect(page.locator(f"{LOGD} .was")).to_have_text(first)
+    board.click(position={"x": centre["x"], "y": centre["y"] + 70})  # a second molecule
+    expect(page.locator("#structure")).to_have_value("CC.CC")
+    page.fill("#structure", PROPRANOLOL)
+    expect(page.locator(f"{LOGD} .was")).to_have_text(first)
+    expect(page.locator(f"{LOGD} .value b")).not_to_have_text(first)
+    expect(page.locator(f"{LOGD} .change")).to_have_text(CHANGE)
+    expect(page.locator("figcaption")).to_have_text(["Reference", "Now"])
+    page.click("#drop")
+    expect(page.locator(f"{LOGD} .was")).to_have_text("")
+
+
+def test_a_pasted_mol_block_and_a_dropped_file_are_read(visit: Visiting, tmp_path: Path) -> None:
+    page = visit().open()
+    page.fill("#structure", ATENOLOL)
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(NUMBER)
+    said = page.locator(f"{LOGD} .value b").inner_text()
+    page.fill("#structure", "")
+    expect(page.locator(f"{LOGD} .value b")).to_have_count(0)
+    from rdkit import Chem
+    from rdkit.Chem import AllChem
+
+    mol = Chem.MolFromSmiles(ATENOLOL)
+    AllChem.Compute2DCoords(mol)  # type: ignore[attr-defined]
+    block = Chem.MolToMolBlock(mol)
+    page.fill("#structure", block)
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(said)
+    (tmp_path / "two.sdf").write_text(f"{block}$$$$\n{block}$$$$\n")
+    page.fill("#structure", "")
+    page.set_input_files("#structure-file", tmp_path / "two.sdf")
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(said)
+    expect(page.locator(".notice")).to_contain_text("several structures")
+
+
+def test_a_structure_that_cannot_be_read_says_why_and_the_next_one_counts(
+    visit: Visiting,
+) -> None:
+    page = visit().open()
+    page.fill("#structure", "CC(C)(C)(C)C")
+    expect(page.locator("#structure-fault")).to_contain_text("Cannot be predicted")
+    expect(page.locator(f"{LOGD} .value b")).to_have_count(0)
+    page.fill("#structure", "CCO")
+    expect(page.locator("#structure-fault")).to_be_empty()
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(NUMBER)
+
+
+def test_the_latest_structure_wins_however_late_the_first_answer_comes(visit: Visiting) -> None:
+    one = visit()
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page = one.open()
+    one.answer("/v1/predict", hold_the_first)
+    with page.expect_request("**/v1/predict"):
+        one.paste("c1ccccc1")
+    one.paste(PROPRANOLOL)
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(NUMBER)
+    said = page.locator(f"{LOGD} .value b").inner_text()
+    with contextlib.suppress(Error):  # the page has given it up by now
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(said)
+
+
+def test_the_language_is_the_browsers_then_the_one_that_was_chosen(visit: Visiting) -> None:
+    page = visit("ko-KR").open()
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+    expect(page.locator("nav a").first).to_have_text("단일 화합물")
+    page.fill("#structure", PROPRANOLOL)
+    expect(page.locator(f"{SOLUBILITY} .value b")).to_have_text(NUMBER)
+    said = page.locator(f"{SOLUBILITY} .value b").inner_text()
+    page.select_option("#lang", "en")
+    expect(page.locator("nav a").first).to_have_text("One compound")
+    expect(page.locator(f"{SOLUBILITY} .pick")).to_have_text("Solubility pH 7")
+    expect(page.locator("#structure")).to_have_value(PROPRANOLOL)  # what was drawn is still there
+    expect(page.locator(f"{SOLUBILITY} .value b")).to_have_text(said)
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator("#structure")).to_have_value("")  # in memory alone
+
+
+def test_an_expired_token_is_asked_for_once_and_nothing_is_lost(visit: Visiting) -> None:
+    one = visit()
+    one.expected = ("401 (Unauthorized)",)
+    page = one.open()
+    now = ["Bearer fresh"]
+
+    def guarded(route: Route) -> None:
+        if route.request.headers.get("authorization") in now:
+            route.fallback()
+            return
+        problem = {"type": "about:blank", "title": "Unauthorized", "status": 401}
+        said = {**problem, "code": "token_expired", "detail": "It has expired."}
+        route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(said))
+
+    one.answer("/v1/*", guarded)
+    one.paste(PROPRANOLOL)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("has expired")
+    expect(page.locator("#token")).to_be_focused()
+    page.keyboard.type("stale")
+    page.keyboard.press("Enter")
+    expect(page.locator("#token")).to_have_value("")  # refused as well: asked again
+    page.keyboard.type("fresh")
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(NUMBER)
+    expect(page.locator("#structure")).to_have_value(PROPRANOLOL)
+    assert page.evaluate("Object.values(localStorage).join().includes('fresh')") is False
+    assert page.evaluate("sessionStorage.length") == 1
+    expect(page.locator(".near li")).to_have_count(4)  # the last question of the first structure
+    now[0] = "Bearer newer"  # it ends while the page is open; whoever gives up may go on drawing
+    one.paste(ATENOLOL)
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator(".notice.error")).to_contain_text("expired")
+
+
+def test_what_was_measured_comes_first_and_its_neighbours_are_shown(visit: Visiting) -> None:
+    one = visit()
+
+    def with_measured(route: Route) -> None:
+        route.fulfill(json=chemists.measured(route.fetch().json()))
+
+    one.answer("/v1/predict", with_measured)
+    page = one.open()
+    one.paste(PROPRANOLOL)
+    expect(page.locator(f"{SOLUBILITY} .value b")).to_have_text("> 182")
+    expect(page.locator(f"{SOLUBILITY} .measured")).to_have_text("measured, n = 1")
+    expect(page.locator(f"{SOLUBILITY} .value")).to_contain_text("predicted")
+    expect(page.locator(f"{LOGD} .measured")).to_have_count(0)
+    expect(page.locator(f"{LOGD} .rank")).to_have_count(2)
+    expect(page.locator(".radar .shape")).to_have_count(1)
+    near = page.locator(".near li")
+    expect(near).to_have_count(4)
+    near.nth(2).get_by_role("button").click()
+    expect(page.locator("#structure")).to_have_value(ATENOLOL)
+
+
+def test_what_the_site_does_not_show_is_left_out(visit: Visiting) -> None:
+    one = visit(shown=False)
+    refuse = {"status": 404, "json": {"status": 404, "code": "no_reference", "detail": "None."}}
+    for path in ("/v1/percentiles", "/v1/neighbours"):
+        one.answer(path, lambda route: route.fulfill(**refuse))
+    page = one.open()
+    one.paste(PROPRANOLOL)
+    expect(page.locator(".touch circle")).to_have_count(19)
+    expect(page.locator(".radar")).to_be_hidden()
+    expect(page.locator(".neighbours")).to_be_hidden()
+    expect(page.locator(".rank")).to_have_count(0)
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_the_atoms_are_read_by_the_arrow_keys(visit: Visiting) -> None:
+    one = visit()
+    page = one.open()
+    one.paste("CCO")
+    atoms = page.locator(".touch circle")
+    expect(atoms).to_have_count(3)
+    atoms.first.focus()
+    expect(page.locator(".readout")).to_contain_text("atom 1")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".readout")).to_contain_text("O, atom 3")
+    expect(atoms.nth(2)).to_be_focused()
+
+
+def test_a_link_opens_its_structure_and_leaves_the_address(visit: Visiting) -> None:
+    page = visit().open(f"/#one?smiles={quote(PROPRANOLOL, safe='')}")
+    expect(page.locator("#structure")).to_have_value(PROPRANOLOL)
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(NUMBER)
+    assert page.evaluate("location.hash") == "#one"
+
+
+@pytest.mark.parametrize("width", [360, 768, 1024, 1920])
+def test_nothing_leaves_the_screen_sideways(visit: Visiting, width: int) -> None:
+    one = visit(width=width)
+    page = one.open()
+    one.paste(PROPRANOLOL)
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(NUMBER)
+    page.click("#keep")
+    expect(page.locator("#drop")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_colours_follow_the_choice_then_the_system(visit: Visiting) -> None:
+    page = visit().open()
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.select_option("#theme", "light")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_the_page_says_so_while_no_model_is_loaded(visit: Visiting) -> None:
+    one = visit()
+    one.expected = ("503 (Service Unavailable)",)
+    problem = {"status": 503, "code": "no_release", "detail": "No model is loaded yet: wait."}
+    one.answer("/v1/model", lambda route: route.fulfill(status=503, json=problem))
+    one.page.goto(one.address)
+    expect(one.page.get_by_role("heading", name="No model is loaded yet")).to_be_visible()
+    one.page.unroute("**/v1/model")
+    one.page.get_by_role("button", name="Try again").click()
+    expect(one.page.locator(".board")).to_be_visible()
