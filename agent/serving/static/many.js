@@ -156,5 +156,5 @@ async function open(row) {
   if (compounds.states[row] === BAD && !structure.smiles) return;
   const smiles = structure.smiles ?? (await work.depict.smiles(structure));
   if (!smiles) return;
-  document.dispatchEvent(new CustomEvent("onggi:open", { detail: { smiles, name: compounds.name(row) } }));
+  location.hash = `#one?smiles=${encodeURIComponent(smiles)}`; // that view takes it out of the address again
 }
