@@ -55,7 +55,7 @@ function figures({ t, model, lang }, site) {
     newest && [newest.slice(0, 10), t("model.newest_n")],
     model.window?.last && !newest && [day(model.window.last, lang), t("model.newest_n")],
   ].filter(Boolean);
-  return h("ul", { class: "figures" }, shown.map(([value, what]) => h("li", {}, h("b", {}, value), h("span", {}, what))));
+  return h("ul", { class: "model-numbers" }, shown.map(([value, what]) => h("li", {}, h("b", {}, value), h("span", {}, what))));
 }
 
 /** How many of the newest labels lay within their 90 % intervals, or null. */

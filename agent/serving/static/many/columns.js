@@ -11,7 +11,7 @@ export const PICTURE = { width: 150, height: 64 };
 /** The box to tick. */
 export function tickColumn(app, isSelected) {
   return {
-    width: 36, fixed: true, className: "tick",
+    width: 36, fixed: true, className: "cell-tick",
     head: () => [h("span", { class: "box", role: "img", "aria-label": app.t("many.select_shown") })],
     make: (cell) => cell.append(h("span", { class: "box", "aria-hidden": "true" })),
     fill: (cell, row) => cell.setAttribute("aria-label", app.t(isSelected(row) ? "many.selected" : "many.not_selected")),
@@ -21,7 +21,7 @@ export function tickColumn(app, isSelected) {
 /** The row's name and its number in the file. */
 export function nameColumn(app, compounds) {
   return {
-    width: 124, fixed: true, className: "name",
+    width: 124, fixed: true, className: "cell-name",
     sort: { kind: compounds.sheet.id < 0 ? "row" : "name", key: "" },
     head: () => sortable(app.t("many.compound")),
     make: (cell) => cell.append(h("b"), h("small")),
@@ -45,7 +45,7 @@ export function structureColumn(app, compounds, depict) {
     canvas.getContext("2d").drawImage(picture, 0, 0);
   };
   return {
-    width: PICTURE.width + 14, fixed: true, className: "structure",
+    width: PICTURE.width + 14, fixed: true, className: "cell-picture",
     head: () => [h("span", {}, app.t("many.structure"))],
     make: (cell) => cell.append(h("canvas", { "aria-hidden": "true", hidden: true }), h("small", { hidden: true }), h("p", { class: "cause", hidden: true })),
     fill(cell, row) {
@@ -53,7 +53,7 @@ export function structureColumn(app, compounds, depict) {
       const fault = compounds.fault(row);
       const cause = cell.lastChild;
       cause.hidden = !fault;
-      cell.classList.toggle("fault", Boolean(fault));
+      cell.classList.toggle("is-fault", Boolean(fault));
       // It runs on over the endpoints' cells, which are empty in such a row.
       if (fault) put(cause, h("b", {}, app.t("many.not_predicted")), h("span", {}, `${fault.cause} (${fault.step})`));
       const structure = compounds.structure(row);
@@ -70,7 +70,7 @@ export function structureColumn(app, compounds, depict) {
 /** A column of the caller's own. */
 export function ownColumn(compounds, index) {
   return {
-    width: 120, className: "own", sort: { kind: "own", key: index },
+    width: 120, className: "cell-own", sort: { kind: "own", key: index },
     head: () => sortable(compounds.sheet.columns[index]),
     make: (cell) => cell.append(h("span")),
     fill(cell, row) {
@@ -86,14 +86,14 @@ export function endpointColumn(app, compounds, task, lights, onLimits) {
   const name = app.endpoint(task);
   const unit = unitOf(task);
   return {
-    width: 110, className: "endpoint", sort: { kind: "endpoint", key: id },
+    width: 110, className: "cell-value", sort: { kind: "endpoint", key: id },
     head: () => [
       ...sortable(name.short, name.full, unit),
       h("button", { type: "button", class: "limits", tabindex: -1, title: app.t("many.limits_of", { name: name.short }),
         "aria-label": app.t("many.limits_of", { name: name.short }), onclick: () => onLimits(task) },
       balance(compounds.lights(id, lights.limits(id)))),
     ],
-    make: (cell) => cell.append(h("i", { class: "light" }), h("b"), h("small", { class: "range" }), h("small", { class: "mark" })),
+    make: (cell) => cell.append(h("i", { class: "light" }), h("b"), h("small", { class: "spread" }), h("small", { class: "word" })),
     fill: (cell, row) => fillEndpoint(app, cell, { task, said: compounds.estimate(row, id), limits: lights.limits(id), waits: compounds.states[row] === WAITING }),
   };
 }
@@ -103,8 +103,8 @@ function fillEndpoint(app, cell, { task, said, limits, waits }) {
   const lit = said ? lightOf(limits, said.value) : 0;
   light.className = lit ? `light ${LIGHT_NAMES[lit]}` : "light";
   const outside = Boolean(said) && said.inside === false && !said.measured;
-  cell.classList.toggle("outside", outside);
-  cell.classList.toggle("measured", Boolean(said?.measured));
+  cell.classList.toggle("is-outside", outside);
+  cell.classList.toggle("is-measured", Boolean(said?.measured));
   value.textContent = said ? shown(task, said) : waits ? "·" : "";
   range.textContent = said && !said.measured && !Number.isNaN(said.low) ? interval(task, said) : "";
   mark.textContent = said?.measured ? app.t("many.measured") : "";

@@ -28,7 +28,7 @@ export function askColumns(app, { compounds, shown, own, onDone }) {
         h("button", { type: "button", class: "plain-button", onclick: close }, t("many.cancel")),
         h("button", { type: "submit", class: "main-button" }, t("many.show"))));
   });
-  dialog.classList.add("wide");
+  dialog.classList.add("wide-dialog");
 }
 
 /** Puts endpoints in the order of their groups. */

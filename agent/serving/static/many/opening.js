@@ -42,9 +42,9 @@ export function opening(app, act) {
 export function droppable(element, onFile) {
   const over = (event) => {
     event.preventDefault();
-    element.classList.add("over");
+    element.classList.add("drag-over");
   };
-  const out = () => element.classList.remove("over");
+  const out = () => element.classList.remove("drag-over");
   const drop = (event) => {
     event.preventDefault();
     out();

@@ -162,9 +162,9 @@ function readTable(all) {
   const width = Math.max(...all.map((row) => row.length));
   for (const row of all) while (row.length < width) row.push("");
   const shares = shareOfSmiles(all.slice(1), width);
-  const headless = all[0].some(
-    (cell, i) => shares[i] >= 0.8 && !STRUCTURE_NAMES.test(cell.trim()) && looksLikeSmiles(cell),
-  );
+  // Without a head its first row holds structures, too; "b" and "c" over columns are names.
+  const heads = all[0].map((cell) => cell.trim()).filter((_, i) => shares[i] >= 0.8);
+  const headless = heads.some((cell) => cell.length > 1) && heads.every(looksLikeSmiles);
   const columns = headless
     ? all[0].map((_, i) => `${i + 1}`)
     : all[0].map((cell, i) => cell.trim() || `${i + 1}`);

@@ -11,7 +11,7 @@ import { csv, save } from "./save.js";
 import { Scatter } from "./scatter.js";
 
 const KEPT = "onggi.columns";
-const PRINTED = 200; // rows; more is for the file
+const PRINTED = 100; // rows; more is for the file
 const REST_MS = 300; // between two looks at what came in
 
 /** The table's view. `act` has `ask`, `stop`, `again`, `anew` and `open(row)`. */
@@ -216,7 +216,7 @@ export class Table {
   _legend() {
     const { t } = this._app;
     const mark = (kind, text) => h("span", {}, h("i", { class: kind }), text);
-    return h("span", { class: "legend", "aria-hidden": "true" },
+    return h("span", { class: "lamp-legend", "aria-hidden": "true" },
       ["green", "amber", "red"].map((light) => mark(`light ${light}`, t(`many.light.${light}`))), mark("far", t("many.outside")));
   }
 

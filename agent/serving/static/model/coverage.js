@@ -37,7 +37,7 @@ function span(known) {
 }
 
 function cell(n, most) {
-  return h("td", { class: `heat shade${shade(n, most)}` }, n ? count(n) : "");
+  return h("td", { class: `shade shade${shade(n, most)}` }, n ? count(n) : "");
 }
 
 function shade(n, most) {
@@ -46,5 +46,5 @@ function shade(n, most) {
 
 function legend(t, most) {
   return h("p", { class: "heat-legend soft", "aria-hidden": "true" }, "1",
-    Array.from({ length: SHADES }, (_, i) => h("i", { class: `heat shade${i + 1}` })), `${count(most)} ${t("model.per_year")}`);
+    Array.from({ length: SHADES }, (_, i) => h("i", { class: `shade shade${i + 1}` })), `${count(most)} ${t("model.per_year")}`);
 }

@@ -21,7 +21,7 @@ export function endpointTable(app, model, site) {
   const head = h("tr", {}, shown.map((name) => h("th", { scope: "col", class: numeric.has(name) ? "n" : name },
     name === "compared" ? [t("model.col.compared"), axisHead()] : name ? t(`model.col.${name}`) : h("span", { class: "unseen" }, t("model.col.more")))));
   const bodies = groups.map(([group, tasks]) => h("tbody", {},
-    h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: shown.length }, t(`many.group.${group}`))),
+    h("tr", { class: "group-row" }, h("th", { scope: "rowgroup", colspan: shown.length }, t(`many.group.${group}`))),
     tasks.flatMap((task) => rows(app, task, { previous: previous.get(task.task), shown }))));
   return [
     h("header", {}, h("h2", {}, t("model.glance")), h("p", { class: "soft" }, t("model.glance_text"))),

@@ -23,7 +23,7 @@ export function releaseHistory(app, { releases }) {
 
 function entry(app, one, hidden) {
   const { t, lang } = app;
-  const kind = one.state === "active" ? "active" : LEFT.has(one.state) ? "left" : GOOD.has(one.state) ? "past" : "waiting";
+  const kind = one.state === "active" ? "active" : LEFT.has(one.state) ? "gone" : GOOD.has(one.state) ? "past" : "waiting";
   return h("li", { class: kind, hidden },
     h("div", { class: "history-head" },
       h("b", {}, t("release.version", { version: one.version })), h("span", { class: "state" }, t(`model.state.${one.state}`)),

@@ -19,7 +19,7 @@ export function relative({ t }, task) {
     svg("line", { class: "axis", x1: at(alone), x2: at(alone), y1: 0, y2: 20 }),
     svg("line", { class: `stem ${kind}`, x1: at(alone), x2: at(release), y1: 10, y2: 10 }),
     interval && svg("line", { class: "whisker", x1: at(interval[0]), x2: at(interval[1]), y1: 10, y2: 10 }),
-    svg("circle", { class: `dot ${kind}`, cx: at(release), cy: 10, r: 4.5 }));
+    svg("circle", { class: `point ${kind}`, cx: at(release), cy: 10, r: 4.5 }));
 }
 
 /** Where a share of the error alone lies on the axis of `relative`. */
@@ -36,7 +36,7 @@ export function calibration({ t }, levels) {
   return frame(label,
     svg("line", { class: "ideal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
     svg("path", { class: "trend", d: path }),
-    levels.map(({ predicted, observed }) => svg("circle", { class: "dot", cx: x(predicted), cy: y(observed), r: 3 })),
+    levels.map(({ predicted, observed }) => svg("circle", { class: "point", cx: x(predicted), cy: y(observed), r: 3 })),
     ends(x, y, ["0", "100 %"], ["0", "100 %"]));
 }
 
