@@ -27,6 +27,7 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
     ".md": "text/plain; charset=utf-8",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
@@ -139,5 +140,5 @@ def _walk(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[str, Travers
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _walk(entry, at / entry.name)
-        else:
+        elif PurePosixPath(entry.name).suffix in _TYPES:
             yield str(at / entry.name), entry

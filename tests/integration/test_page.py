@@ -3,80 +3,38 @@
 import contextlib
 import json
 import re
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Position, Request, Route, expect
 
 from tests.kit import chemists
+from tests.kit.visiting import chromium, serving, stand_in
 
 pytestmark = pytest.mark.browser
 
-# Answers nobody outside and asks nobody outside: what is left is what the page itself does.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PROGRAM = """
-import signal, sys, threading
-from pathlib import Path
-from agent.config import ServeSection
-from agent.serving import server
-
-stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
-section = ServeSection(threads=1).model_copy(update={"port": 0})
-server.serve(Path(sys.argv[1]), Path(sys.argv[2]), section, stop, "Alpha Pharma")
-"""
 PROPRANOLOL = chemists.COMPOUNDS[0]
 ATENOLOL = chemists.COMPOUNDS[1]
 SOLUBILITY = '[data-endpoint="solubility"]'
 LOGD = '[data-endpoint="logd"]'
 NUMBER = re.compile(r"^−?[\d.,]+$")
 CHANGE = re.compile(r"^[+−][\d.]+$")
-EVERYTHING = {"name": "local", "scopes": ["predict", "data", "admin"], "access": "open"}
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The process, and where it answers."""
-    root = tmp_path_factory.mktemp("predict")
-    state = root / "state"
-    state.mkdir()
-    chemists.build(root / "releases")
-    command = [sys.executable, "-c", PROGRAM, str(root / "releases"), str(state)]
-    with subprocess.Popen(["env", f"HOME={root}", *command]) as process:
-        try:
-            status: dict[str, object] = {}
-            while not status.get("ready"):
-                assert process.poll() is None
-                time.sleep(0.05)
-                with contextlib.suppress(FileNotFoundError):
-                    status = json.loads((state / "status.json").read_bytes())
-            yield f"http://127.0.0.1:{status['port']}"
-        finally:
-            process.terminate()
+    with serving(tmp_path_factory.mktemp("predict")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path, "No Chromium is installed; install one, or leave these out: -m 'not browser'."
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @dataclass
@@ -122,16 +80,12 @@ def visit(browser: Browser, address: str) -> Iterator[Visiting]:
     """Begins visits; none of them may ask anybody else or log an error."""
     begun: list[Visit] = []
 
-    def begin(locale: str = "en-GB", width: int = 1440, *, shown: bool = True) -> Visit:
+    def begin(locale: str = "en-GB", width: int = 1440) -> Visit:
         context = browser.new_context(locale=locale, viewport={"width": width, "height": 1000})
         made = Visit(context.new_page(), address)
         made.watch()
-        made.answer("/v1/me", lambda route: route.fulfill(json=EVERYTHING))
-        if shown:
-            made.answer("/v1/percentiles", lambda route: route.fulfill(json=chemists.percentiles()))
-            made.answer("/v1/neighbours", lambda route: route.fulfill(json=chemists.neighbours()))
-        else:
-            made.expected = ("404 (Not Found)",)
+        stand_in(made.page)
+        begun.append(made)
         begun.append(made)
         return made
 
@@ -149,7 +103,7 @@ def test_draw_predict_heat_map_what_if(visit: Visiting) -> None:
     board = page.locator(".board")
     size = board.bounding_box()
     assert size is not None
-    centre = {"x": size["width"] / 2, "y": size["height"] / 2}
+    centre = Position(x=size["width"] / 2, y=size["height"] / 2)
     board.click(position=centre)  # the bond tool is the first one: ethane
     expect(page.locator("#structure")).to_have_value("CC")
     expect(page.locator(f"{SOLUBILITY} .value b")).to_have_text(NUMBER)
@@ -160,7 +114,7 @@ def test_draw_predict_heat_map_what_if(visit: Visiting) -> None:
 
     page.click("#keep")
     expect(page.locator(f"{LOGD} .was")).to_have_text(first)
-    board.click(position={"x": centre["x"], "y": centre["y"] + 70})  # a second molecule
+    board.click(position=Position(x=centre["x"], y=centre["y"] + 70))  # a second molecule
     expect(page.locator("#structure")).to_have_value("CC.CC")
     page.fill("#structure", PROPRANOLOL)
     expect(page.locator(f"{LOGD} .was")).to_have_text(first)
@@ -305,10 +259,11 @@ def test_what_was_measured_comes_first_and_its_neighbours_are_shown(visit: Visit
 
 
 def test_what_the_site_does_not_show_is_left_out(visit: Visiting) -> None:
-    one = visit(shown=False)
-    refuse = {"status": 404, "json": {"status": 404, "code": "no_reference", "detail": "None."}}
+    one = visit()
+    one.expected = ("404 (Not Found)",)
+    problem = {"status": 404, "code": "no_reference", "detail": "None."}
     for path in ("/v1/percentiles", "/v1/neighbours"):
-        one.answer(path, lambda route: route.fulfill(**refuse))
+        one.answer(path, lambda route: route.fulfill(status=404, json=problem))
     page = one.open()
     one.paste(PROPRANOLOL)
     expect(page.locator(".touch circle")).to_have_count(19)

@@ -147,7 +147,8 @@ export function mount(element, app) {
     const count = (test) => all.filter(test).length;
     const values = { n: all.length, inside: count((one) => one.inside === true), measured: count((one) => one.measured), unknown: count((one) => one.inside === null || one.inside === undefined) };
     return [h("h1", {}, app.t(values.unknown === all.length ? "said.unknown" : "said.inside", values)),
-      h("p", {}, [values.measured > 0 && app.t("said.measured", values), memory.reference && app.t("said.compared")].filter(Boolean).join(" "))];
+      h("p", {}, [values.measured > 0 && app.t("said.measured", values), memory.reference && app.t("said.compared")].filter(Boolean).join(" ")),
+      h("p", { class: "mono print-only" }, [memory.now.shown, memory.reference && `(${app.t("whatif.on")}: ${memory.reference.shown})`].filter(Boolean).join("  "))];
   }
 
   function drawPast() {

@@ -31,7 +31,11 @@ export function rows(app, picked) {
 function heading(t) {
   const cell = (key, name) => h("span", { class: name }, t(key));
   return h("div", { class: "line heading", "aria-hidden": "true" }, cell("row.endpoint", "name"), cell("row.before", "was"),
-    cell("row.value", "value"), cell("row.change", "change"), cell("row.interval", "scale-cell"), ranksKey(t), cell("row.domain", "domain"));
+    cell("row.value", "value"), cell("row.change", "change"), intervalKey(t), ranksKey(t), cell("row.domain", "domain"));
+}
+
+function intervalKey(t) {
+  return h("span", { class: "scale-cell" }, t("row.interval"), h("span", { class: "rank-key ranked-only" }, h("span", {}, h("i", { class: "band" }), t("key.band"))));
 }
 
 function ranksKey(t) {
