@@ -41,7 +41,7 @@ export class Jobs {
     clearTimeout(this._timer);
     try {
       const said = await this._app.api.get("/v1/batch");
-      this._jobs = Array.isArray(said) ? said : said.jobs;
+      this._jobs = said.jobs.toReversed(); // the newest first
     } catch (error) {
       if (error.status !== 404 && error.status !== 405) this._app.notify(error, "error");
       return;
@@ -65,7 +65,8 @@ export class Jobs {
       h("b", {}, t(`many.job.${job.state}`)),
       job.total ? h("progress", { max: job.total, value: job.done, "aria-label": t("many.job.progress") }) : h("span"),
       h("span", { class: "soft" }, t("many.job.count", { done: number(job.done), total: job.total ? number(job.total) : "?", bad: number(job.bad) })),
-      job.problem && h("span", { class: "late" }, job.problem.detail ?? job.problem),
+      job.problem && h("span", { class: "late" }, job.problem.detail),
+      job.note && h("span", { class: "soft" }, job.note),
       h("span", { class: "buttons" },
         job.state === "done" && FORMATS.map((format) => h("button", { type: "button", class: "plain-button", onclick: () => this._fetch(job, format) }, format.toUpperCase())),
         h("button", { type: "button", class: "link", onclick: () => this._remove(job) }, t(busy ? "many.cancel" : "many.job.remove"))));

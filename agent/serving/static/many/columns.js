@@ -33,12 +33,12 @@ export function nameColumn(app, compounds) {
   };
 }
 
-/** The drawing. */
-export function structureColumn(app, compounds, depict) {
+/** The drawing; with `written`, the SMILES where it has not been drawn. */
+export function structureColumn(app, compounds, depict, written = false) {
   const place = (cell, picture) => {
     const [canvas, text] = cell.children;
     canvas.hidden = !picture;
-    text.hidden = picture !== null;
+    text.hidden = Boolean(picture) || (picture === undefined && !written);
     if (!picture) return;
     canvas.width = picture.width; // empties it, too
     canvas.height = picture.height;

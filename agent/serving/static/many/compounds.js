@@ -25,6 +25,7 @@ export class Compounds {
     this.releases = new Set();
     this.answered = 0;
     this._faults = new Map();
+    this._releases = new Array(this.n).fill("");
     this._texts = new Array(this.n);
     this._answers = new Map(tasks.map((task) => [task.task, answersFor(this.n)]));
   }
@@ -52,10 +53,18 @@ export class Compounds {
     return this._faults.get(row);
   }
 
+  /** Which release answered the row; "" as long as none has. */
+  release(row) {
+    return this._releases[row];
+  }
+
   /** Takes the answers of the rows from `start` on. */
   take(start, answer) {
-    this.releases.add(answer.release);
-    answer.results.forEach((result, i) => this._takeOne(start + i, result));
+    if (answer.release) this.releases.add(answer.release);
+    answer.results.forEach((result, i) => {
+      this._releases[start + i] = answer.release;
+      this._takeOne(start + i, result);
+    });
   }
 
   _takeOne(row, { predictions, error }) {

@@ -3,43 +3,47 @@
 const OWN_TEXT = /[",\r\n]/;
 
 /**
- * Returns a CSV (RFC 4180) of some rows, in their order.
+ * Returns a CSV (RFC 4180) of some rows, in their order; its columns are named as those of `/v1/batch`.
  *
- * The caller's own columns come first and as they were read. Each endpoint has its value and unit,
- * the ends of its interval, whether it is inside the domain, and where the value comes from.
+ * The caller's own columns come first and as they were read. Each endpoint has its value, the ends of
+ * its interval, whether it is inside the domain, and what was measured.
  *
  * @param {import("./compounds.js").Compounds} compounds
  * @param {Iterable<number>} rows
  * @param {string[]} endpoints
  */
 export function csv(compounds, rows, endpoints) {
-  const { columns } = compounds.sheet;
-  const tasks = compounds.tasks.filter((task) => endpoints.includes(task.task));
-  const lines = [[...head(compounds, columns), "error", ...tasks.flatMap(heads)]];
+  const { columns, blocks } = compounds.sheet;
+  const own = blocks ? ["SMILES", ...columns] : columns;
+  const lines = [[...own, ...names(own, endpoints)]];
   for (const row of rows) {
     const fault = compounds.fault(row);
-    const error = fault ? `${fault.step}: ${fault.cause}` : "";
     lines.push([
-      ...own(compounds, row),
-      error,
-      ...tasks.flatMap((task) => cells(compounds.estimate(row, task.task))),
+      ...ownCells(compounds, row),
+      ...endpoints.flatMap((endpoint) => cells(compounds.estimate(row, endpoint))),
+      fault ? `${fault.step}: ${fault.cause}` : "",
+      compounds.release(row),
     ]);
   }
-  const text = lines.map((cells) => cells.map(quoted).join(",") + "\r\n").join("");
+  const text = lines.map((line) => line.map(quoted).join(",") + "\r\n").join("");
   // Excel takes a file for one in its old code page unless it begins with a mark; nothing else needs it.
   return /[^\x00-\x7f]/.test(text) ? `\uFEFF${text}` : text;
 }
 
-function head({ sheet }, columns) {
-  return sheet.blocks ? ["SMILES", ...columns] : columns;
+// A column of the caller's keeps its name; ours of the same name makes way.
+function names(own, endpoints) {
+  const taken = new Set(own);
+  const wanted = [...endpoints.flatMap((id) => ["", "_lower", "_upper", "_inside", "_measured"].map((end) => id + end)), "onggi_error", "onggi_release"];
+  return wanted.map((name) => {
+    let free = name;
+    while (taken.has(free)) free += "_";
+    taken.add(free);
+    return free;
+  });
 }
 
-function own({ sheet }, row) {
+function ownCells({ sheet }, row) {
   return sheet.blocks ? [sheet.smiles?.[row] ?? "", ...sheet.rows[row]] : sheet.rows[row];
-}
-
-function heads({ task }) {
-  return [task, `${task}_lower`, `${task}_upper`, `${task}_inside`, `${task}_measured`];
 }
 
 function cells(said) {

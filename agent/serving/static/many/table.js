@@ -2,7 +2,7 @@
 
 import { h, put } from "../elements.js";
 import { endpointColumn, nameColumn, ownColumn, structureColumn, tickColumn } from "./columns.js";
-import { askColumns, askDownload } from "./dialogs.js";
+import { askColumns, askDownload, ordered } from "./dialogs.js";
 import { filters, isNarrow } from "./filters.js";
 import { Grid } from "./grid.js";
 import { Histogram } from "./histogram.js";
@@ -243,7 +243,7 @@ export class Table {
     const hidden = compounds.tasks.length - shown.length;
     askDownload(this._app, { counts: this._counts, hidden, onDone: (which, whole) => {
       const rows = this._rowsOf(which);
-      const endpoints = whole ? compounds.tasks.map(({ task }) => task) : shown;
+      const endpoints = whole ? ordered(this._app, compounds.tasks) : shown;
       save(csv(compounds, rows, endpoints), `${name.replace(/\.\w+$/, "")}-onggi.csv`);
     } });
   }
@@ -264,7 +264,7 @@ export class Table {
     const { t } = this._app;
     const { compounds, shown } = this._work;
     const rows = this._rowsOf(this._counts.selected ? "selected" : "shown");
-    const columns = [nameColumn(this._app, compounds), structureColumn(this._app, compounds, this._work.depict),
+    const columns = [nameColumn(this._app, compounds), structureColumn(this._app, compounds, this._work.depict, true),
       ...shown.map((id) => endpointColumn(this._app, compounds, compounds.tasks.find(({ task }) => task === id), this._work.lights, () => {}))];
     const cells = (row) => columns.map((column) => {
       const cell = h("td", { class: column.className });
