@@ -36,7 +36,7 @@ function names(own, endpoints) {
   const wanted = [...endpoints.flatMap((id) => ["", "_lower", "_upper", "_inside", "_measured"].map((end) => id + end)), "onggi_error", "onggi_release"];
   return wanted.map((name) => {
     let free = name;
-    while (taken.has(free)) free += "_";
+    for (let more = 1; taken.has(free); more++) free = more === 1 ? `onggi_${name}` : `onggi_${name}_${more}`;
     taken.add(free);
     return free;
   });

@@ -67,7 +67,7 @@ function thin(list) {
 }
 
 function linear(low, high) {
-  const rough = (high - low) / FEW;
+  const rough = (high - low) / (FEW + 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
   const list = [];
