@@ -3,7 +3,6 @@
 import { h } from "../elements.js";
 import { count, errorText, minute } from "./words.js";
 
-const GOOD = new Set(["active", "replaced", "trial", "gated"]);
 const LEFT = new Set(["refused", "rolled back"]);
 const OUTCOMES = ["better", "within_chance", "tolerated", "worse", "new", "not_judged", "missing", "not_finite"];
 const AT_FIRST = 6;
@@ -23,7 +22,7 @@ export function releaseHistory(app, { releases }) {
 
 function entry(app, one, hidden) {
   const { t, lang } = app;
-  const kind = one.state === "active" ? "active" : LEFT.has(one.state) ? "gone" : GOOD.has(one.state) ? "past" : "waiting";
+  const kind = one.state === "active" ? "is-active" : LEFT.has(one.state) ? "is-gone" : "is-past";
   return h("li", { class: kind, hidden },
     h("div", { class: "history-head" },
       h("b", {}, t("release.version", { version: one.version })), h("span", { class: "state" }, t(`model.state.${one.state}`)),
