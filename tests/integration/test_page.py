@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Error, Page, Position, Request, Route, 
 from tests.kit import chemists
 from tests.kit.visiting import chromium, serving, stand_in
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PROPRANOLOL = chemists.COMPOUNDS[0]
 ATENOLOL = chemists.COMPOUNDS[1]
@@ -86,7 +86,6 @@ def visit(browser: Browser, address: str) -> Iterator[Visiting]:
         made.watch()
         stand_in(made.page)
         begun.append(made)
-        begun.append(made)
         return made
 
     yield begin
@@ -121,6 +120,13 @@ def test_draw_predict_heat_map_what_if(visit: Visiting) -> None:
     expect(page.locator(f"{LOGD} .value b")).not_to_have_text(first)
     expect(page.locator(f"{LOGD} .change")).to_have_text(CHANGE)
     expect(page.locator("figcaption")).to_have_text(["Reference", "Now"])
+    page.select_option("#lang", "ko")  # the comparison outlives it
+    expect(page.locator("figcaption")).to_have_text(["기준", "현재"])
+    expect(page.locator(f"{LOGD} .was")).to_have_text(first)
+    page.select_option("#lang", "en")
+    page.get_by_role("button", name="Swap").click()
+    expect(page.locator("#structure")).to_have_value("CC")
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(first)
     page.click("#drop")
     expect(page.locator(f"{LOGD} .was")).to_have_text("")
 
@@ -220,7 +226,8 @@ def test_an_expired_token_is_asked_for_once_and_nothing_is_lost(visit: Visiting)
     expect(page.locator("#token")).to_be_focused()
     page.keyboard.type("stale")
     page.keyboard.press("Enter")
-    expect(page.locator("#token")).to_have_value("")  # refused as well: asked again
+    expect(page.locator("#token")).to_be_focused()  # refused as well: asked again
+    expect(page.locator("#token")).to_have_value("")
     page.keyboard.type("fresh")
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
@@ -235,6 +242,32 @@ def test_an_expired_token_is_asked_for_once_and_nothing_is_lost(visit: Visiting)
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(page.locator(".notice.error")).to_contain_text("expired")
+
+
+def test_a_site_with_tokens_asks_before_anything_is_shown(visit: Visiting) -> None:
+    one = visit()
+    one.expected = ("401 (Unauthorized)",)
+    problem = {"status": 401, "code": "token_missing", "detail": "Send a token."}
+
+    def guarded(route: Route) -> None:
+        if route.request.headers.get("authorization") == "Bearer mine":
+            route.fallback()
+        else:
+            route.fulfill(status=401, json=problem)
+
+    one.answer("/v1/*", guarded)
+    page = one.page
+    page.goto(one.address)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("tokens only")
+    page.get_by_role("button", name="Not now").click()
+    expect(page.get_by_role("heading", name="Access by token")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    page.locator("#token").fill("mine")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".board")).to_be_visible()
+    page.get_by_role("button", name="Forget the token").click()
+    expect(dialog).to_be_visible()
 
 
 def test_what_was_measured_comes_first_and_its_neighbours_are_shown(visit: Visiting) -> None:
@@ -271,6 +304,40 @@ def test_what_the_site_does_not_show_is_left_out(visit: Visiting) -> None:
     expect(page.locator(".neighbours")).to_be_hidden()
     expect(page.locator(".rank")).to_have_count(0)
     expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_this_sessions_structures_are_at_hand_until_the_page_is_left(visit: Visiting) -> None:
+    one = visit()
+    page = one.open()
+    for smiles in (PROPRANOLOL, ATENOLOL):
+        one.paste(smiles)
+        expect(page.locator(f".past button[title='{smiles}']")).to_be_attached()
+    page.locator(f".past button[title='{PROPRANOLOL}']").click()
+    expect(page.locator("#structure")).to_have_value(PROPRANOLOL)
+    page.click("nav a[href='#many']")
+    page.click("nav a[href='#one']")
+    expect(page.locator(".past button")).to_have_count(2)
+    kept = page.evaluate(
+        "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+    )
+    assert PROPRANOLOL not in kept
+    page.reload()
+    expect(page.locator(".past button")).to_have_count(0)
+
+
+def test_a_server_that_is_gone_takes_nothing_along(visit: Visiting) -> None:
+    one = visit()
+    one.expected = ("net::ERR",)
+    page = one.open()
+    one.answer("/v1/*", lambda route: route.abort())
+    one.paste(PROPRANOLOL)
+    expect(page.locator(".notice.error")).to_contain_text("does not answer")
+    expect(page.locator("#structure")).to_have_value(PROPRANOLOL)
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator(".notice")).to_have_count(0)
+    page.unroute("**/v1/*")
+    one.paste(ATENOLOL)
+    expect(page.locator(f"{LOGD} .value b")).to_have_text(NUMBER)
 
 
 def test_the_atoms_are_read_by_the_arrow_keys(visit: Visiting) -> None:

@@ -15,19 +15,20 @@ export class Problem extends Error {
 
 /**
  * Returns the client. `askToken(problem)` resolves to a new token, or to null if the person gives up;
- * however many requests meet the same refusal, it is asked once.
+ * however many requests meet the same refusal, it is asked once. A request with `quiet` never asks:
+ * what the page wants to know by itself must not open a dialog.
  */
 export function client(askToken) {
   let asking = null;
 
   /** Sends one request and returns its Response; throws a Problem where that is none of 2xx. */
-  async function request(path, options = {}) {
+  async function request(path, { quiet = false, ...options } = {}) {
     for (;;) {
       const used = token();
       const response = await send(path, options, used);
       if (response.ok) return response;
       const problem = await problemOf(response);
-      if (response.status !== 401 || !TOKEN_CODES.has(problem.code)) throw problem;
+      if (quiet || response.status !== 401 || !TOKEN_CODES.has(problem.code)) throw problem;
       if (token() !== used) continue; // somebody gave a new one meanwhile
       asking ??= askToken(problem).finally(() => { asking = null; });
       const given = await asking;
@@ -64,7 +65,7 @@ async function send(path, options, bearer) {
   const headers = new Headers(options.headers);
   if (bearer) headers.set("Authorization", `Bearer ${bearer}`);
   try {
-    return await fetch(path, { ...options, headers, credentials: "omit", redirect: "error" });
+    return await fetch(path, { ...options, headers, credentials: "same-origin", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "unreachable", "The server does not answer; check the network, then try again.");

@@ -23,9 +23,9 @@ const app = {
   api: null, t: (key) => key, lang: firstLanguage(), theme: firstTheme(), model: null, me: EVERYTHING,
   silo: document.querySelector("meta[name=onggi-silo]").content,
   endpoint: (task) => named(task, app.lang),
-  notify: (said, kind = "info") => notices.show(typeof said === "string" ? said : app.sentence(said), kind),
+  notify: (said, kind = "info") => notices.show(typeof said === "string" ? said : sentence(said), kind, app.t("close")),
   sentence: (problem) => sentence(problem),
-  refresh: () => follow(),
+  refresh: () => follow(true),
 };
 const views = new Map(); // name -> {element, stop}
 let problem = null; // why no card is there
@@ -38,28 +38,36 @@ async function start() {
   await loadEndpoints();
   document.documentElement.lang = app.lang;
   const ask = tokenDialog(app);
-  app.api = client(ask);
+  app.api = client(async (refusal) => {
+    const given = await ask(refusal);
+    if (given !== null) setTimeout(follow, 0, true); // another bearer may do other things
+    return given;
+  });
   window.addEventListener("hashchange", show);
   drawTop();
   await follow();
   show();
-  setInterval(() => document.hidden || follow(), POLL_MS);
+  setInterval(() => document.hidden || follow(true), POLL_MS);
 }
 
 /** Looks which release answers; a new one mounts the views anew. */
-async function follow() {
-  const before = app.model?.release_id;
-  const asked = problem;
+async function follow(quiet = false) {
+  const before = standing();
   try {
-    app.me = await app.api.get("/v1/me").catch(openWhere404);
-    app.model = await app.api.get("/v1/model");
+    app.me = await app.api.get("/v1/me", { quiet }).catch(openWhere404);
+    app.model = await app.api.get("/v1/model", { quiet });
     problem = null;
   } catch (error) {
     problem = error;
     if (error.code === "no_release") app.model = null;
   }
   drawTop();
-  if (before !== app.model?.release_id || (asked === null) !== (problem === null)) remount();
+  if (before !== standing()) remount();
+}
+
+/** What the views depend on: the release, or why there is none. */
+function standing() {
+  return app.model?.release_id ?? problem?.code;
 }
 
 function openWhere404(error) {
@@ -104,7 +112,7 @@ async function show() {
 
 function nothingYet() {
   return h("div", { class: "empty", role: "alert" },
-    h("h1", {}, app.t("empty.title")),
+    h("h1", {}, app.t(problem?.status === 401 ? "empty.token" : "empty.title")),
     h("p", {}, problem ? sentence(problem) : app.t("empty.text")),
     h("button", { type: "button", class: "plain-button", onclick: () => follow() }, app.t("again")));
 }
@@ -149,7 +157,7 @@ function freshness() {
   const words = [t("release.version", { version: model.version }), t("release.taken", { since: since(model.gated, lang) })];
   return h("p", { class: "release", title: `${model.release_id} · ${model.gated}` },
     h("b", {}, words[0]), h("span", {}, words[1]),
-    problem && h("span", { class: "late" }, t("release.lost")));
+    problem?.status === 0 && h("span", { class: "late" }, t("release.lost")));
 }
 
 function access() {

@@ -56,10 +56,19 @@ export function mount(element, app) {
   async function begin() {
     const linked = linkedStructure();
     draw();
-    if (linked || memory.text) parts.sketch.set(linked || memory.text);
-    await loadSets(app);
-    if (memory.reference) memory.reference.answer = await predicted(memory.reference.given).catch(() => memory.reference.answer);
+    if (linked) parts.sketch.set(linked);
+    else if (memory.now) parts.sketch.restore(memory.now);
+    else if (memory.text) parts.sketch.set(memory.text);
+    await Promise.all([loadSets(app), renew(memory.reference)]);
     draw();
+  }
+
+  /** Asks again for the reference: another release may answer now. */
+  async function renew(reference) {
+    if (reference === null) return;
+    const [answer, explained] = await Promise.allSettled([predicted(reference.given), app.api.post("/v1/explain", asked(reference.given))]);
+    reference.answer = answer.value ?? reference.answer;
+    reference.explained = explained.value ?? reference.explained;
   }
 
   function later(name, pause, act) {
@@ -169,9 +178,9 @@ export function mount(element, app) {
   }
 
   function swap() {
-    const { given, shown } = memory.reference;
+    const { given } = memory.reference;
     memory.reference = state.answer ? { given: memory.now, shown: memory.now.shown, answer: state.answer, explained: state.explained } : null;
-    parts.sketch.set(given.smiles ?? shown);
+    parts.sketch.restore(given);
   }
 
   function drop() {
@@ -213,9 +222,9 @@ function linkedStructure() {
 async function loadSets(app) {
   if (sets.release === app.model.release_id) return;
   try {
-    const found = await app.api.get("/v1/percentiles");
+    const found = await app.api.get("/v1/percentiles", { quiet: true });
     sets = { release: app.model.release_id, found: found.sets };
-  } catch {
-    sets = { release: app.model.release_id, found: [] }; // this silo shows none
+  } catch (error) {
+    sets = { release: error.status === 404 ? app.model.release_id : null, found: [] }; // 404: it shows none
   }
 }

@@ -1,5 +1,6 @@
 // Which atoms raise and lower a prediction: orange and blue, which every eye can tell apart.
 
+import { GROUPS } from "../endpoints.js";
 import { h, put, svg } from "../elements.js";
 import { fixed } from "../numbers.js";
 import { depict } from "../structure.js";
@@ -14,7 +15,7 @@ let made = 0; // figures so far: a gradient's name must be its own
 export function heat(app, picked) {
   const { t, model } = app;
   const select = h("select", { id: "heat-endpoint", "aria-label": t("heat.endpoint"), onchange: () => picked(select.value) },
-    model.tasks.map((task) => h("option", { value: task.task }, app.endpoint(task).short)));
+    GROUPS.map((group) => options(app, group)));
   const figures = h("div", { class: "figures" });
   const readout = h("p", { class: "readout", "aria-live": "polite" });
   const legend = h("div", { class: "legend" });
@@ -35,6 +36,12 @@ export function heat(app, picked) {
         shown.map(([caption, said]) => figure(app, { task, said, most, caption: shown.length > 1 ? caption : null, readout })));
     },
   };
+}
+
+function options(app, group) {
+  const tasks = app.model.tasks.filter((task) => app.endpoint(task).group === group);
+  return tasks.length > 0 && h("optgroup", { label: app.t(`group.${group}`) },
+    tasks.map((task) => h("option", { value: task.task }, app.endpoint(task).short)));
 }
 
 // Contributions are on the model's scale. Where that is a negative logarithm, as of a solubility,

@@ -8,7 +8,7 @@ const FIRST = ["solubility", "caco2_papp", "bbb_class", "ppb_human", "hlm_clint"
 const MOST = 9;
 const FEWEST = 3;
 const RADIUS = 108;
-const LONGEST = 13; // characters of a name on one line
+const LONGEST = 14; // letters of a name on one line; a Korean one is as wide as two
 const WIDTH = 480;
 const HEIGHT = 320;
 
@@ -80,13 +80,14 @@ function label(text, i, count, share) {
   const lines = broken(text);
   const top = y + 4 - 6 * lines.length + (y < HEIGHT / 2 - RADIUS ? -2 : 2);
   return svg("text", { ...at, y: top.toFixed(1) },
-    lines.map((line, n) => svg("tspan", { x: at.x, dy: n === 0 ? 0 : 13 }, line)),
-    svg("tspan", { class: "figure", x: at.x, dy: 13 }, share));
+    lines.map((line, n) => svg("tspan", { x: at.x, dy: n === 0 ? 0 : "1.15em" }, line)),
+    svg("tspan", { class: "figure", x: at.x, dy: "1.15em" }, share));
 }
 
 // SVG does not wrap: a long name is cut in two at the space nearest to its middle.
 function broken(text) {
-  if (text.length <= LONGEST) return [text];
+  const width = [...text].reduce((sum, letter) => sum + (letter > "\u2e80" ? 2 : 1), 0);
+  if (width <= LONGEST) return [text];
   const spaces = [...text.matchAll(/ /g)].map((found) => found.index);
   if (spaces.length === 0) return [text];
   const cut = spaces.reduce((best, at) => (Math.abs(at - text.length / 2) < Math.abs(best - text.length / 2) ? at : best));

@@ -58,6 +58,8 @@ function line(app, task, picked) {
   const { short, full } = app.endpoint(task);
   const name = h("button", { type: "button", class: "pick", "aria-pressed": "false", title: `${full}. ${app.t("heat.pick")}`, onclick: () => picked(task.task) }, short);
   const parts = Object.fromEntries(["was", "value", "change", "scale-cell", "ranks", "domain"].map((part) => [part, h("div", { role: "cell", class: part })]));
+  parts.was.dataset.label = app.t("row.before"); // for narrow screens, which show no heads
+  parts.change.dataset.label = app.t("row.change");
   const scale = h("div", { class: "scale", "aria-hidden": "true" });
   const words = h("p", { class: "words", role: "cell" });
   const element = h("div", { role: "row", class: "line", dataset: { endpoint: task.task } },

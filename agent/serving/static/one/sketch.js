@@ -7,8 +7,9 @@ const TYPING_MS = 250;
 const MOST_BYTES = 1 << 20;
 
 /**
- * Returns {element, field, set, fault}. `changed(given)` is called with {smiles} or {molblock} as it
- * goes to the server and `shown`, a SMILES for people; with null when the drawing is empty.
+ * Returns {element, field, begin, set, restore, fault, end}. `changed(given)` is called with {smiles}
+ * or {molblock} as it goes to the server and `shown`, a SMILES for people; with null when the drawing
+ * is empty. `set` takes a text, `restore` what `changed` was given.
  */
 export function sketch(app, changed, actions) {
   const { t } = app;
@@ -70,6 +71,16 @@ export function sketch(app, changed, actions) {
     read(text);
   }
 
+  /** Shows a structure as it was, the positions of its atoms included. */
+  function restore(given) {
+    clearTimeout(timer);
+    tell("");
+    field.value = given.shown || given.molblock;
+    const molblock = given.molblock !== undefined;
+    editor.setMolecule(parsed(molblock ? given.molblock : given.smiles, molblock) ?? new Molecule(0, 0));
+    changed(given);
+  }
+
   function drawn(event) {
     if (event.type !== "molecule" || !event.isUserEvent) return;
     clearTimeout(timer);
@@ -97,11 +108,11 @@ export function sketch(app, changed, actions) {
     editor.setOnChangeListener(drawn);
   }
 
-  return { element, field, set, fault: tell, begin, end: () => editor?.destroy() };
+  return { element, field, set, restore, fault: tell, begin, end: () => editor?.destroy() };
 }
 
-/** Draws a SMILES for a button: small, or its text where it cannot be drawn. */
-export function parsed(text, molblock = false) {
+// A text that the browser cannot read is not wrong for that: the server judges.
+function parsed(text, molblock = false) {
   try {
     return text ? (molblock ? Molecule.fromMolfile(text) : Molecule.fromSmiles(text)) : null;
   } catch {
