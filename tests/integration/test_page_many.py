@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.kit import chemists, tables
+from tests.kit import chemists, sites, tables
 from tests.kit.visiting import chromium, serving, stand_in
 
 pytestmark = pytest.mark.browser
@@ -61,7 +61,7 @@ def begin(browser: Browser, address: str) -> Iterator[Opening]:
         ours = (f"{address}/", "data:", "blob:")
         page.on("request", lambda asked: asked.url.startswith(ours) or faults.append(asked.url))
         stand_in(page)
-        for path, content in {"batch": {"jobs": []}, "site": site(), **answers}.items():
+        for path, content in answers.items():
             page.route(f"**/v1/{path}", _answering(content))
         page.goto(f"{address}/#{view}")
         page.wait_for_selector(".opening, .model, .board", timeout=WHOLE_MS)
@@ -341,6 +341,38 @@ def test_the_language_changes_and_the_table_stays(begin: Opening, address: str) 
     assert [row["화합물명"] for row in download(page, "all")] == ["가", "나"]
 
 
+def test_what_was_measured_is_shown_as_measured(begin: Opening) -> None:
+    def with_measured(route: Route) -> None:
+        route.fulfill(json=chemists.measured(route.fetch().json()))
+
+    page = begin("many", predict=with_measured)
+    page.fill("#many-lines", "CCO ethanol")
+    page.get_by_role("button", name="Predict").click()
+    answered(page)
+    cell = page.locator("td.is-measured").first
+    expect(cell).to_contain_text("measured")
+    expect(cell.locator("b")).to_have_text("> 182")
+    (row,) = download(page, "all")
+    assert row["solubility_measured"] == ">182"
+    assert float(row["solubility"]) != 182
+
+
+def test_a_file_may_be_dropped_anywhere(begin: Opening) -> None:
+    page = begin("many")
+    files = page.evaluate_handle(
+        """() => {
+          const dropped = new DataTransfer();
+          dropped.items.add(new File(["CCO"], "dropped.csv"));
+          return dropped;
+        }"""
+    )
+    page.dispatch_event("header.top", "dragover", {"dataTransfer": files})
+    expect(page.locator(".view-many")).to_have_class("view view-many drag-over")
+    page.dispatch_event("header.top", "drop", {"dataTransfer": files})
+    answered(page)
+    expect(page.get_by_role("heading", name="dropped.csv")).to_be_visible()
+
+
 def test_what_is_unclear_is_asked(begin: Opening, address: str) -> None:
     page = begin("many", model=few_tasks(address), predict=tables.answer)
     drop(page, "two.csv", "a,before,after\n1,CCO,CCN\n2,CCC,CCCO\n")
@@ -427,72 +459,43 @@ def test_nothing_leaves_the_screen_sideways(begin: Opening, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def site() -> dict[str, object]:
-    """Answers `GET /v1/site`: a release in use, and one that was refused."""
-    heads = [
-        {"endpoint": "solubility", "before": 0.41, "after": 0.32, "verdict": "better"},
-        {"endpoint": "herg_ic50", "before": 0.35, "after": 0.28, "verdict": "within_chance"},
-    ]
-    worse = [{"endpoint": "herg_ic50", "before": 0.28, "after": 0.42, "verdict": "worse"}]
-    return {
-        "time": "2026-11-23T10:00:00Z",
-        "releases": [
-            {
-                "release": "release-8",
-                "version": 8,
-                "state": "refused",
-                "time": "2026-11-22T09:00:00Z",
-                "reason": "herg_ic50: MAE 0.28 -> 0.42 on 120 measurements.",
-                "heads": worse,
-            },
-            {
-                "release": "release-7",
-                "version": 7,
-                "state": "active",
-                "time": "2026-11-20T09:00:00Z",
-                "heads": heads,
-            },
-        ],
-        "contribution": {
-            "rounds": 64,
-            "updates": 61,
-            "bytes_sent": 351_233_112,
-            "last_sent": "2026-11-22T02:10:00Z",
-        },
-        "endpoints": {
-            "solubility": {
-                "compounds": 1256,
-                "measurements": 1632,
-                "newest": "2026-11-18",
-                "by_year": {"2023": 900, "2026": 356},
-            }
-        },
-    }
-
-
 def test_the_model_shows_its_card_and_why_releases_came_and_went(begin: Opening) -> None:
     page = begin("model")
     expect(page.get_by_role("heading", name="Release 7")).to_be_visible()
     row = page.locator(".endpoints tr", has_text="Solubility pH 7").first
     expect(row).to_contain_text("2,140")
-    expect(row.locator("svg")).to_have_attribute(
-        "aria-label", "Error 0.320; alone 0.400: 80 % of it"
+    label = "Error 0.320; alone 0.400: 80 % of it"
+    expect(row.locator("svg")).to_have_attribute("aria-label", label)
+    before = next(
+        head["before"] for head in sites.heads("release-7") if head["endpoint"] == "solubility"
     )
-    expect(row.locator("td").nth(5)).to_have_text("0.410")  # the release before, of the gate
+    expect(row.locator("td").nth(5)).to_have_text(f"{before:.3f}")
     row.get_by_role("button").click()
     expect(page.locator("#more-solubility")).to_be_visible()
     history = page.locator(".history > li")
-    expect(history).to_have_count(2)
     expect(history.nth(0)).to_contain_text("refused")
-    expect(history.nth(0)).to_contain_text("0.28 -> 0.42")
+    expect(history.nth(0)).to_contain_text("0.280 -> 0.420")
     expect(history.nth(0)).to_contain_text("1 worse")
     expect(history.nth(1)).to_contain_text("in use")
-    years = page.locator(".coverage thead th.year")
-    expect(years).to_have_text(["2023", "2024", "2025", "2026"])
-    expect(page.locator(".coverage tbody td.shade")).to_have_text(["900", "", "", "356"])
+    expect(history.nth(6)).to_be_hidden()
+    page.get_by_role("button", name="1 earlier ones").click()
+    expect(history.nth(6)).to_be_visible()
     expect(page.locator(".model-site")).to_contain_text("351 MB")
     page.select_option("#lang", "ko")
     expect(history.nth(0)).to_contain_text("거부됨")
+
+
+def test_a_year_without_measurements_is_a_gap_on_the_map(begin: Opening) -> None:
+    known = {
+        "compounds": 1256,
+        "measurements": 1632,
+        "newest": "2026-11-18",
+        "by_year": {"2023": 900, "2026": 356},
+    }
+    page = begin("model", site={**sites.site(), "endpoints": {"solubility": known}})
+    years = page.locator(".coverage thead th.year")
+    expect(years).to_have_text(["2023", "2024", "2025", "2026"])
+    expect(page.locator(".coverage tbody td.shade")).to_have_text(["900", "", "", "356"])
 
 
 def test_the_model_does_without_what_the_site_does_not_tell(begin: Opening) -> None:
@@ -523,7 +526,6 @@ def reader(browser: Browser, address: str) -> Iterator[Page]:
     """A page from which the modules of the table are tried."""
     page = browser.new_page()
     stand_in(page)
-    page.route("**/v1/batch", _answering({"jobs": []}))
     page.goto(f"{address}/#many")
     page.wait_for_selector(".opening", timeout=WHOLE_MS)
     yield page

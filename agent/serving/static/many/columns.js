@@ -89,7 +89,7 @@ export function endpointColumn(app, compounds, task, lights, onLimits) {
     width: 110, className: "cell-value", sort: { kind: "endpoint", key: id },
     head: () => [
       ...sortable(name.short, name.full, unit),
-      h("button", { type: "button", class: "limits", tabindex: -1, title: app.t("many.limits_of", { name: name.short }),
+      h("button", { type: "button", class: "limits", title: app.t("many.limits_of", { name: name.short }),
         "aria-label": app.t("many.limits_of", { name: name.short }), onclick: () => onLimits(task) },
       balance(compounds.lights(id, lights.limits(id)))),
     ],

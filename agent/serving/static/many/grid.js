@@ -75,7 +75,11 @@ export class Grid {
 
   /** Writes the heads anew. */
   paintHeads() {
-    [...this._head.children].forEach((cell, i) => put(cell, ...[this._columns[i].head()].flat()));
+    [...this._head.children].forEach((cell, i) => {
+      const focused = cell.contains(document.activeElement);
+      put(cell, ...[this._columns[i].head()].flat());
+      if (focused) cell.querySelector("button")?.focus();
+    });
   }
 
   /** Scrolls to a row of the file, and makes it the active one. */

@@ -38,22 +38,27 @@ export function opening(app, act) {
   return place;
 }
 
-/** Lets a file be dropped anywhere on an element; returns what ends that. */
+/**
+ * Lets a file be dropped anywhere while the view is shown: beside it, the browser would leave the page
+ * to show the file. Returns what ends that.
+ */
 export function droppable(element, onFile) {
   const over = (event) => {
+    if (element.hidden) return;
     event.preventDefault();
     element.classList.add("drag-over");
   };
-  const out = () => element.classList.remove("drag-over");
+  const out = (event) => event.relatedTarget || element.classList.remove("drag-over");
   const drop = (event) => {
+    if (element.hidden) return;
     event.preventDefault();
-    out();
+    element.classList.remove("drag-over");
     const [file] = event.dataTransfer.files;
     if (file) onFile(file);
   };
-  const listeners = { dragover: over, dragleave: out, drop };
-  for (const [name, listener] of Object.entries(listeners)) element.addEventListener(name, listener);
-  return () => { for (const [name, listener] of Object.entries(listeners)) element.removeEventListener(name, listener); };
+  const listeners = Object.entries({ dragover: over, dragleave: out, drop });
+  for (const [name, listener] of listeners) document.addEventListener(name, listener);
+  return () => { for (const [name, listener] of listeners) document.removeEventListener(name, listener); };
 }
 
 /** Reads a file and goes on: at once where all is clear, else with a question. */
