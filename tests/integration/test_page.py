@@ -283,6 +283,11 @@ def test_what_was_measured_comes_first_and_its_neighbours_are_shown(visit: Visit
     expect(page.locator(f"{SOLUBILITY} .measured")).to_have_text("measured, n = 1")
     expect(page.locator(f"{SOLUBILITY} .value")).to_contain_text("predicted")
     expect(page.locator(f"{LOGD} .measured")).to_have_count(0)
+    page.click("#keep")  # compared with itself: like beside like
+    expect(page.locator(f"{SOLUBILITY} .value b")).to_have_text(NUMBER)
+    expect(page.locator(f"{SOLUBILITY} .measured")).to_have_text("measured > 182")
+    expect(page.locator(f"{SOLUBILITY} .change")).to_have_text("×1.0")
+    page.click("#drop")
     expect(page.locator(f"{LOGD} .rank")).to_have_count(2)
     expect(page.locator(".radar .shape")).to_have_count(1)
     near = page.locator(".near li")

@@ -20,7 +20,7 @@ let sets = { release: null, found: [] };
 
 /** Shows the view. */
 export function mount(element, app) {
-  const state = { answer: null, explained: null, near: null, asking: null, timers: {} };
+  const state = { failure: null, answer: null, explained: null, near: null, asking: null, timers: {} };
   const picked = (task) => { memory.endpoint = task; draw(); };
   const parts = {
     rows: rows(app, picked), heat: heat(app, picked), radar: radar(app),
@@ -81,6 +81,7 @@ export function mount(element, app) {
     state.asking?.abort();
     const asking = state.asking = new AbortController();
     memory.now = given;
+    state.failure = null;
     if (given === null) {
       Object.assign(state, { answer: null, explained: null, near: null });
       draw();
@@ -123,7 +124,8 @@ export function mount(element, app) {
   function failed(error) {
     if (error.name === "AbortError") return;
     Object.assign(state, { answer: null, explained: null, near: null });
-    if (error.step) parts.sketch.fault(app.t("one.fault", { step: app.t(`step.${error.step}`), cause: error.message }));
+    state.failure = error.step ? app.t("one.fault", { step: app.t(`step.${error.step}`), cause: error.message }) : app.sentence(error);
+    if (error.step) parts.sketch.fault(state.failure);
     else app.notify(error, "error");
     draw();
   }
@@ -148,6 +150,7 @@ export function mount(element, app) {
   }
 
   function said() {
+    if (state.failure !== null) return [h("h1", {}, app.t("said.failed")), h("p", {}, state.failure)];
     if (state.answer === null) {
       return [h("h1", {}, app.t("one.start")), h("p", {}, app.t("one.start.text"), " ",
         h("button", { type: "button", class: "link", id: "example", onclick: () => parts.sketch.set(EXAMPLE) }, app.t("one.example")))];
@@ -155,7 +158,7 @@ export function mount(element, app) {
     const all = Object.values(state.answer);
     const count = (test) => all.filter(test).length;
     const values = { n: all.length, inside: count((one) => one.inside === true), measured: count((one) => one.measured), unknown: count((one) => one.inside === null || one.inside === undefined) };
-    return [h("h1", {}, app.t(values.unknown === all.length ? "said.unknown" : "said.inside", values)),
+    return [h("h1", {}, app.t(headline(values), values)),
       h("p", {}, [values.measured > 0 && app.t("said.measured", values), memory.reference && app.t("said.compared")].filter(Boolean).join(" ")),
       h("p", { class: "mono print-only" }, [memory.now.shown, memory.reference && `(${app.t("whatif.on")}: ${memory.reference.shown})`].filter(Boolean).join("  "))];
   }
@@ -205,6 +208,11 @@ export function mount(element, app) {
       app.notify(link); // no clipboard without TLS: to be copied by hand
     }
   }
+}
+
+function headline({ n, inside, unknown }) {
+  if (unknown === n) return "said.unknown";
+  return inside === 0 && unknown === 0 ? "said.none" : "said.inside";
 }
 
 function asked(given) {

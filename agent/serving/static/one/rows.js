@@ -71,7 +71,7 @@ function line(app, task, picked) {
     const drugs = quantiles.find(([kind]) => kind === "approved_drugs")?.[1];
     element.classList.toggle("blank", prediction === null);
     put(parts.was, before && valueText(task, before.value, width(before)));
-    put(parts.value, prediction && value(app, task, prediction, measured));
+    put(parts.value, prediction && value(app, task, prediction, { measured, compared: before !== null }));
     put(parts.change, prediction && before && change(app, task, before, prediction));
     const shown = [prediction, before].filter(Boolean).flatMap((said) => [said.value, ...(said.interval ?? [])]);
     drawScale(scale, axis(task, drugs, measured ? [...shown, measured.value] : shown), { prediction, before, measured, quantiles: drugs });
@@ -88,10 +88,15 @@ function width(prediction) {
   return prediction.interval ? prediction.interval[1] - prediction.interval[0] : null;
 }
 
-function value(app, task, prediction, measured) {
+// What was measured comes first, unless two structures are compared: then like is put beside like.
+function value(app, task, prediction, { measured, compared }) {
   const unit = h("span", { class: "unit" }, unitOf(task));
   const predicted = valueText(task, prediction.value, width(prediction));
   if (measured === null) return [h("b", {}, predicted), unit, prediction.interval && h("small", { "aria-hidden": "true" }, range(task, prediction))];
+  if (compared) {
+    return [h("b", {}, predicted), unit,
+      h("small", { class: "measured whole" }, h("i", { class: "diamond", "aria-hidden": "true" }), app.t("row.measured.as", { value: measuredText(task, measured) }))];
+  }
   return [h("b", {}, measuredText(task, measured)), unit,
     h("small", { class: "measured whole" }, h("i", { class: "diamond", "aria-hidden": "true" }), app.t("row.measured", { n: measured.n })),
     h("small", { class: "whole" }, app.t("row.predicted", { value: predicted }))];
