@@ -8,7 +8,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Route,
+    expect,
+)
 
 from tests.kit import chemists, sites, tables
 from tests.kit.visiting import chromium, serving, stand_in
@@ -47,6 +55,22 @@ def browser() -> Iterator[Browser]:
 Opening = Callable[..., Page]
 
 
+def watch(page: Page, faults: list[str], address: str) -> None:
+    """Notes what a page should not do: raise, log an error, ask anybody else."""
+
+    def heard(said: ConsoleMessage) -> None:
+        if said.type == "error":
+            faults.append(said.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((f"{address}/", "data:", "blob:")):
+            faults.append(request.url)
+
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", heard)
+    page.on("request", asked)
+
+
 @pytest.fixture
 def begin(browser: Browser, address: str) -> Iterator[Opening]:
     """Opens a view; no visit may ask anybody else or log an error."""
@@ -56,10 +80,7 @@ def begin(browser: Browser, address: str) -> Iterator[Opening]:
     def opened(view: str, locale: str = "en-GB", width: int = 1440, **answers: object) -> Page:
         context = browser.new_context(locale=locale, viewport={"width": width, "height": 900})
         page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and faults.append(said.text))
-        ours = (f"{address}/", "data:", "blob:")
-        page.on("request", lambda asked: asked.url.startswith(ours) or faults.append(asked.url))
+        watch(page, faults, address)
         stand_in(page)
         for path, content in answers.items():
             page.route(f"**/v1/{path}", _answering(content))
@@ -464,7 +485,8 @@ def test_the_model_shows_its_card_and_why_releases_came_and_went(begin: Opening)
     expect(page.get_by_role("heading", name="Release 7")).to_be_visible()
     row = page.locator(".endpoints tr", has_text="Solubility pH 7").first
     expect(row).to_contain_text("2,140")
-    label = "Error 0.320; alone 0.400: 80 % of it"
+    error = chemists.error_of("solubility", 0.8)
+    label = f"Error {error:.3f}; alone 0.400: {error / 0.4:.0%} of it".replace("%", " %")
     expect(row.locator("svg")).to_have_attribute("aria-label", label)
     before = next(
         head["before"] for head in sites.heads("release-7") if head["endpoint"] == "solubility"

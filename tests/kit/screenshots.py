@@ -75,8 +75,8 @@ SCENES = (
     Scene("page-ko-light", "ko-KR", "light", 1440, 900, _what_if),
     Scene("many-en-light", "en-GB", "light", 1440, 900, _many),
     Scene("many-ko-dark", "ko-KR", "dark", 1440, 900, _many),
-    Scene("model-en-dark", "en-GB", "dark", 1440, 2250, _model),
-    Scene("model-ko-light", "ko-KR", "light", 1440, 2250, _model),
+    Scene("model-en-dark", "en-GB", "dark", 1440, 1400, _model),
+    Scene("model-ko-light", "ko-KR", "light", 1440, 1400, _model),
 )
 
 

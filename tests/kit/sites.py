@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 from agent.records import Json
-from tests.kit.chemists import HEADS
+from tests.kit.chemists import HEADS, error_of
 
 _STATES = ("refused", "active", "replaced", "replaced", "rolled back", "replaced", "replaced")
 _REASONS = {
@@ -50,7 +50,9 @@ def _release(chance: random.Random, version: int, state: str) -> dict[str, Json]
         "version": version,
         "state": state,
         "time": f"2026-{version + 3:02}-14T09:12:00Z",
-        "heads": [_head(chance, head.task, 0.4 * head.spread, state) for head in HEADS],
+        "heads": [
+            _head(chance, head.task, error_of(head.task, head.spread), state) for head in HEADS
+        ],
     }
     return {**found, "reason": _REASONS[state]} if state in _REASONS else found
 

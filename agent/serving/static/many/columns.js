@@ -46,7 +46,7 @@ export function structureColumn(app, compounds, depict, written = false) {
   };
   return {
     width: PICTURE.width + 14, fixed: true, className: "cell-picture",
-    head: () => [h("span", {}, app.t("many.structure"))],
+    head: () => [h("span", { class: "head" }, h("span", {}, app.t("many.structure")))],
     make: (cell) => cell.append(h("canvas", { "aria-hidden": "true", hidden: true }), h("small", { hidden: true }), h("p", { class: "cause", hidden: true })),
     fill(cell, row) {
       cell.dataset.row = row;

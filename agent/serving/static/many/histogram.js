@@ -8,7 +8,8 @@ import { fitted, goodSpan, tickText } from "./scatter.js";
 
 const HEIGHT = 170;
 const PAD = { left: 52, right: 10, top: 8, bottom: 38 };
-const BINS = 36;
+const FEWEST_BINS = 8;
+const MOST_BINS = 36;
 
 /** The histogram; `act` as for `Scatter`. */
 export class Histogram {
@@ -35,6 +36,7 @@ export class Histogram {
     this._task = this._act.task(endpoint);
     this._values = this._act.compounds.values(endpoint);
     this._axis = axis(this._task.transform, this._values);
+    this._bins = Math.min(MOST_BINS, Math.max(FEWEST_BINS, Math.ceil(1.5 * Math.sqrt(this._values.length))));
     const name = this._app.endpoint(this._task).short;
     this._canvas.element.setAttribute("aria-label", this._app.t("many.histogram_of", { name, n: rows.length }));
     this._canvas.paint();
@@ -47,12 +49,12 @@ export class Histogram {
 
   _bin(row) {
     const share = this._axis.at(this._values[row]);
-    return Number.isNaN(share) ? -1 : Math.min(BINS - 1, Math.floor(share * BINS));
+    return Number.isNaN(share) ? -1 : Math.min(this._bins - 1, Math.floor(share * this._bins));
   }
 
   _count() {
-    const all = new Uint32Array(BINS);
-    const picked = new Uint32Array(BINS);
+    const all = new Uint32Array(this._bins);
+    const picked = new Uint32Array(this._bins);
     for (const row of this._rows) {
       const bin = this._bin(row);
       if (bin < 0) continue;
@@ -67,7 +69,7 @@ export class Histogram {
     const box = { left: PAD.left, right: this._canvas.width - PAD.right, top: PAD.top, bottom: HEIGHT - PAD.bottom };
     const { all, picked, most } = this._count();
     this._paintGood(pen, ink, box);
-    const width = (box.right - box.left) / BINS;
+    const width = (box.right - box.left) / this._bins;
     const bars = (counts, colour) => {
       pen.fillStyle = colour;
       counts.forEach((count, i) => {
@@ -120,7 +122,7 @@ export class Histogram {
     const width = this._canvas.width - PAD.left - PAD.right;
     const share = (x) => (x - PAD.left) / width;
     // A click takes the bar that is under it.
-    const ends = [share(Math.min(from, to)), share(Math.max(from, to))].map((at) => Math.floor(at * BINS));
+    const ends = [share(Math.min(from, to)), share(Math.max(from, to))].map((at) => Math.floor(at * this._bins));
     const inside = [...this._rows].filter((row) => {
       const bin = this._bin(row);
       return bin >= 0 && bin >= ends[0] && bin <= ends[1];
