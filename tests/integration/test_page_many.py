@@ -367,7 +367,7 @@ def test_what_was_measured_is_shown_as_measured(begin: Opening) -> None:
         route.fulfill(json=chemists.measured(route.fetch().json()))
 
     page = begin("many", predict=with_measured)
-    page.fill("#many-lines", "CCO ethanol")
+    page.fill("#many-lines", f"{chemists.COMPOUNDS[0]} propranolol")
     page.get_by_role("button", name="Predict").click()
     answered(page)
     cell = page.locator("td.is-measured").first

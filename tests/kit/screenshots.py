@@ -42,7 +42,6 @@ def _what_if(page: Page) -> None:
 
 
 def _many(page: Page) -> None:
-    page.unroute("**/v1/predict")
     page.evaluate("location.hash = '#many'")
     changes = (("", ""), ("Cl", "F"), ("F", "Cl"), ("C(C)C", "CC"), ("OC", "NC"), ("N(C)", "NC"))
     made = dict.fromkeys(one.replace(*pair) for pair in changes for one in chemists.COMPOUNDS)

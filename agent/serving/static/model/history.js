@@ -25,7 +25,7 @@ function entry(app, one, hidden) {
   const kind = one.state === "active" ? "is-active" : LEFT.has(one.state) ? "is-gone" : "is-past";
   return h("li", { class: kind, hidden },
     h("div", { class: "history-head" },
-      h("b", {}, t("release.version", { version: one.version })), h("span", { class: "state" }, t(`model.state.${one.state}`)),
+      h("b", {}, one.version === null ? one.release : t("release.version", { version: one.version })), h("span", { class: "state" }, t(`model.state.${one.state}`)),
       h("span", { class: "soft" }, `${one.release} · ${minute(one.time, lang)}`), balance(app, one.heads)),
     one.reason && h("p", { class: "reason", lang: "en" }, one.reason),
     one.heads.length > 0 && details(app, one));
