@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.kit import chemists, sites
 
@@ -21,6 +21,7 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE_MS = 120_000  # an end to waiting, not a limit of any test: machines are shared
 _PROGRAM = """
 import signal, sys, threading
 from pathlib import Path
@@ -66,6 +67,7 @@ def chromium() -> Iterator[Browser]:
     assert path, "No Chromium is installed; install one, or leave these out: -m 'not browser'."
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        expect.set_options(timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
