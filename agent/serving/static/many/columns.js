@@ -93,22 +93,21 @@ export function endpointColumn(app, compounds, task, lights, onLimits) {
         "aria-label": app.t("many.limits_of", { name: name.short }), onclick: () => onLimits(task) },
       balance(compounds.lights(id, lights.limits(id)))),
     ],
-    make: (cell) => cell.append(h("i", { class: "light" }), h("b"), h("small", { class: "spread" }), h("small", { class: "word" })),
+    make: (cell) => cell.append(h("i", { class: "light" }), h("b"), h("small", { class: "spread" })),
     fill: (cell, row) => fillEndpoint(app, cell, { task, said: compounds.estimate(row, id), limits: lights.limits(id), waits: compounds.states[row] === WAITING }),
   };
 }
 
 function fillEndpoint(app, cell, { task, said, limits, waits }) {
-  const [light, value, range, mark] = cell.children;
+  const [light, value, range] = cell.children;
   const lit = said ? lightOf(limits, said.value) : 0;
   light.className = lit ? `light ${LIGHT_NAMES[lit]}` : "light";
   const outside = Boolean(said) && said.inside === false && !said.measured;
   cell.classList.toggle("is-outside", outside);
   cell.classList.toggle("is-measured", Boolean(said?.measured));
   value.textContent = said ? shown(task, said) : waits ? "·" : "";
-  range.textContent = said && !said.measured && !Number.isNaN(said.low) ? interval(task, said) : "";
-  mark.textContent = said?.measured ? app.t("many.measured") : "";
-  const words = [value.textContent, lit && app.t(`many.light.${LIGHT_NAMES[lit]}`), mark.textContent, outside && app.t("many.outside")];
+  range.textContent = said?.measured ? app.t("many.measured") : said && !Number.isNaN(said.low) ? interval(task, said) : "";
+  const words = [value.textContent, lit && app.t(`many.light.${LIGHT_NAMES[lit]}`), said?.measured && app.t("many.measured"), outside && app.t("many.outside")];
   cell.setAttribute("aria-label", words.filter(Boolean).join(", "));
 }
 
