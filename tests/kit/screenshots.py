@@ -9,7 +9,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, Route, ViewportSize
 
-from tests.kit import chemists
+from tests.kit import chemists, tables
 from tests.kit.visiting import chromium, serving, stand_in
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
@@ -41,11 +41,41 @@ def _what_if(page: Page) -> None:
     page.wait_for_selector("figure + figure .halo circle")
 
 
+def _many(page: Page) -> None:
+    page.evaluate("location.hash = '#many'")
+    changes = (("", ""), ("Cl", "F"), ("F", "Cl"), ("C(C)C", "CC"), ("OC", "NC"), ("N(C)", "NC"))
+    made = dict.fromkeys(one.replace(*pair) for pair in changes for one in chemists.COMPOUNDS)
+    rows = [[f"HB-{number:04}", one] for number, one in enumerate(made, start=2101)]
+    content = tables.as_csv(rows, ("Compound", "SMILES")).encode()
+    page.set_input_files(
+        "#many-file", {"name": "series-7.csv", "mimeType": "text/csv", "buffer": content}
+    )
+    page.wait_for_selector(".grid")
+    page.wait_for_selector(".many-bar progress", state="detached")
+    page.locator(".plots select").nth(1).select_option("logd")
+    box = page.locator("canvas.plot").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.45 * box["width"], box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 190)
+    page.mouse.up()
+    page.wait_for_timeout(1500)  # until the structures in sight are drawn
+
+
+def _model(page: Page) -> None:
+    page.evaluate("location.hash = '#model'")
+    page.wait_for_selector(".history")
+
+
 SCENES = (
     Scene("page-en-light", "en-GB", "light", 1440, 1240, _one),
     Scene("page-ko-dark", "ko-KR", "dark", 1440, 1240, _one),
     Scene("page-en-dark", "en-GB", "dark", 1440, 900, _what_if),
     Scene("page-ko-light", "ko-KR", "light", 1440, 900, _what_if),
+    Scene("many-en-light", "en-GB", "light", 1440, 900, _many),
+    Scene("many-ko-dark", "ko-KR", "dark", 1440, 900, _many),
+    Scene("model-en-dark", "en-GB", "dark", 1440, 1400, _model),
+    Scene("model-ko-light", "ko-KR", "light", 1440, 1400, _model),
 )
 
 

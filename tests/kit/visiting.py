@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.kit import chemists
+from tests.kit import chemists, sites
 
 _FLAGS = [
     "--no-sandbox",
@@ -77,3 +77,5 @@ def stand_in(page: Page) -> None:
     page.route("**/v1/me", lambda route: route.fulfill(json=_EVERYTHING))
     page.route("**/v1/percentiles", lambda route: route.fulfill(json=chemists.percentiles()))
     page.route("**/v1/neighbours", lambda route: route.fulfill(json=chemists.neighbours()))
+    page.route("**/v1/site", lambda route: route.fulfill(json=sites.site()))
+    page.route("**/v1/batch", lambda route: route.fulfill(json={"jobs": []}))

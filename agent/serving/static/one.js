@@ -38,12 +38,20 @@ export function mount(element, app) {
     parts.near.element));
   parts.sketch.begin();
   begin();
+  window.addEventListener("hashchange", followLink);
   return () => {
+    window.removeEventListener("hashchange", followLink);
     state.asking?.abort();
     for (const timer of Object.values(state.timers)) clearTimeout(timer);
     memory.text = parts.sketch.field.value;
     parts.sketch.end();
   };
+
+  // Another view, or a link within the page, opens a structure here.
+  function followLink() {
+    const linked = linkedStructure();
+    if (linked) parts.sketch.set(linked);
+  }
 
   async function begin() {
     const linked = linkedStructure();

@@ -47,7 +47,9 @@ class Here:
     async def split(self, body: bytes) -> list[bytes]:
         raise NotImplementedError
 
-    async def predict(self, release: str, piece: bytes, *, quick: bool) -> Frame:
+    async def predict(
+        self, release: str, piece: bytes, *, quick: bool, reference: str = ""
+    ) -> Frame:
         raise NotImplementedError
 
     async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
