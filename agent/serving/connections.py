@@ -7,6 +7,7 @@ longest makes room for the next.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import resource
@@ -58,8 +59,9 @@ def most_connections() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return min(_MOST, max(wanted, soft) - _OWN_FILES)
+        with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return min(_MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OWN_FILES)
 
 
 def protocol(limits: Limits) -> Callable[..., "PatientProtocol"]:

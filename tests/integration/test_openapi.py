@@ -57,7 +57,7 @@ def test_every_answer_is_as_documented_and_none_is_a_fault(document: Any) -> Non
 def _ask(operation: Any, mode: GenerationMode) -> None:  # noqa: ANN401 - it has no public type
     @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
-    def ask(case: Case) -> None:
+    def ask(case: Case[Any]) -> None:
         case.call_and_validate(excluded_checks=OTHERS)
 
     with contextlib.suppress(Unsatisfiable):  # nothing can be wrong where nothing is sent
