@@ -84,7 +84,8 @@ class Board:
                 job = waiting.popleft()
                 if not job.done.done():
                     return job
-        asked = seat.asked = asyncio.get_running_loop().create_future()
+        asked: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        seat.asked = asked
         try:
             async with asyncio.timeout(patience_s):
                 return await asked
