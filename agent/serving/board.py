@@ -84,12 +84,14 @@ class Board:
                 job = waiting.popleft()
                 if not job.done.done():
                     return job
-        seat.asked = asyncio.get_running_loop().create_future()
+        asked: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        seat.asked = asked
         try:
             async with asyncio.timeout(patience_s):
-                return await seat.asked
+                return await asked
         except TimeoutError:
-            return None
+            # A job may have been handed over just as the time ran out: nobody else would do it.
+            return None if asked.cancelled() else asked.result()
         finally:
             seat.asked = None
 

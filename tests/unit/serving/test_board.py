@@ -1,6 +1,8 @@
 import asyncio
+import time
 
 import pytest
+import uvloop
 
 from agent.serving import board
 from agent.serving.board import Board, Full, Job, Seat
@@ -92,3 +94,18 @@ def test_a_seat_looks_up_when_nothing_comes() -> None:
         return await _names(jobs, seat, 1)
 
     assert asyncio.run(scene()) == ["later"]
+
+
+def test_what_is_handed_over_as_patience_runs_out_is_not_lost() -> None:
+    async def late() -> Job | None:
+        seat = Seat(quick=True)
+        jobs = Board([seat])
+        waiting = asyncio.create_task(jobs.take(seat, 0.01))
+        await asyncio.sleep(0)
+        time.sleep(0.05)
+        jobs.post(_job("quick"), quick=True)
+        return await waiting
+
+    # uvloop runs timers before what became ready, so that the timeout comes first there.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(late()) is not None
