@@ -1,11 +1,12 @@
 """Who asks: what the rooms of the HTTP process know of a caller, and what they demand of one."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-from fastapi import Request
+from typing import TYPE_CHECKING, Literal
 
 from agent.serving.problems import Problem
+
+if TYPE_CHECKING:  # a worker loads this, too, and no framework
+    from fastapi import Request
 
 Scope = Literal["predict", "data", "admin"]
 STATE = "caller"  # where whoever checks the access leaves it in a request's state
@@ -28,13 +29,13 @@ class Caller:
 LOCAL = Caller("local", frozenset({"predict", "data", "admin"}))
 
 
-def caller_of(request: Request) -> Caller:
+def caller_of(request: "Request") -> Caller:
     """Returns who asks; everybody is `LOCAL` where no access is checked."""
     caller: Caller = getattr(request.state, STATE, LOCAL)
     return caller
 
 
-def demand(request: Request, scope: Scope) -> Caller:
+def demand(request: "Request", scope: Scope) -> Caller:
     """Returns who asks, if they may.
 
     Raises:

@@ -21,10 +21,10 @@ from agent.files import write_atomic
 from agent.serving.problems import Problem
 from agent.serving.questions import Questions
 from agent.serving.shown import Shown
+from agent.serving.surveyed import APPROVED_DRUGS, OWN_COMPOUNDS
 from agent.serving.swap import Models
 
 FILE = "percentiles.json"
-APPROVED_DRUGS, OWN_COMPOUNDS = "approved_drugs", "own_compounds"
 _LOGGER = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _AGAIN_S = 30.0  # after a failure

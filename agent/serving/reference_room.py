@@ -12,10 +12,11 @@ from agent.serving.app import Room
 from agent.serving.asking import loaded
 from agent.serving.bodies import Asked, MeasuredValue
 from agent.serving.callers import demand
-from agent.serving.percentiles import OWN_COMPOUNDS, Percentiles
+from agent.serving.percentiles import Percentiles
 from agent.serving.problems import Problem
 from agent.serving.questions import Questions
 from agent.serving.shown import Shown
+from agent.serving.surveyed import OWN_COMPOUNDS
 from agent.serving.swap import Models
 
 _JSON = "application/json"

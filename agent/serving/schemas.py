@@ -1,12 +1,14 @@
 """JSON schemas for the OpenAPI document, and what it says of all routes."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from fastapi import FastAPI
 from pydantic import BaseModel
 
 from agent.records import Json
+
+if TYPE_CHECKING:  # the workers read bodies, which have schemas, and load no framework
+    from fastapi import FastAPI
 
 _NULL: Json = {"type": "null"}
 _TOKEN = {
@@ -16,7 +18,7 @@ _TOKEN = {
 }
 
 
-def complete(app: FastAPI) -> None:
+def complete(app: "FastAPI") -> None:
     """Lets the app's document say how a caller shows a token."""
     made = app.openapi
 

@@ -7,12 +7,13 @@ its workers do (`agent.serving.collection`).
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-
-from fastapi import Request
+from typing import TYPE_CHECKING, Any, Self
 
 from agent.releases import shelf
 from agent.serving.callers import caller_of
+
+if TYPE_CHECKING:  # a worker loads this, too, and no framework
+    from fastapi import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Shown:
         """Returns the name of the reference in use, or an empty text."""
         return shelf.current(self.reference)
 
-    def for_caller(self, request: Request) -> str:
+    def for_caller(self, request: "Request") -> str:
         """Returns the name of the reference that whoever asks may see, or an empty text."""
         return self.current() if "data" in caller_of(request).scopes else ""
 

@@ -29,12 +29,12 @@ from agent.serving.bodies import Asked
 from agent.serving.collection import Collection
 from agent.serving.frames import Frame, Head
 from agent.serving.guard import Guard
-from agent.serving.percentiles import OWN_COMPOUNDS
 from agent.serving.predictor import Given, Predictor, Watch
 from agent.serving.problems import Problem
 from agent.serving.rehearsal import warm
 from agent.serving.shown import Shown
 from agent.serving.survey import approved_drugs, percentiles
+from agent.serving.surveyed import OWN_COMPOUNDS
 from agent.serving.tensors import Wanted
 
 _LOGGER = logging.getLogger(__name__)

@@ -115,7 +115,7 @@ def _numbers(*parts: npt.NDArray[np.floating]) -> list[list[str]]:
     """Writes rounded numbers as `repr` does; what is not finite as 0, which nobody will read."""
     stacked = np.stack([part.astype(np.float64).ravel() for part in parts])
     finite = np.where(np.isfinite(stacked), stacked, 0.0)
-    numbers = rounded_all(finite).ravel()
+    numbers = rounded_all(finite).ravel() + 0.0  # -0.0 becomes 0.0, as `native.rounded` has it
     # Four times as fast as `repr`, whose exponents come sooner.
     found = to_json(numbers.tolist())[1:-1].decode().split(",") if numbers.size else []
     sizes = np.abs(numbers)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from cyclonedx.factory.license import LicenseFactory
-from cyclonedx.model import HashType
+from cyclonedx.contrib.license.factories import LicenseFactory
+from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
@@ -43,6 +43,6 @@ def _component(wheel: Wheel) -> Component:
         type=ComponentType.LIBRARY,
         bom_ref=f"{wheel.name}=={wheel.version}",
         purl=PackageURL("pypi", name=wheel.name.lower(), version=wheel.version),
-        hashes=[HashType.from_composite_str(f"sha256:{wheel.sha256}")],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=wheel.sha256)],
         licenses=[LicenseFactory().make_from_string(wheel.licence)],
     )

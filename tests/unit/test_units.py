@@ -3,13 +3,13 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from agent.config import DEFAULT_CONFIG, Paths, Site
 from agent.errors import EXIT_STOP
+from installer.bundling.build import TORCH
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "systemd"
@@ -195,40 +195,6 @@ def wheel(folder: Path, name: str = "onggi-0.1.0-py3-none-any.whl") -> Path:
     return path
 
 
-def install(*arguments: str) -> subprocess.CompletedProcess[str]:
-    script = str(ROOT / "installer" / "install.sh")
-    command = ["env", f"PYTHON={sys.executable}", "bash", script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_a_dry_run_of_the_installer_says_everything_and_changes_nothing(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    done = install("--dry-run", "--with-torch", "--root", str(root), str(wheel(tmp_path)))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert not root.exists()
-    steps = ("-m venv", "torch==", "--require-hashes", "systemd-sysusers", "enable onggi-keeper")
-    positions = [done.stdout.index(step) for step in steps]
-    assert positions == sorted(positions)
-    assert str(root / "usr/lib/systemd/system/onggi-reader@.service") in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "sentence"),
-    [
-        ("", 2, "usage: install.sh"),
-        ("absent-1.whl", 78, "There is no file"),
-        ("other-1.0-py3-none-any.whl", 78, "not named like a wheel of Onggi"),
-    ],
-)
-def test_the_installer_says_what_is_wrong(
-    tmp_path: Path, name: str, code: int, sentence: str
-) -> None:
-    wheel(tmp_path, "other-1.0-py3-none-any.whl")
-    done = install("--dry-run", *([str(tmp_path / name)] if name else []))
-    assert done.returncode == code
-    assert sentence in done.stderr
-
-
 def blocks(path: Path) -> set[str]:
     """Splits a lock into its pins, each with its hashes."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
@@ -253,7 +219,7 @@ def test_the_runtime_lock_has_every_dependency_and_no_development_tool() -> None
     assert not pinned & {"pytest", "mypy", "ruff", "hypothesis", "torch"}
 
 
-def test_the_installers_torch_is_the_projects() -> None:
+def test_the_bundles_torch_is_the_projects() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (pin,) = set(re.findall(r'train = \["(torch==[\d.]+)"\]', project))
-    assert f"TORCH={pin}\n" in (ROOT / "installer" / "install.sh").read_text(encoding="utf-8")
+    assert pin == TORCH
