@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TypeVar
 
 from agent.clock import from_text
@@ -18,7 +19,7 @@ from agent.wire.signed import key_id, parse, verify
 Message = TypeVar("Message", RoundKeys, Upload, Ack, Unmask)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """A round, the plan it belongs to and the roster, each believed already.
 
@@ -99,11 +100,12 @@ class Setting:
         """
         kind = str(model.model_fields["kind"].default)
         names = {name for name, _ in parse(content).signatures}
-        signers = [(silo, key) for silo, key in self._keys() if key_id(key) in names]
+        signers = names & self._keys.keys()
         if len(signers) != 1 or len(names) != 1:
             raise Refused("unknown_signer", f"One participant signs a {kind}, and nobody else.")
-        silo, key = signers[0]
-        message = model.parse(verify(content, kind, {key_id(key): key}))
+        (signer,) = signers
+        silo, key = self._keys[signer]
+        message = model.parse(verify(content, kind, {signer: key}))
         if message.silo != silo:
             raise Refused("wrong_silo", f"Silo {silo} speaks in the name of {message.silo}.")
         self.member(silo)
@@ -113,14 +115,16 @@ class Setting:
             raise Refused("wrong_round", f"This belongs to round {message.round_id}.")
         return message
 
-    def _keys(self) -> Iterable[tuple[str, str]]:
+    @cached_property
+    def _keys(self) -> dict[str, tuple[str, str]]:
+        """Whose key is which, and the key, by its id."""
         named = set(self.manifest.participants)
-        return (
-            (member.silo, key)
+        return {
+            key_id(key): (member.silo, key)
             for member in self.roster.members
             if member.silo in named
             for key in signing_keys(member)
-        )
+        }
 
 
 @dataclass(frozen=True, slots=True)

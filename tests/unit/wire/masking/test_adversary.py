@@ -142,7 +142,7 @@ def test_a_malicious_server_learns_of_nobody() -> None:
 
 @pytest.mark.slow
 def test_a_malicious_server_learns_of_nobody_in_many_tries() -> None:
-    _run(60, 20)
+    _run(25, 16)
 
 
 def test_an_honest_server_learns_the_sum() -> None:
