@@ -355,11 +355,13 @@ class FeedItem(Document):
     """One thing the consortium published, in order; the document is base64 of its container.
 
     `stable` and `canary` are states of the release repository (`RepositoryFiles`), the latter for
-    the silos of that channel only.
+    the silos of that channel only. `handout` and `sum` belong to a masked round.
     """
 
     number: Count
-    kind: Literal["root", "roster", "catalogue", "plan", "round", "stable", "canary"]
+    kind: Literal[
+        "root", "roster", "catalogue", "plan", "round", "handout", "sum", "stable", "canary"
+    ]
     document: str
     objects: tuple[ObjectRef, ...] = ()
 

@@ -189,6 +189,10 @@ class AggregatorRound:
             raise Refused("wrong_shares", "The shares are not those that the sum needs.")
         self._shares[message.silo] = (content, message)
 
+    def has_shares(self, now: datetime) -> bool:
+        """Tells whether everybody's shares are here, or their time is over."""
+        return self._is_due(self._shares, self._u2().uploads, "unmask", now)
+
     def publish(
         self, vector_of: Callable[[str], bytes], now: datetime
     ) -> tuple[Publication, Words] | None:
@@ -202,7 +206,7 @@ class AggregatorRound:
             Refused: `too_few_shares` or `bad_shares`: the round is given up; or `wrong_vector`.
         """
         keys, uploads = self._u1(), self._u2()
-        if not self._is_due(self._shares, uploads.uploads, "unmask", now):
+        if not self.has_shares(now):
             return None
         own, pairs = self._seeds(keys, uploads)
         manifest = self._setting.manifest

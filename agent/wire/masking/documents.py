@@ -22,7 +22,15 @@ _Seed = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Containers = Annotated[tuple[str, ...], Field(max_length=MAX_SILOS)]
 
 
-class RoundKeys(Document):
+class Message(Document):
+    """What a silo says in one round; signed by it alone."""
+
+    consortium: Name
+    silo: Name
+    round_id: Name
+
+
+class RoundKeys(Message):
     """Step 2: a silo's fresh keys, and what it trains in this round.
 
     Attributes:
@@ -32,9 +40,6 @@ class RoundKeys(Document):
     """
 
     kind: Literal["masked_keys"] = "masked_keys"
-    consortium: Name
-    silo: Name
-    round_id: Name
     manifest_sha256: Sha256
     roster_sha256: Sha256
     mask_key: KeyHex
@@ -51,7 +56,7 @@ class KeySet(Document):
     keys: _Containers
 
 
-class Upload(Document):
+class Upload(Message):
     """Step 3: what a silo signs of its masked vector.
 
     Attributes:
@@ -65,9 +70,6 @@ class Upload(Document):
     """
 
     kind: Literal["masked_upload"] = "masked_upload"
-    consortium: Name
-    silo: Name
-    round_id: Name
     key_set_sha256: Sha256
     vector_sha256: Sha256
     words: Count
@@ -88,13 +90,10 @@ class UploadSet(Document):
     uploads: _Containers
 
 
-class Ack(Document):
+class Ack(Message):
     """Step 4: a silo's word that it was shown this set of uploads; it gives it once."""
 
     kind: Literal["masked_ack"] = "masked_ack"
-    consortium: Name
-    silo: Name
-    round_id: Name
     upload_set_sha256: Sha256
     created: Moment
 
@@ -107,7 +106,7 @@ class AckSet(Document):
     acks: _Containers
 
 
-class Unmask(Document):
+class Unmask(Message):
     """Step 5: a silo's shares of what the sum needs, and of nothing else.
 
     Attributes:
@@ -116,9 +115,6 @@ class Unmask(Document):
     """
 
     kind: Literal["masked_unmask"] = "masked_unmask"
-    consortium: Name
-    silo: Name
-    round_id: Name
     upload_set_sha256: Sha256
     own: Annotated[dict[Name, _Share], Field(max_length=MAX_SILOS)]
     pairs: Annotated[

@@ -9,14 +9,14 @@ from typing import TypeVar
 from agent.clock import from_text
 from agent.errors import Refused
 from agent.wire.documents import Member, Plan, Roster, RoundManifest
-from agent.wire.masking.documents import MAX_SILOS, Ack, RoundKeys, Unmask, Upload
+from agent.wire.masking.documents import MAX_SILOS, Message
 from agent.wire.masking.layout import Layout
 from agent.wire.masking.terms import LEAST_N_MIN, MaskTerms, bits_for
 from agent.wire.network import expected_shapes
 from agent.wire.roster import member_of, signing_keys
 from agent.wire.signed import key_id, parse, verify
 
-Message = TypeVar("Message", RoundKeys, Upload, Ack, Unmask)
+Said = TypeVar("Said", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Setting:
             raise Refused("revoked", f"Silo {silo} was revoked.")
         return member
 
-    def read(self, model: type[Message], content: bytes) -> Message:
+    def read(self, model: type[Said], content: bytes) -> Said:
         """Believes a silo's message: signed with its own key, by nobody else, for this round.
 
         Raises:
