@@ -42,7 +42,7 @@ from consortium.objects import get_object, put_object
 from consortium.opening import key_path
 from consortium.publish import append
 from consortium.store import Store, envelopes_of, newest, roster
-from consortium.tables import EnvelopeRow, MaskedRow, RoundRow
+from consortium.tables import AnswerRow, EnvelopeRow, MaskedRow, RoundRow
 
 _logger = logging.getLogger(__name__)
 Progress = Literal["wait", "moved", "close", "abort"]
@@ -290,8 +290,10 @@ class MaskedRounds:
         stored = put_object(self._folder.objects, found.vector)
         content = pack_upload(found.message, found.sealed.opened(), b"")
         with self._store.writing() as session:
+            # It is in time if its receipt is, whenever this process comes to open it.
+            came = _received(session, row.envelope_id, now)
             session.add(
-                made(manifest.round_id, "masked_upload", row.silo, content, now, stored.sha256)
+                made(manifest.round_id, "masked_upload", row.silo, content, came, stored.sha256)
             )
 
     def _refuse(self, row: EnvelopeRow, why: Refused, now: datetime) -> None:
@@ -299,6 +301,15 @@ class MaskedRounds:
             session.get_one(EnvelopeRow, row.envelope_id).state = "refused"
             subject = Subject(row.envelope_id, row.silo, row.round_id)
             self._registrar.refuse(session, subject, Refused("bad_update", why.reason), now)
+
+
+def _received(session: Session, envelope_id: str, now: datetime) -> datetime:
+    answered = session.scalars(
+        select(AnswerRow.answered).where(
+            AnswerRow.envelope_id == envelope_id, AnswerRow.kind == "receipt"
+        )
+    ).first()
+    return now if answered is None else from_text(answered)
 
 
 def _rows(session: Session, round_id: str, after: int, *steps: str) -> Sequence[MaskedRow]:

@@ -23,6 +23,7 @@ from agent.keeper.jobs import Workers
 from agent.keeper.leaving import Leaving
 from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile
 from agent.keeper.mail import Mail
+from agent.keeper.masking import Masking, Own
 from agent.keeper.orders import QuorumRule, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.policing import Policing, PolicyFile, last_known
@@ -167,6 +168,7 @@ def _stages(
         paths.models / "private.safetensors",
     )
     cache = paths.models / "features.sqlite3"
+    rounds = Rounds(ledger, workers, inbox, outbox, trusted, own, enrolment.silo, site)
     pipeline = Pipeline(
         ledger,
         workers,
@@ -182,7 +184,7 @@ def _stages(
             site,
             config.training.min_new_rows,
         ),
-        Rounds(ledger, workers, inbox, outbox, trusted, own, enrolment.silo, site),
+        rounds,
         Rollout(
             ledger,
             workers,
@@ -197,6 +199,14 @@ def _stages(
         ),
         site,
         _leaving(config, paths, enrolment, ledger, trusted, Outgoing(outbox, own)),
+        Masking(
+            ledger,
+            trusted,
+            rounds,
+            Statements(ledger, outbox, own, enrolment.silo, enrolment.consortium),
+            inbox,
+            Own(enrolment.silo, own, paths.models),
+        ),
     )
     return pipeline, intake
 

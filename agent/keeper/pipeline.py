@@ -15,6 +15,7 @@ from agent.keeper.intake import Intake
 from agent.keeper.jobs import Workers
 from agent.keeper.leaving import Leaving
 from agent.keeper.mail import Mail
+from agent.keeper.masking import Masking
 from agent.keeper.orders import (
     MOMENTS,
     BaselineOrder,
@@ -48,6 +49,7 @@ class Pipeline:
         mail, intake, snapshots, rounds, rollout: The stages.
         site: What this silo is; each stage that orders training has it, too.
         leaving: The stages that decide what leaves.
+        masking: This silo's part in masked rounds.
     """
 
     def __init__(  # noqa: PLR0913 - it joins all stages, and does nothing else
@@ -62,6 +64,7 @@ class Pipeline:
         rollout: Rollout,
         site: Site,
         leaving: Leaving,
+        masking: Masking,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -73,6 +76,7 @@ class Pipeline:
         self._rollout = rollout
         self._site = site
         self._leaving = leaving
+        self._masking = masking
 
     def recover(self, now: datetime) -> None:
         """Once after a start: picks up what a kill left."""
@@ -97,6 +101,7 @@ class Pipeline:
         self._rounds.close_late(now)
         if not self._intake.busy:
             self._advance_learning(now)
+        self._masking.advance(self._leaving.policy, now, approval=self._leaving.needs_approval)
         self._leaving.settle(now)
         self._rollout.start_trials(now)
         self._rollout.judge_trials(now)
@@ -161,17 +166,23 @@ class Pipeline:
             case BaselineOrder():
                 self._snapshots.book_baseline(order, result, now)
             case RoundOrder():
-                update = (folder / "update.safetensors").read_bytes()
-                approval = self._leaving.needs_approval
-                self._rounds.seal(order, result, update, now, approval=approval)
-                private = folder / "private.safetensors"
-                if private.exists():
-                    write_atomic(self._site.private_weights, private.read_bytes())
-                moments = folder / MOMENTS
-                if moments.exists():
-                    self._site.keep_moments(order.plan.plan_id, moments.read_bytes())
+                self._book_round(order, result, folder, now)
             case ReleaseOrder():
                 self._rollout.book(order, result, folder / "release", now)
+
+    def _book_round(self, order: RoundOrder, result: Result, folder: Path, now: datetime) -> None:
+        update = (folder / "update.safetensors").read_bytes()
+        if order.manifest.masking is None:
+            approval = self._leaving.needs_approval
+            self._rounds.seal(order, result, update, now, approval=approval)
+        else:
+            self._masking.begin(order, result, update, self._leaving.policy, now)
+        private = folder / "private.safetensors"
+        if private.exists():
+            write_atomic(self._site.private_weights, private.read_bytes())
+        moments = folder / MOMENTS
+        if moments.exists():
+            self._site.keep_moments(order.plan.plan_id, moments.read_bytes())
 
     def _give_up(self, order: Order, result: Result, now: datetime) -> None:
         reason = result.refused

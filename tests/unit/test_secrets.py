@@ -33,6 +33,7 @@ from agent.keeper.assemble import Outgoing
 from agent.keeper.identity import OwnKeys
 from agent.keeper.leaving import Leaving
 from agent.keeper.mail import Mail
+from agent.keeper.masking import Masking, Own
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.policing import Policing
 from agent.keeper.statements import Statements
@@ -58,6 +59,7 @@ from consortium.carrying import FolderDesk
 from consortium.engine import Engine
 from consortium.envelopes import Desk
 from consortium.folder import Folder, LiveSigner, Settings, Signers
+from consortium.masked import MaskedRounds
 from consortium.metadata import _TufSigner
 from consortium.opening import Opener
 from consortium.serve import Service
@@ -177,6 +179,13 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Downlink": lambda folder: Downlink(Https(_link(folder)), _NONE, folder / "feed.json"),
     "Uplink": lambda folder: Uplink(Https(_link(folder)), _NONE, _NONE, folder / "answered.json"),
     "Requests": lambda folder: Requests(_link(folder), folder),
+    "MaskedRounds": lambda folder: MaskedRounds(
+        _NONE, Folder(folder), _sign(), Registrar("c", _sign())
+    ),
+    "Own": lambda folder: Own("a", _sign(), folder),
+    "Masking": lambda folder: Masking(
+        _NONE, _NONE, _rounds(folder), _NONE, _NONE, Own("a", _sign(), folder)
+    ),
     "RoundSecrets": lambda _: RoundSecrets(_RAW * 2),
     "Row": lambda _: Row("r", "keys", "00" * 32, b"", b"", Held("masking", _RAW)),
     "SiloRound": lambda _: SiloRound(masked_round(6), "silo-00", Site(), _sign()),
@@ -184,7 +193,17 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Hybrid": lambda _: Hybrid("00", PostQuantumIdentity("pq-sign", _RAW)),
     "Mail": _mail,
     "Pipeline": lambda folder: Pipeline(
-        _NONE, _NONE, _NONE, _mail(folder), _NONE, _NONE, _rounds(folder), _NONE, _NONE, _NONE
+        _NONE,
+        _NONE,
+        _NONE,
+        _mail(folder),
+        _NONE,
+        _NONE,
+        _rounds(folder),
+        _NONE,
+        _NONE,
+        _NONE,
+        _NONE,
     ),
 }
 
