@@ -199,14 +199,7 @@ def _stages(
         ),
         site,
         _leaving(config, paths, enrolment, ledger, trusted, Outgoing(outbox, own)),
-        Masking(
-            ledger,
-            trusted,
-            rounds,
-            Statements(ledger, outbox, own, enrolment.silo, enrolment.consortium),
-            inbox,
-            Own(enrolment.silo, own, paths.models),
-        ),
+        _masking(paths, enrolment, ledger, trusted, rounds, Outgoing(outbox, own)),
     )
     return pipeline, intake
 
@@ -229,6 +222,20 @@ class Outgoing:
 
     outbox: Outbox
     signer: Signer
+
+
+def _masking(
+    paths: Paths,
+    enrolment: Enrolment,
+    ledger: Ledger,
+    trusted: Trusted,
+    rounds: Rounds,
+    out: Outgoing,
+) -> Masking:
+    silo = enrolment.silo
+    statements = Statements(ledger, out.outbox, out.signer, silo, enrolment.consortium)
+    own = Own(silo, out.signer, paths.models)
+    return Masking(ledger, trusted, rounds, statements, Inbox(paths.inbox), own)
 
 
 def _leaving(
