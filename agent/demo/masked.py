@@ -23,8 +23,8 @@ _DROPPED = 2
 
 def masking() -> dict[str, Any]:
     """Returns what the demo's plan has beside the usual, so that updates are masked."""
-    rules = {"n_min": 5, "clip": 1.0, "bias_clip": 20.0, "step_s": 30.0}
-    return {"privacy": {"masking": rules}, "quorum": 5, "round_deadline_s": 200.0}
+    rules = {"n_min": 5, "clip": 1.0, "bias_clip": 20.0, "step_s": 60.0}
+    return {"privacy": {"masking": rules}, "quorum": 5, "round_deadline_s": 900.0}
 
 
 class Dropout:
@@ -46,7 +46,8 @@ class Dropout:
             found = _ask(
                 self._database,
                 "SELECT silo, round_id FROM masked WHERE step = 'masked_keys' AND round_id IN "
-                "(SELECT round_id FROM rounds WHERE number = ?) ORDER BY number LIMIT 1",
+                "(SELECT round_id FROM rounds WHERE number = ? AND state = 'collecting') "
+                "ORDER BY number LIMIT 1",
                 _DROPPED,
             )
             if found:

@@ -24,7 +24,7 @@ from tests.kit.consortium import FEATURES, HEADS, NETWORK, RECIPE, REFERENCE, ST
 if TYPE_CHECKING:
     from agent.wire.masking.history import Past
 
-RULES = MaskRules(n_min=5, clip=0.5, bias_clip=10.0)
+RULES = MaskRules(n_min=5, clip=0.5, bias_clip=10.0, step_s=10_800.0)
 SHAPES = expected_shapes(NETWORK, FEATURES, HEADS)
 GROUPS = ("trunk", *(f"head.{head}" for head in HEADS))
 BASE = "22" * 32

@@ -23,7 +23,7 @@ class MaskRules(Document):
         bias_clip: The same of a head's bias, which has far to go.
         headroom: The room that the ring leaves for noise, in units of the largest summand: each
             silo may add noise of up to this many times the clip.
-        step_s: How long the small steps (keys, acknowledgements, unmasking) each may take.
+        step_s: How long uploads, acknowledgements and unmasking each may take.
     """
 
     n_min: Annotated[int, Field(ge=LEAST_N_MIN, le=10_000)] = 5

@@ -1,6 +1,7 @@
 """A masked round at the aggregator: sums come out, nothing else does, and refusals by name."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tests.kit.masking import (
     HOUR,
     KEYS,
     KEYS_BY,
+    RULES,
     UNMASK_BY,
     Round,
     name,
@@ -129,6 +131,19 @@ def test_nothing_is_closed_while_there_is_time_and_somebody_is_away() -> None:
     ack_set = one.step_acks(upload_set)
     one.aggregator.take_shares(one.unmask(name(0), ack_set).message, ACKS_BY)
     assert one.aggregator.publish(one.vector_of, ACKS_BY) is None
+
+
+def test_after_an_early_step_nobody_waits_longer_than_a_step_takes() -> None:
+    one = Round(setting(6, rules=RULES.model_copy(update={"step_s": 60.0})))
+    for silo in one.names:
+        one.aggregator.take_keys(one.silos[silo].keys(GROUPS, START).message, START)
+    key_set = one.aggregator.close_keys(START)
+    assert key_set is not None
+    for silo in one.names[1:]:
+        row, masked = one.masked(silo, key_set, START)
+        one.aggregator.take_upload(row.message, masked.sealed, masked.vector.tobytes(), START)
+    assert one.aggregator.close_uploads(START + timedelta(seconds=59.9)) is None
+    assert one.aggregator.close_uploads(START + timedelta(seconds=60)) is not None
 
 
 def test_the_same_messages_give_the_same_bytes() -> None:
