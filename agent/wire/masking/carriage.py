@@ -66,7 +66,7 @@ class Handout(Document):
     round_id: Name
     part: Part
     content: str
-    shares: Annotated[dict[Name, Sha256], Field(max_length=MAX_SILOS, default_factory=dict)]
+    shares: dict[Name, Sha256] = Field(default_factory=dict, max_length=MAX_SILOS)
 
     @property
     def set_bytes(self) -> bytes:
