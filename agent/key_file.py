@@ -18,6 +18,7 @@ Purpose = Literal[
     "root",
     "aggregator",
     "round",
+    "masking",
     # Of the release repository: its four top roles, and the two channels.
     "tuf-root",
     "tuf-targets",

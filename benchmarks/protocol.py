@@ -1,6 +1,6 @@
 """What the protocol costs beside the bare libraries, in time and in memory.
 
-`python -m benchmarks.protocol [--json PATH] [--parts seal,round,large,release,poll] [--runs 7]
+`python -m benchmarks.protocol [--json PATH] [--parts seal,masking,round,...] [--runs 7]
 [--silos 100]`. The peers do the same input and output in the same run: libsodium's secretstream
 through PyNaCl from the same file to the same file, and SHA-256 of the same file. `large` uploads
 `--silos` times 40 MB to a real aggregator and needs as much disk. Memory is the kernel's own peak
@@ -25,6 +25,7 @@ from agent.clock import monotonic_s, now, rest
 from agent.wire.documents import Plan
 from benchmarks import protocol_parties as parties
 from benchmarks import protocol_work as work
+from benchmarks.masking import masking_rows
 from benchmarks.report import Row, below, median, save, show
 from consortium.folder import Folder, load_officers
 from consortium.issuing import propose_roster, sign_and_publish
@@ -200,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.protocol", description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--data", type=Path, help="Not used: everything is made here.")
-    parser.add_argument("--parts", default="seal,release,poll,round,large")
+    parser.add_argument("--parts", default="seal,masking,release,poll,round,large")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--silos", type=int, default=100, help="For `large`.")
     chosen = parser.parse_args(arguments)
@@ -210,6 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "seal": lambda: seal_rows(root, chosen.runs),
             "release": lambda: release_rows(root, chosen.runs),
             "poll": lambda: poll_rows(root, chosen.runs),
+            "masking": lambda: masking_rows(chosen.runs),
             "round": lambda: round_rows(root, chosen.runs),
             "large": lambda: large_rows(root, chosen.silos),
         }

@@ -7,6 +7,7 @@ from agent.errors import Refused
 from agent.files import sha256_bytes
 from agent.wire.documents import Plan, RoundManifest, UpdateCore
 from agent.wire.envelope import Header, blob_length
+from agent.wire.masking.carriage import upload_overhead
 from agent.wire.network import round_shapes
 from agent.wire.signed import key_id
 
@@ -67,6 +68,8 @@ def longest_blob(plan: Plan) -> int:
             size *= length
         # Each tensor may come with a weight of its own: one more entry and one more number.
         total += 4 * (size + 1) + 2 * _TENSOR_OVERHEAD
+    if plan.privacy.masking is not None:
+        total += upload_overhead(len(plan.participants))
     return blob_length(total)
 
 

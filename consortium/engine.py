@@ -20,13 +20,14 @@ from agent.clock import from_text, to_text
 from agent.errors import Refused, Stop
 from agent.files import fsync_folder
 from agent.keys import load_hybrid, load_sealing
-from agent.wire.documents import ObjectRef, RoundManifest
+from agent.wire.documents import ObjectRef, Plan, RoundManifest
 from agent.wire.network import initial_weights
 from agent.wire.update import encode
 from consortium.answers import Registrar, Subject
 from consortium.closing import NewWeights, move, sum_up
 from consortium.folder import Folder, Signers
 from consortium.golden import put_golden
+from consortium.masked import MaskedRounds, Summed
 from consortium.objects import put_object
 from consortium.opening import Opener, Running, key_path
 from consortium.publish import Result, publish_release
@@ -69,6 +70,7 @@ class Engine:
         self._repository = open_repository(folder)
         self._opener = Opener(folder.round_keys, signers.aggregator)
         self._registrar = registrar
+        self._masked = MaskedRounds(store, folder, signers.aggregator, registrar)
         self._stuck: set[str] = set()
         self._look_again: datetime | None = None
 
@@ -126,6 +128,8 @@ class Engine:
         manifest = RoundManifest.parse(latest.payload)
         if latest.state == "closed":
             return self._finish(running, manifest, now)
+        if manifest.masking is not None:
+            return self._advance_masked(running, manifest, now)
         expected = len(in_standing.intersection(manifest.participants))
         decision = decide(held, expected, running.plan.quorum, manifest, now)
         if decision == "close":
@@ -133,6 +137,14 @@ class Engine:
         elif decision == "abort":
             self._abort(running, manifest, {}, now)
         return decision != "wait"
+
+    def _advance_masked(self, running: Running, manifest: RoundManifest, now: datetime) -> bool:
+        progress = self._masked.advance(manifest, now)
+        if progress == "close":
+            self._close(manifest, now)
+        elif progress == "abort":
+            self._abort(running, manifest, {}, now)
+        return progress != "wait"
 
     def _begin(self, running: Running, now: datetime) -> bool:
         plan = running.plan
@@ -166,24 +178,16 @@ class Engine:
 
     def _finish(self, running: Running, manifest: RoundManifest, now: datetime) -> bool:
         plan = running.plan
-        try:
-            path = key_path(self._folder.round_keys, manifest.round_id)
-            load = load_sealing if manifest.kem_key is None else load_hybrid
-            key: Unsealer = load(path, "round")
-        except Stop:
-            # Without it nobody can open these envelopes any more, so the round starts anew.
-            log.trouble(_logger, "round_key_lost", round=manifest.round_id)
-            self._abort(running, manifest, {}, now)
-            return True
         with self._store.reading() as session:
-            rows = envelopes_of(session, manifest.round_id, "held")
-            trusted, seen = roster(session), newest(session, "roster").number
+            seen = newest(session, "roster").number
             known = catalogue(session)
             momentum = session.get_one(PlanRow, plan.plan_id).momentum_sha256
-        outcome = sum_up(rows, trusted, self._folder.blobs, key, (plan, manifest.number))
-        if len(outcome.counted) < plan.quorum:
-            self._abort(running, manifest, outcome.refused, now)
+        summed = self._sum(plan, manifest, now)
+        if summed is None or len(summed.aggregate.counted) < plan.quorum:
+            refused = {} if summed is None else summed.aggregate.refused
+            self._abort(running, manifest, refused, now)
             return True
+        outcome = summed.aggregate
         new = move(self._folder, plan, manifest, outcome.delta, momentum)
         golden = None
         if releases_after(plan, manifest.number):
@@ -194,9 +198,31 @@ class Engine:
                 return True  # a silo may have been revoked meanwhile: sum up anew
             self._refuse(session, outcome.refused, now)
             _count(session, outcome.counted)
+            if summed.publication:
+                self._masked.publish(session, manifest, summed.publication, now)
             self._publish(session, running, manifest, new, now)
         log.event(_logger, "round_aggregated", round=manifest.round_id, n=len(outcome.counted))
         return True
+
+    def _sum(self, plan: Plan, manifest: RoundManifest, now: datetime) -> Summed | None:
+        if manifest.masking is not None:
+            try:
+                return self._masked.outcome(manifest, plan, now)
+            except Refused as refusal:
+                log.trouble(_logger, "no_sum", round=manifest.round_id, code=refusal.code)
+                return None
+        try:
+            path = key_path(self._folder.round_keys, manifest.round_id)
+            load = load_sealing if manifest.kem_key is None else load_hybrid
+            key: Unsealer = load(path, "round")
+        except Stop:
+            # Without it nobody can open these envelopes any more, so the round starts anew.
+            log.trouble(_logger, "round_key_lost", round=manifest.round_id)
+            return None
+        with self._store.reading() as session:
+            rows = envelopes_of(session, manifest.round_id, "held")
+            trusted = roster(session)
+        return Summed(sum_up(rows, trusted, self._folder.blobs, key, (plan, manifest.number)), b"")
 
     def _publish(
         self,
@@ -250,6 +276,7 @@ class Engine:
         key_path(self._folder.round_keys, round_id).unlink(missing_ok=True)
         for envelope_id in blobs:
             (self._folder.blobs / envelope_id).unlink(missing_ok=True)
+        self._masked.forget_vectors(round_id)
         for path in self._folder.momenta.iterdir():
             if path.name not in momenta:
                 path.unlink()

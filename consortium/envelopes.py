@@ -23,6 +23,7 @@ from agent.wire.statements import is_statement
 from agent.wire.verdict import KIND as VERDICT
 from consortium.admission import admit, check_address
 from consortium.answers import Answer, Registrar, Subject, first_answer
+from consortium.masked_messages import is_message, judge_message
 from consortium.statements import judge_statement
 from consortium.store import Store, roster
 from consortium.tables import EnvelopeRow, PlanRow, RoundRow
@@ -109,6 +110,8 @@ class Desk:
         self, session: Session, subject: Subject, content: bytes, now: datetime
     ) -> str:
         """Keeps what a silo says, and returns what its receipt names as its round."""
+        if is_message(content):
+            return judge_message(session, content, subject.silo, now)
         if parse(content).payload_type == payload_type(VERDICT):
             verdict = judge_verdict(
                 session, subject.envelope_id, content, subject.silo, self._consortium

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 
 from agent.errors import Refused
 from agent.wire.documents import Feed, FeedItem, ObjectRef, RoundManifest
+from agent.wire.masking.carriage import Handout
+from agent.wire.signed import parse
 from consortium.tables import EnvelopeRow, PublishedRow, RoundRow
 
 _PAGE = 100
@@ -17,10 +19,10 @@ def read_feed(session: Session, silo: str, after: int) -> Feed:
     """Returns what was published after a number, oldest first, at most a page of it.
 
     A round shows to its participants, and only while it collects: a silo that was away for a week
-    fetches no weights of rounds that are over. Of rosters, catalogues and the channels of releases
-    only the newest shows: an older one would look like an attempt to roll a new silo back. Every
-    root shows: a silo walks from the one that it knows to the newest. `last` counts hidden items
-    too, so that the next question starts behind them.
+    fetches no weights of rounds that are over. Of a masked one the sum stays. Of rosters,
+    catalogues and the channels of releases only the newest shows: an older one would look like an
+    attempt to roll a new silo back. Every root shows: a silo walks from the one that it knows to
+    the newest. `last` counts hidden items too, so that the next question starts behind them.
 
     Args:
         session: A transaction that sees one state.
@@ -35,7 +37,7 @@ def read_feed(session: Session, silo: str, after: int) -> Feed:
     ).all()
     newest = _newest(session)
     items = tuple(
-        _item(row)
+        _item(row, silo)
         for row in rows
         if row.number >= newest.get(row.kind, 0) and _concerns(session, row, silo)
     )
@@ -83,15 +85,21 @@ def _concerns(session: Session, row: PublishedRow, silo: str) -> bool:
     if row.round_id is None:
         return True
     found = session.get_one(RoundRow, row.round_id)
-    return found.state == "collecting" and silo in RoundManifest.parse(found.payload).participants
+    if row.kind != "sum" and found.state != "collecting":
+        return False
+    return silo in RoundManifest.parse(found.payload).participants
 
 
-def _item(row: PublishedRow) -> FeedItem:
+def _item(row: PublishedRow, silo: str) -> FeedItem:
+    objects = json.loads(row.objects)
+    if row.kind == "handout":  # shares of others are nothing to this silo
+        handout = Handout.parse(parse(row.document).payload)
+        objects = [one for one in objects if one["sha256"] == handout.shares.get(silo)]
     return FeedItem.model_validate(
         {
             "number": row.number,
             "kind": row.kind,
             "document": base64.b64encode(row.document).decode("ascii"),
-            "objects": tuple(ObjectRef.model_validate(one) for one in json.loads(row.objects)),
+            "objects": tuple(ObjectRef.model_validate(one) for one in objects),
         }
     )

@@ -15,7 +15,7 @@ from agent.wire.documents import ObjectRef, Plan
 from agent.wire.signed import Signer
 from consortium.publish import publish_round
 from consortium.rounds import Attempt, Start, invited, make_manifest, round_id
-from consortium.store import spoilt, standing
+from consortium.store import newest, spoilt, standing
 from consortium.tables import PlanRow
 
 _logger = logging.getLogger(__name__)
@@ -69,16 +69,17 @@ class Opener:
             session.get_one(PlanRow, plan.plan_id).state = "stalled"
             log.trouble(_logger, "plan_stalled", plan=plan.plan_id, round=attempt.number)
             return
+        in_force = newest(session, "roster").payload_sha256
         path = key_path(self._round_keys, round_id(plan.plan_id, attempt))
         # Left by a kill before the commit: no manifest names it, so nothing was sealed for it.
         path.unlink(missing_ok=True)
         if plan.seal_profile == "hybrid":
             pair = new_hybrid("round")
             pair.save(path)
-            start = Start(participants, base, pair.public_hex, pair.kem_hex)
+            start = Start(participants, base, pair.public_hex, pair.kem_hex, in_force)
         else:
             key = new_sealing("round")
             key.save(path)
-            start = Start(participants, base, key.public_hex)
+            start = Start(participants, base, key.public_hex, roster_sha256=in_force)
         manifest = make_manifest(plan, running.sha256, attempt, start, now)
         publish_round(session, manifest, self._aggregator)

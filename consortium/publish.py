@@ -26,7 +26,7 @@ from consortium.repository import Listed, ReleaseRepository
 from consortium.tables import PlanRow, PublishedRow, ReleaseRow, RoundRow
 
 VALID_FOR = timedelta(days=365)
-Kind = Literal["root", "roster", "catalogue", "plan", "round"]
+Kind = Literal["root", "roster", "catalogue", "plan", "round", "handout", "sum"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from agent.clock import from_text, to_text
-from agent.wire.documents import ObjectRef, Plan, RoundManifest
+from agent.wire.documents import MaskTerms, ObjectRef, Plan, RoundManifest
+from agent.wire.masking.terms import bits_for
 
 Decision = Literal["wait", "close", "abort"]
 # Attempts at one round that bad updates spoil before the plan is given up.
@@ -47,12 +48,14 @@ class Start:
         base: The weights to start from.
         seal_key: The round's public sealing key, in hexadecimal.
         kem_key: Its post-quantum half under the hybrid profile, else None.
+        roster_sha256: The roster in force, for a masked round.
     """
 
     participants: tuple[str, ...]
     base: ObjectRef
     seal_key: str
     kem_key: str | None = None
+    roster_sha256: str = ""
 
 
 def decide(
@@ -113,6 +116,10 @@ def make_manifest(
     The deadline is never after the plan's own end.
     """
     deadline = min(now + timedelta(seconds=plan.round_deadline_s), from_text(plan.expires))
+    masking = mask_terms(plan, start, deadline)
+    if masking is not None:
+        # Training ends with the keys, for only then a silo knows what it has to share.
+        deadline = from_text(masking.keys_by) + timedelta(seconds=masking.rules.step_s)
     return RoundManifest(
         consortium=plan.consortium,
         round_id=round_id(plan.plan_id, attempt),
@@ -127,6 +134,29 @@ def make_manifest(
         participants=start.participants,
         opens=to_text(now),
         deadline=to_text(deadline),
+        masking=masking,
+    )
+
+
+def mask_terms(plan: Plan, start: Start, trained: datetime) -> MaskTerms | None:
+    """Writes how a round's updates are masked, or None where the plan does not ask for it.
+
+    Args:
+        plan: The plan.
+        start: What the round begins with.
+        trained: Until when silos may train.
+    """
+    rules = plan.privacy.masking
+    if rules is None:
+        return None
+    step = timedelta(seconds=rules.step_s)
+    return MaskTerms(
+        roster_sha256=start.roster_sha256,
+        rules=rules,
+        bits=bits_for(len(start.participants), rules.headroom),
+        keys_by=to_text(trained),
+        acks_by=to_text(trained + 2 * step),
+        unmask_by=to_text(trained + 3 * step),
     )
 
 

@@ -148,6 +148,28 @@ class EnvelopeRow(Base):
     state: Mapped[str]
 
 
+class MaskedRow(Base):
+    """A message or a set of a masked round, in the order in which they were taken.
+
+    `step` is `masked_keys`, `masked_upload` (the signed upload and its sealed shares, whose vector
+    is an object by hash), `masked_ack` or `masked_unmask` of a silo; or `keys`, `uploads`, `acks`
+    or `sum`, which closed a step and have no silo.
+    """
+
+    __tablename__ = "masked"
+    __table_args__ = (
+        UniqueConstraint("round_id", "step", "silo"),
+        {"sqlite_autoincrement": True},
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    round_id: Mapped[str] = mapped_column(ForeignKey("rounds.round_id"), index=True)
+    step: Mapped[str]
+    silo: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    vector_sha256: Mapped[str]
+    taken: Mapped[str]
+
+
 class AnswerRow(Base):
     """The aggregator's log of signed receipts and refusals, in order.
 

@@ -31,11 +31,33 @@ from rich.console import Console
     is_flag=True,
     help="Then publish four bad releases, and ask every endpoint all the while.",
 )
-@click.option("--rounds", type=click.IntRange(1, 50), help="Instead of ten.", hidden=True)
+@click.option(
+    "--silos",
+    type=click.IntRange(3, 6),
+    default=3,
+    show_default=True,
+    help="How many; each has its share of the same data.",
+)
+@click.option(
+    "--masked",
+    is_flag=True,
+    help="With six silos: the aggregator learns sums only, and one silo drops out mid-round.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 50),
+    help="Instead of ten; of three with --masked.",
+    hidden=True,
+)
 def demo(json_path: Path | None, folder: Path | None, **wished: Any) -> None:  # noqa: ANN401
-    """Three silos and an aggregator learn together on measured data; about five minutes."""
+    """Silos and an aggregator learn together on measured data; about five minutes."""
     from agent.cli.services import stop_event
+    from agent.demo import masked
     from agent.demo.run import Wishes, run
 
+    if wished["masked"] and wished["silos"] < masked.SILOS:
+        raise click.UsageError("A masked sum hides nobody among so few; add `--silos 6`.")
+    if wished["masked"] and wished["rounds"] is None:
+        wished["rounds"] = masked.ROUNDS
     wishes = Wishes(**{name: value for name, value in wished.items() if value is not None})
     run(folder, json_path, Console(), stop_event(supervised=False), wishes)

@@ -39,7 +39,12 @@ class Fact:
     record: str = ""
 
 
-def shares() -> dict[str, list[Fact]]:
+def names(count: int) -> tuple[str, ...]:
+    """Returns the names of so many silos."""
+    return tuple(f"silo-{letter}" for letter in "abcdef"[:count])
+
+
+def shares(count: int = len(SILOS)) -> dict[str, list[Fact]]:
     """Returns every silo's own measurements; no compound is in two silos.
 
     The compound's identity decides its silo, so that two spellings of one compound never part.
@@ -51,10 +56,11 @@ def shares() -> dict[str, list[Fact]]:
     by_compound: dict[str, list[Fact]] = {}
     for fact in _facts():
         by_compound.setdefault(_compound(fact), []).append(fact)
-    result: dict[str, list[Fact]] = {silo: [] for silo in SILOS}
+    silos = names(count)
+    result: dict[str, list[Fact]] = {silo: [] for silo in silos}
     for compound, facts in by_compound.items():
         private = any(fact.property == "hydration" for fact in facts)
-        silo = "silo-b" if private else SILOS[_bucket(compound, len(SILOS))]
+        silo = "silo-b" if private else silos[_bucket(compound, count)]
         result[silo].extend(facts)
     return result
 

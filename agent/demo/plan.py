@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agent.demo.masked import masking
 from agent.features.spec import default_spec
 
 ENDPOINTS = ("logbb", "bbb_class", "solubility")
@@ -9,8 +10,21 @@ ROUNDS = 10
 RELEASES = 2
 
 
-def draft(rounds: int = ROUNDS) -> dict[str, Any]:
-    """Returns the draft that the aggregator completes and signs: two releases in so many rounds."""
+def draft(rounds: int = ROUNDS, *, masked: bool = False) -> dict[str, Any]:
+    """Returns the draft that the aggregator completes and signs: two releases in so many rounds.
+
+    Args:
+        rounds: How many.
+        masked: Updates are masked, and there is one release at the end.
+    """
+    plan = _draft(rounds)
+    if masked:
+        plan |= masking()
+        plan["recipe"]["release_every"] = rounds
+    return plan
+
+
+def _draft(rounds: int) -> dict[str, Any]:
     return {
         "plan_id": "demo",
         "endpoints": list(ENDPOINTS),

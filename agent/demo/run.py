@@ -12,9 +12,10 @@ from typing import Any
 from rich.console import Console
 
 from agent.clock import monotonic_s, now, rest, to_text
-from agent.demo import bad_releases, outcome
+from agent.demo import bad_releases, masked, outcome
 from agent.demo.data import SILOS, shares
 from agent.demo.display import Display
+from agent.demo.masked import Dropout
 from agent.demo.parties import Aggregator, Party, enrol, free_ports
 from agent.demo.plan import ROUNDS, draft
 from agent.demo.silos import Silo, lay_out
@@ -36,12 +37,16 @@ class Wishes:
         rounds: Of the plan.
         bad_releases: After the good releases, publish bad ones.
         by_folder: A silo that exchanges everything by a folder, or None.
+        silos: How many.
+        masked: Updates are masked, and one silo drops out in the second round.
     """
 
     keep: bool = False
     rounds: int = ROUNDS
     bad_releases: bool = False
     by_folder: str | None = None
+    silos: int = len(SILOS)
+    masked: bool = False
 
 
 def run(
@@ -62,18 +67,21 @@ def run(
     start_s = monotonic_s()
     with _place(folder) as root, Display(console, wishes.rounds) as display:
         display.say(f"Everything is under {root}.")
-        silos, aggregator = _lay_out(root, display, wishes.by_folder)
+        silos, aggregator = _lay_out(root, display, wishes)
         with (
-            _running(silos, aggregator, display, wishes.rounds) as parties,
+            _running(silos, aggregator, display, wishes) as parties,
             travelling(aggregator, [silo for silo in silos if silo.name == wishes.by_folder]),
         ):
-            _loop(silos, aggregator, parties, display, stop)
+            dropout = Dropout(aggregator, parties, display) if wishes.masked else None
+            _loop(silos, aggregator, parties, display, stop, dropout)
             display.close()
             bad: list[bad_releases.Row] = []
             if wishes.bad_releases:
                 bad = bad_releases.rehearse(silos, aggregator, parties, display.say, stop)
             figures = outcome.collect(silos, aggregator.status() or {}, monotonic_s() - start_s)
             figures |= {"bad_releases": bad} if wishes.bad_releases else {}
+            if dropout is not None:
+                figures["masked"] = masked.show(console, aggregator, dropout.silo)
             if json_path is not None:
                 content = json.dumps(figures, indent=1, ensure_ascii=False)
                 write_atomic(json_path.absolute(), content.encode())
@@ -98,11 +106,11 @@ def _place(folder: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _lay_out(root: Path, display: Display, by_folder: str | None) -> tuple[list[Silo], Aggregator]:
+def _lay_out(root: Path, display: Display, wishes: Wishes) -> tuple[list[Silo], Aggregator]:
     display.say("Reading the measured data and giving each compound to one silo.")
-    data = shares()
-    ports = free_ports(len(SILOS) + 1)
-    silos = lay_out(root, data, ports[1:], to_text(now()), by_folder)
+    data = shares(wishes.silos)
+    ports = free_ports(wishes.silos + 1)
+    silos = lay_out(root, data, ports[1:], to_text(now()), wishes.by_folder)
     for name, facts in data.items():
         display.say(f"{name} measured {len(facts)} values.")
     return silos, Aggregator(root / "aggregator", ports[0])
@@ -110,7 +118,7 @@ def _lay_out(root: Path, display: Display, by_folder: str | None) -> tuple[list[
 
 @contextmanager
 def _running(
-    silos: Sequence[Silo], aggregator: Aggregator, display: Display, rounds: int
+    silos: Sequence[Silo], aggregator: Aggregator, display: Display, wishes: Wishes
 ) -> Iterator[list[Party]]:
     """Starts everybody, and ends whoever was started, whatever happens."""
     parties = [aggregator.found()]
@@ -123,7 +131,7 @@ def _running(
             parties[-1].keep_alive()
         for silo in silos:
             silo.drop()
-        aggregator.publish_plan(draft(rounds))
+        aggregator.publish_plan(draft(wishes.rounds, masked=wishes.masked))
         display.say("Files are dropped, the plan is published; now the agents are on their own.")
         yield parties
     finally:
@@ -137,18 +145,22 @@ def _loop(
     parties: Sequence[Party],
     display: Display,
     stop: Event,
+    dropout: Dropout | None = None,
 ) -> None:
     until_s = monotonic_s() + _LONGEST_S
     while not stop.is_set():
         consortium: dict[str, Any] | None = aggregator.status()
         glances = [glance(silo) for silo in silos]
         display.show(glances, consortium)
-        if finished(glances, consortium):
+        if finished(glances, consortium, 0 if dropout is None else 1):
             return
+        if dropout is not None:
+            dropout.look()
         if monotonic_s() > until_s:
             raise TryLater("The demo is not done after half an hour; see the logs with --folder.")
         for party in parties:
-            party.keep_alive()
+            if dropout is None or party is not dropout.away:
+                party.keep_alive()
         rest(stop, _LOOK_S)
     raise TryLater("The demo was stopped before its end.")
 

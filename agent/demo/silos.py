@@ -50,6 +50,10 @@ max_rounds_per_week = 100
 [peers]
 min_participants = 3
 """
+_ENTITIES = (
+    *("Alpha Pharma", "Beta Bio", "Gamma Therapeutics"),
+    *("Delta Labs", "Epsilon Chemie", "Zeta Sciences"),
+)
 _HYDRATION = """
 [[private]]
 id = "hydration_free_energy"
@@ -122,8 +126,8 @@ def lay_out(
         at: When the policies are signed off.
         by_folder: The silo that has no connection, or None.
     """
-    makers = (_silo_a, _silo_b, _silo_c)
-    entities = ("Alpha Pharma", "Beta Bio", "Gamma Therapeutics")
+    makers = (_silo_a, _silo_b, _silo_c, _silo_a, _silo_c, _silo_a)[: len(shares)]
+    entities = _ENTITIES[: len(shares)]
     silos = []
     for (name, facts), make, entity, port in zip(
         shares.items(), makers, entities, ports, strict=True

@@ -67,15 +67,21 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def finished(glances: Sequence[Glance], consortium: dict[str, Any] | None) -> bool:
-    """The plan's rounds are over, and every silo has taken or refused the last release."""
+def finished(glances: Sequence[Glance], consortium: dict[str, Any] | None, missed: int = 0) -> bool:
+    """The plan's rounds are over, and every silo has taken or refused the last release.
+
+    Args:
+        glances: The silos.
+        consortium: What the aggregator says.
+        missed: In how many rounds a silo may have had no part.
+    """
     if not consortium or not consortium["releases"]:
         return False
     if any(plan["state"] != "finished" for plan in consortium["plans"]):
         return False
     last = consortium["releases"][-1]["release_id"]
     aggregated = sum(r["state"] == "aggregated" for r in consortium["rounds"])
-    return all(_decided(g, last) and g.acknowledged >= aggregated for g in glances)
+    return all(_decided(g, last) and g.acknowledged >= aggregated - missed for g in glances)
 
 
 def _decided(silo: Glance, last: str) -> bool:

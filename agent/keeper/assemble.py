@@ -23,6 +23,7 @@ from agent.keeper.jobs import Workers
 from agent.keeper.leaving import Leaving
 from agent.keeper.loop import INBOX, WORKER, Keeper, Rhythm, StatusFile, StatusFiles
 from agent.keeper.mail import Mail
+from agent.keeper.masking import Masking, Own
 from agent.keeper.orders import QuorumRule, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.policing import Policing, PolicyFile, last_known
@@ -172,6 +173,7 @@ def _stages(
         paths.models / "private.safetensors",
     )
     cache = paths.models / "features.sqlite3"
+    rounds = Rounds(ledger, workers, inbox, outbox, trusted, own, enrolment.silo, site)
     pipeline = Pipeline(
         ledger,
         workers,
@@ -187,7 +189,7 @@ def _stages(
             site,
             config.training.min_new_rows,
         ),
-        Rounds(ledger, workers, inbox, outbox, trusted, own, enrolment.silo, site),
+        rounds,
         Rollout(
             ledger,
             workers,
@@ -203,6 +205,7 @@ def _stages(
         site,
         _leaving(config, paths, enrolment, ledger, trusted, Outgoing(outbox, own)),
         References(ledger, workers, paths.reference, config.reference.share, site.private),
+        _masking(paths, enrolment, ledger, trusted, rounds, Outgoing(outbox, own)),
     )
     return pipeline, intake
 
@@ -225,6 +228,20 @@ class Outgoing:
 
     outbox: Outbox
     signer: Signer
+
+
+def _masking(
+    paths: Paths,
+    enrolment: Enrolment,
+    ledger: Ledger,
+    trusted: Trusted,
+    rounds: Rounds,
+    out: Outgoing,
+) -> Masking:
+    silo = enrolment.silo
+    statements = Statements(ledger, out.outbox, out.signer, silo, enrolment.consortium)
+    own = Own(silo, out.signer, paths.models)
+    return Masking(ledger, trusted, rounds, statements, Inbox(paths.inbox), own)
 
 
 def _leaving(

@@ -12,7 +12,7 @@ from agent.keeper.policing import Policing, Standing, holds_back
 from agent.keeper.requests import Request, take_all
 from agent.keeper.statements import Statements
 from agent.ledger.book import Ledger
-from agent.policy.rules import DEFAULT
+from agent.policy.rules import DEFAULT, Policy
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +50,11 @@ class Leaving:
     def decide(self, now: datetime) -> None:
         """Before anything is ordered: the policy is looked at, and what it forbids is declined."""
         self._standing = self._policing.enforce(now)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._standing.policy
 
     @property
     def needs_approval(self) -> bool:

@@ -87,7 +87,7 @@ class Mail:
         # kept it.
         return letter.kind in {"root", "roster", "catalogue"}
 
-    def _take(self, letter: Letter, now: datetime) -> None:
+    def _take(self, letter: Letter, now: datetime) -> None:  # noqa: C901 - one case a kind
         match letter.kind:
             case "root":
                 self._take_root(letter, now)
@@ -104,6 +104,8 @@ class Mail:
                 self._take_plan(letter, now)
             case "round":
                 self._take_round(letter, now)
+            case "handout" | "sum":
+                self._take_masked(letter, now)
             case "stable" | "canary":
                 take_repository(
                     letter.content, self._channel, self._ledger, self._trusted, self._inbox, now
@@ -149,6 +151,25 @@ class Mail:
         for older in self._ledger.find("round", "announced", "trained"):
             if older.id != manifest.round_id:
                 self._ledger.move(older, "closed", now, f"round {manifest.round_id} came")
+
+    def _take_masked(self, letter: Letter, now: datetime) -> None:
+        if letter.kind == "sum":
+            found = self._trusted.masked_sum(letter.content)
+            self._check_known(found.round_id)
+            self._ledger.put_document("sum", found.round_id, letter.content, now)
+            return
+        handout = self._trusted.handout(letter.content)
+        self._check_known(handout.round_id)
+        name = f"{handout.round_id}/{handout.part}"
+        earlier = self._ledger.document("handout", name)
+        if earlier is None:
+            self._ledger.put_document("handout", name, letter.content, now)
+        elif earlier != letter.content:
+            raise Refused("second_handout", "Another such set of this round came before.")
+
+    def _check_known(self, round_id: str) -> None:
+        if self._ledger.get("round", round_id) is None:
+            raise Refused("unknown_round", f"This silo has taken no round {round_id}.")
 
     def _check_not_replaced(self, plan_id: str) -> None:
         plan = self._ledger.get("plan", plan_id)

@@ -15,6 +15,7 @@ from agent.keeper.intake import Intake
 from agent.keeper.jobs import Workers
 from agent.keeper.leaving import Leaving
 from agent.keeper.mail import Mail
+from agent.keeper.masking import Masking
 from agent.keeper.orders import (
     MOMENTS,
     BaselineOrder,
@@ -51,6 +52,7 @@ class Pipeline:
         site: What this silo is; each stage that orders training has it, too.
         leaving: The stages that decide what leaves.
         references: The stage that lays out what predict may show.
+        masking: This silo's part in masked rounds.
     """
 
     def __init__(  # noqa: PLR0913 - it joins all stages, and does nothing else
@@ -66,6 +68,7 @@ class Pipeline:
         site: Site,
         leaving: Leaving,
         references: References,
+        masking: Masking,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -78,6 +81,7 @@ class Pipeline:
         self._site = site
         self._leaving = leaving
         self._references = references
+        self._masking = masking
 
     def recover(self, now: datetime) -> None:
         """Once after a start: picks up what a kill left."""
@@ -102,6 +106,7 @@ class Pipeline:
         self._rounds.close_late(now)
         if not self._intake.busy:
             self._advance_learning(now)
+        self._masking.advance(self._leaving.policy, now, approval=self._leaving.needs_approval)
         self._leaving.settle(now)
         self._rollout.start_trials(now)
         self._rollout.judge_trials(now)
@@ -180,8 +185,11 @@ class Pipeline:
 
     def _book_round(self, order: RoundOrder, result: Result, folder: Path, now: datetime) -> None:
         update = (folder / "update.safetensors").read_bytes()
-        approval = self._leaving.needs_approval
-        self._rounds.seal(order, result, update, now, approval=approval)
+        if order.manifest.masking is None:
+            approval = self._leaving.needs_approval
+            self._rounds.seal(order, result, update, now, approval=approval)
+        else:
+            self._masking.begin(order, result, update, self._leaving.policy, now)
         private = folder / "private.safetensors"
         if private.exists():
             write_atomic(self._site.private_weights, private.read_bytes())

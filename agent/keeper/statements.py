@@ -70,6 +70,20 @@ class Statements:
         detail: Detail = {"kind": "declined", "about": what.round_id or what.plan_id}
         self._say(document, detail, now, kept=policy.leave.tell == "nothing")
 
+    def say_message(self, content: bytes, kind: str, about: str, now: datetime) -> None:
+        """Books a message that was signed already and lays it into the outbox.
+
+        Call it in the transaction that books the step which it tells of.
+
+        Args:
+            content: The signed container.
+            kind: Of the message.
+            about: The round.
+            now: The time.
+        """
+        detail: Detail = {"kind": kind, "about": about}
+        self._book(content, detail, now, kept=False)
+
     def say_root(self, now: datetime, *, at_once: bool = False) -> bool:
         """Signs the root of the egress log once a day, when the last one is answered.
 
@@ -117,15 +131,18 @@ class Statements:
 
     def _say(self, document: Statement, detail: Detail, now: datetime, *, kept: bool) -> None:
         content = sign(document.kind, document.to_bytes(), self._signer)
-        statement_id = sha256_bytes(content)
+        self._book(content, detail, now, kept=kept)
+
+    def _book(self, content: bytes, detail: Detail, now: datetime, *, kept: bool) -> None:
+        statement_id, kind = sha256_bytes(content), str(detail["kind"])
         if not kept:
             self._outbox.stage(lambda _blob: content)
         self._ledger.put_document("statement", statement_id, content, now)
         self._ledger.add("statement", statement_id, "kept" if kept else "signed", now, detail)
         about = str(detail["about"])
-        leaf = egress.statement(now, content, document.kind, self._consortium, about, kept=kept)
+        leaf = egress.statement(now, content, kind, self._consortium, about, kept=kept)
         egress.book(self._ledger, leaf)
-        log.event(_log, "statement signed", statement=statement_id, kind=document.kind)
+        log.event(_log, "statement signed", statement=statement_id, kind=kind)
 
 
 def roots(ledger: Ledger, *states: str) -> list[Item]:

@@ -128,24 +128,53 @@ class Rounds:
             Refused: `no_post_quantum_key`; or `wrong_reference`: this host computes other features
                 than the consortium.
         """
-        manifest, plan = order.manifest, order.plan
-        if result.reference_sha256 != plan.reference_sha256:
+        round_item = self.check(order, result)
+        envelope_id = self.send(order.manifest, order.plan, result, payload, now, approval=approval)
+        self._ledger.move(round_item, "trained", now)
+        log.event(_log, "update sealed", round=order.manifest.round_id, bytes=len(payload))
+        return envelope_id
+
+    def check(self, order: RoundOrder, result: Result) -> Item:
+        """Checks that what was trained may be used, and returns its round's row.
+
+        Raises:
+            Refused: `wrong_reference`, or `round_closed`.
+        """
+        if result.reference_sha256 != order.plan.reference_sha256:
             raise Refused(
                 "wrong_reference",
                 "This host's features differ from the consortium's; install the RDKit version "
                 "that the plan was made with. Nothing was sent.",
             )
-        round_item = self._ledger.get("round", manifest.round_id)
+        round_item = self._ledger.get("round", order.manifest.round_id)
         if round_item is None or round_item.state != "announced":
             raise Refused("round_closed", "The round closed while its training ran.")
+        return round_item
+
+    def send(
+        self,
+        manifest: RoundManifest,
+        plan: Plan,
+        result: Result,
+        payload: bytes,
+        now: datetime,
+        *,
+        approval: bool,
+    ) -> str:
+        """Stages and books an envelope for a round; call it in a transaction.
+
+        Returns:
+            The envelope's id.
+
+        Raises:
+            Refused: `no_post_quantum_key`, `no_roster`, or `already_sealed`.
+        """
         core = self._core(manifest, plan, result, now)
         hybrid = self._hybrid(manifest)
         envelope_id = self._outbox.stage(
             lambda blob: seal(payload, core, manifest.seal_key, self._keys, blob, hybrid)
         )
         self._book(envelope_id, manifest, now, "held" if approval else "sealed")
-        self._ledger.move(round_item, "trained", now)
-        log.event(_log, "update sealed", round=manifest.round_id, bytes=len(payload))
         return envelope_id
 
     def _hybrid(self, manifest: RoundManifest) -> Hybrid | None:

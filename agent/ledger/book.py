@@ -252,6 +252,14 @@ class Ledger:
         ).fetchone()
         return bytes(row[0]) if row else None
 
+    def drop_document(self, kind: str, doc_id: str) -> None:
+        """Destroys a document; the file's free pages are overwritten with zeros."""
+        self.connection.execute("PRAGMA secure_delete = ON")
+        with self.transaction():
+            self.connection.execute(
+                "DELETE FROM document WHERE kind = ? AND id = ?", (kind, doc_id)
+            )
+
     def documents(self, kind: str) -> list[tuple[str, bytes]]:
         """Returns every document of a kind with its id, oldest first."""
         rows = self.connection.execute(

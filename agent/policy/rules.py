@@ -47,10 +47,12 @@ class PrivacySection(Section):
     Attributes:
         none_allowed: Whether a plan without any is acceptable.
         max_epsilon: The largest epsilon of a plan that has it.
+        n_min: Under masking, the fewest silos that count in a sum with this one's update.
     """
 
     none_allowed: bool = True
     max_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1000.0
+    n_min: Annotated[int, Field(ge=3)] = 5
 
 
 class LeaveSection(Section):

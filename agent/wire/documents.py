@@ -23,6 +23,8 @@ from agent.wire.enrolment import EnrolmentRequest as EnrolmentRequest
 from agent.wire.enrolment import EnrolmentResponse as EnrolmentResponse
 from agent.wire.enrolment import EnrolmentToken as EnrolmentToken
 from agent.wire.enrolment import RotationRequest as RotationRequest
+from agent.wire.masking.terms import MaskRules as MaskRules
+from agent.wire.masking.terms import MaskTerms as MaskTerms
 from agent.wire.recipe import Recipe as Recipe
 
 
@@ -195,9 +197,15 @@ class NetworkSpec(Document):
 
 
 class Privacy(Document):
-    """What protects a single update. Masking and differential privacy extend `mode`."""
+    """What protects a single update.
+
+    Attributes:
+        mode: The noise that is added; differential privacy will extend it.
+        masking: The rules of secure aggregation, or None where the aggregator sees each update.
+    """
 
     mode: Literal["none"] = "none"
+    masking: MaskRules | None = None
 
 
 class Plan(Document):
@@ -233,6 +241,7 @@ class RoundManifest(Document):
 
     Attributes:
         kem_key: The ML-KEM-768 half of the key, under a plan with the hybrid profile only.
+        masking: How updates are masked, under a plan that asks for it only.
     """
 
     kind: Literal["round"] = "round"
@@ -249,6 +258,7 @@ class RoundManifest(Document):
     opens: Moment
     deadline: Moment
     kem_key: KemKeyHex | None = None
+    masking: MaskTerms | None = None
 
 
 class ReleaseManifest(Document):
@@ -354,11 +364,13 @@ class FeedItem(Document):
     """One thing the consortium published, in order; the document is base64 of its container.
 
     `stable` and `canary` are states of the release repository (`RepositoryFiles`), the latter for
-    the silos of that channel only.
+    the silos of that channel only. `handout` and `sum` belong to a masked round.
     """
 
     number: Count
-    kind: Literal["root", "roster", "catalogue", "plan", "round", "stable", "canary"]
+    kind: Literal[
+        "root", "roster", "catalogue", "plan", "round", "handout", "sum", "stable", "canary"
+    ]
     document: str
     objects: tuple[ObjectRef, ...] = ()
 

@@ -23,6 +23,8 @@ from agent.wire.documents import (
     RoundManifest,
     TrustRoot,
 )
+from agent.wire.masking.carriage import Handout
+from agent.wire.masking.documents import Publication
 from agent.wire.repository import (
     GOLDEN,
     MANIFEST,
@@ -268,6 +270,26 @@ class Trusted:
         refusal = Refusal.parse(self._check_role("aggregator", content, kind="refusal"))
         self._check_consortium(refusal.consortium)
         return refusal
+
+    def handout(self, content: bytes) -> Handout:
+        """Believes that the aggregator handed this set out; what is in it is checked by itself.
+
+        Raises:
+            Refused: `wrong_consortium`, or a code of `signed.verify`.
+        """
+        handout = Handout.parse(self._check_role("aggregator", content, kind="handout"))
+        self._check_consortium(handout.consortium)
+        return handout
+
+    def masked_sum(self, content: bytes) -> Publication:
+        """Believes that the aggregator published this sum; anybody may compute it again.
+
+        Raises:
+            Refused: `wrong_consortium`, or a code of `signed.verify`.
+        """
+        found = Publication.parse(self._check_role("aggregator", content, kind="masked_sum"))
+        self._check_consortium(found.consortium)
+        return found
 
     def _check_root(self, now: datetime) -> None:
         _check_expiry("trust root", self.root.expires, now)

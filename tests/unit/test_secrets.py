@@ -33,6 +33,7 @@ from agent.keeper.assemble import Outgoing
 from agent.keeper.identity import OwnKeys
 from agent.keeper.leaving import Leaving
 from agent.keeper.mail import Mail
+from agent.keeper.masking import Masking, Own
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.policing import Policing
 from agent.keeper.statements import Statements
@@ -50,14 +51,19 @@ from agent.keys import (
 )
 from agent.wire.documents import EnrolmentRequest, EnrolmentToken
 from agent.wire.hybrid import Hybrid
+from agent.wire.masking.seeds import RoundSecrets
+from agent.wire.masking.setting import Site
+from agent.wire.masking.silo import Row, SiloRound
 from consortium.answers import Registrar
 from consortium.carrying import FolderDesk
 from consortium.engine import Engine
 from consortium.envelopes import Desk
 from consortium.folder import Folder, LiveSigner, Settings, Signers
+from consortium.masked import MaskedRounds
 from consortium.metadata import _TufSigner
 from consortium.opening import Opener
 from consortium.serve import Service
+from tests.kit.masking import setting as masked_round
 
 _ROOT = Path(__file__).parents[2]
 _RAW = bytes(range(200, 232))
@@ -173,12 +179,22 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Downlink": lambda folder: Downlink(Https(_link(folder)), _NONE, folder / "feed.json"),
     "Uplink": lambda folder: Uplink(Https(_link(folder)), _NONE, _NONE, folder / "answered.json"),
     "Requests": lambda folder: Requests(_link(folder), folder),
+    "MaskedRounds": lambda folder: MaskedRounds(
+        _NONE, Folder(folder), _sign(), Registrar("c", _sign())
+    ),
+    "Own": lambda folder: Own("a", _sign(), folder),
+    "Masking": lambda folder: Masking(
+        _NONE, _NONE, _rounds(folder), _NONE, _NONE, Own("a", _sign(), folder)
+    ),
+    "RoundSecrets": lambda _: RoundSecrets(_RAW * 2),
+    "Row": lambda _: Row("r", "keys", "00" * 32, b"", b"", Held("masking", _RAW)),
+    "SiloRound": lambda _: SiloRound(masked_round(6), "silo-00", Site(), _sign()),
     "Rounds": _rounds,
     "Hybrid": lambda _: Hybrid("00", PostQuantumIdentity("pq-sign", _RAW)),
     "Mail": _mail,
     "Pipeline": lambda folder: Pipeline(
         *(_NONE, _NONE, _NONE, _mail(folder), _NONE, _NONE),
-        *(_rounds(folder), _NONE, _NONE, _NONE, _NONE),
+        *(_rounds(folder), _NONE, _NONE, _NONE, _NONE, _NONE),
     ),
 }
 

@@ -15,6 +15,7 @@ from agent.keeper.intake import Intake, Source
 from agent.keeper.jobs import Workers
 from agent.keeper.leaving import Leaving
 from agent.keeper.mail import Mail
+from agent.keeper.masking import Masking, Own
 from agent.keeper.orders import Result, RoundOrder, Settings
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.plans import plan_in_force
@@ -96,6 +97,10 @@ class House:
             self.statements,
             self.auditing,
         )
+        own = Own(silo, signer, paths.models)
+        self.masking = Masking(
+            self.ledger, self.trusted, self.rounds, self.statements, self.inbox, own
+        )
         self.attempts = Attempts(paths.predict)
         self.rollout = Rollout(
             self.ledger,
@@ -123,6 +128,7 @@ class House:
             self.site,
             self.leaving,
             self.references,
+            self.masking,
         )
 
     def _wake(self) -> None:

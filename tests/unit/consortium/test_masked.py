@@ -1,0 +1,292 @@
+"""Masked rounds at a real aggregator: five steps, a kill between any two, and one sum."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from agent.errors import Refused
+from agent.files import sha256_bytes
+from agent.wire.documents import MaskRules, Privacy, Recipe
+from agent.wire.masking.carriage import Handout, SealedShares, pack_upload
+from agent.wire.masking.documents import Publication
+from agent.wire.masking.layout import Update
+from agent.wire.masking.setting import Setting, Site
+from agent.wire.masking.silo import Row, SiloRound
+from agent.wire.masking.sums import replay
+from agent.wire.signed import parse
+from agent.wire.trusted import Trusted
+from agent.wire.update import Weights, decode
+from consortium.answers import Answer
+from consortium.feed import read_feed
+from consortium.founding import root_sha256
+from consortium.masked_messages import setting_of
+from consortium.objects import get_object
+from consortium.plans import Draft
+from consortium.store import latest_round
+from consortium.tables import MaskedRow, RoundRow
+from tests.unit.consortium.conftest import FEATURES, NETWORK, House, Sealed
+
+_RULES = MaskRules(n_min=3, clip=4.0, bias_clip=4.0, step_s=50.0)
+_GROUPS = ("trunk", "head.logd")
+
+
+class Masked:
+    """Silos of a house that follow the protocol by what the feed shows them."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.rows: dict[str, list[Row]] = {name: [] for name in house.silos}
+        self.values = {name: 1.0 + place for place, name in enumerate(sorted(house.silos))}
+
+    @property
+    def setting(self) -> Setting:
+        with self.house.store.reading() as session:
+            row = latest_round(session, "p1")
+            assert row is not None
+            return setting_of(session, row)
+
+    def machine(self, name: str) -> SiloRound:
+        signer = self.house.silos[name].sign
+        return SiloRound(self.setting, name, Site(3), signer, self.rows[name])
+
+    def keep(self, name: str, row: Row) -> Row:
+        self.rows[name].append(row)
+        return row
+
+    def handout(self, name: str, part: str) -> Handout:
+        """Believes what the feed shows this silo, as a keeper does."""
+        folder = self.house.folder
+        trusted = Trusted(folder.trust_root.read_bytes(), root_sha256(folder), self.house.now)
+        with self.house.store.reading() as session:
+            rows = read_feed(session, name, 0).items
+        documents = [_bytes(item.document) for item in rows if item.kind == "handout"]
+        return next(one for one in map(trusted.handout, documents) if one.part == part)
+
+    def say(self, name: str, content: bytes) -> Answer:
+        known = self.house.desk.put_header(sha256_bytes(content), name, content, self.house.now)
+        assert isinstance(known, Answer)
+        return known
+
+    def keys(self, *away: str) -> None:
+        for name in self.house.silos:
+            if name not in away:
+                row = self.keep(name, self.machine(name).keys(_GROUPS, self.house.now))
+                assert self.say(name, row.message).kind == "receipt"
+
+    def upload(self, *away: str) -> None:
+        for name in self.house.silos:
+            if name not in away:
+                assert self.house.deliver(name, self.sealed(name)).kind == "receipt"
+
+    def sealed(self, name: str) -> Sealed:
+        delta = self.house.delta(self.values[name], _GROUPS)
+        update = Update({t: 2 * v for t, v in delta.items()}, dict.fromkeys(_GROUPS, 2.0))
+        key_set = self.handout(name, "keys").set_bytes
+        row, masked = self.machine(name).upload(key_set, update, self.house.now)
+        self.keep(name, row)
+        payload = pack_upload(row.message, masked.sealed, masked.vector.tobytes())
+        return self.house.seal(name, payload, changes={"privacy": self.setting.plan.privacy})
+
+    def ack(self, *away: str) -> None:
+        for name in self.house.silos:
+            if name not in away:
+                handout = self.handout(name, "uploads")
+                shares = get_object(self.house.folder.objects, handout.shares[name])
+                sealed = SealedShares.parse(shares).opened()
+                row = self.machine(name).ack(handout.set_bytes, sealed, [], self.house.now)
+                self.keep(name, row)
+                assert self.say(name, row.message).kind == "receipt"
+
+    def unmask(self, *away: str) -> None:
+        for name in self.house.silos:
+            if name not in away:
+                acks = self.handout(name, "acks").set_bytes
+                row = self.keep(name, self.machine(name).unmask(acks, [], self.house.now))
+                assert self.say(name, row.message).kind == "receipt"
+
+
+def _bytes(text: str) -> bytes:
+    import base64
+
+    return base64.b64decode(text)
+
+
+@pytest.fixture
+def masked(tmp_path: Path) -> Iterator[Masked]:
+    house = House(tmp_path / "aggregator")
+    house.enrol("a", "b", "c", "d")
+    recipe = Recipe(
+        rounds=2,
+        local_epochs=1,
+        batch_size=8,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        weighting="n",
+        weight_cap=4.0,
+        server_momentum=0.0,
+        release_every=1,
+        finetune_epochs=0,
+    )
+    house.publish_plan(
+        Draft(
+            plan_id="p1",
+            endpoints=("logd", "solubility"),
+            features=FEATURES,
+            network=NETWORK,
+            recipe=recipe,
+            quorum=3,
+            round_deadline_s=100.0,
+            privacy=Privacy(masking=_RULES),
+        )
+    )
+    house.settle()
+    yield Masked(house)
+    house.store.close()
+
+
+def _states(house: House) -> list[tuple[int, int, str]]:
+    with house.store.reading() as session:
+        rows = session.scalars(select(RoundRow).order_by(RoundRow.number, RoundRow.attempt)).all()
+        return [(row.number, row.attempt, row.state) for row in rows]
+
+
+def _weights(house: House, sha256: str) -> Weights:
+    return decode(get_object(house.folder.objects, sha256), house.shapes())
+
+
+def test_a_round_ends_in_the_mean_of_what_nobody_saw(masked: Masked) -> None:
+    house = masked.house
+    base = _weights(house, house.round().base_sha256)
+    masked.keys()
+    house.settle()
+    masked.upload()
+    house.settle()
+    masked.ack()
+    house.settle()
+    masked.unmask()
+    house.settle()
+    assert _states(house) == [(1, 1, "aggregated"), (2, 1, "collecting")]
+    new = _weights(house, house.round().base_sha256)
+    for name, before in base.items():
+        moved = 0.0 if name.startswith("head.solubility") else 2.5
+        np.testing.assert_allclose(new[name], before + np.float32(moved), atol=1e-5)
+
+
+def test_a_silo_may_drop_out_at_any_step_and_the_rest_go_on_at_the_deadline(masked: Masked) -> None:
+    house = masked.house
+    base = _weights(house, house.round().base_sha256)
+    masked.keys()
+    house.settle()
+    masked.upload("d")
+    assert not house.tick()
+    house.later(150.1)
+    house.settle()
+    for name in "abc":
+        masked.rows[name] = list(masked.rows[name])
+    masked.ack("d")
+    house.settle()
+    masked.unmask("d")
+    house.settle()
+    assert _states(house)[0] == (1, 1, "aggregated")
+    new = _weights(house, house.round().base_sha256)
+    moved = new["trunk.dense.bias"] - base["trunk.dense.bias"]
+    np.testing.assert_allclose(moved, 2.0, atol=1e-5)
+
+
+def test_too_few_keys_and_the_round_is_tried_anew_with_other_keys(masked: Masked) -> None:
+    house = masked.house
+    masked.keys("c", "d")
+    assert not house.tick()
+    house.later(100.1)
+    house.settle()
+    assert _states(house) == [(1, 1, "aborted"), (1, 2, "collecting")]
+    assert house.round().masking is not None
+
+
+def test_the_disk_holds_masked_vectors_and_any_silo_replays_the_sum(masked: Masked) -> None:
+    house = masked.house
+    masked.keys()
+    house.settle()
+    masked.upload()
+    house.settle()
+    masked.ack()
+    house.settle()
+    masked.unmask()
+    setting = masked.setting
+    house.settle()
+    with house.store.reading() as session:
+        rows = session.scalars(select(MaskedRow).where(MaskedRow.step == "masked_upload")).all()
+        vectors = {row.silo: row.vector_sha256 for row in rows}
+        items = read_feed(session, "a", 0).items
+    published = next(_bytes(item.document) for item in items if item.kind == "sum")
+    publication = Publication.parse(parse(published).payload)
+    machine = SiloRound(setting, "a", Site(3), house.silos["a"].sign, masked.rows["a"])
+    upload, ack = machine.row("upload"), machine.row("ack")
+    assert upload is not None
+    assert ack is not None
+    from agent.wire.masking.sets import read_key_set, read_upload_set
+
+    keys = read_key_set(setting, upload.seen)
+    uploads = read_upload_set(keys, ack.seen)
+    objects = house.folder.objects
+    sums = replay(publication, keys, uploads, lambda silo: get_object(objects, vectors[silo]))
+    assert sums.weights == pytest.approx({"trunk": 8.0, "head.logd": 8.0})
+    content = np.frombuffer(get_object(objects, vectors["a"]), dtype=np.uint8)
+    counts = np.bincount(content, minlength=256)
+    expected = content.size / 256
+    assert ((counts - expected) ** 2 / expected).sum() < 255 + 6 * np.sqrt(510)
+
+
+def test_messages_are_refused_by_name(masked: Masked) -> None:
+    house = masked.house
+    row = masked.machine("a").keys(_GROUPS, house.now)
+    assert masked.say("b", row.message).code == "wrong_silo"
+    other = masked.machine("a").keys(_GROUPS, house.now)
+    assert masked.say("a", row.message).kind == "receipt"
+    assert masked.say("a", row.message).kind == "receipt"
+    assert masked.say("a", other.message).code == "equivocation"
+    masked.keep("a", row)
+    house.later(100.1)
+    late = masked.machine("b")
+    with pytest.raises(Refused, match="too_late"):
+        late.keys(_GROUPS, house.now)
+
+
+def test_a_message_after_its_step_was_closed_is_too_late(masked: Masked) -> None:
+    house = masked.house
+    early = {name: masked.machine(name).keys(_GROUPS, house.now) for name in "abcd"}
+    for name in "abc":
+        masked.say(name, early[name].message)
+    house.later(100.1)
+    house.settle()
+    assert masked.say("d", early["d"].message).code == "too_late"
+    assert len(masked.handout("a", "keys").set_bytes) > 0
+
+
+def test_what_is_no_upload_is_refused_and_the_others_go_on(masked: Masked) -> None:
+    house = masked.house
+    masked.keys()
+    house.settle()
+    masked.upload("d")
+    house.deliver("d", house.seal("d", b"no", changes={"privacy": masked.setting.plan.privacy}))
+    house.settle()
+    house.later(150.1)
+    house.settle()
+    assert masked.handout("a", "uploads").shares.keys() == set("abc")
+
+
+def test_a_roster_that_changes_before_the_uploads_are_closed_ends_the_attempt(
+    masked: Masked,
+) -> None:
+    from consortium.rosters import Changes
+
+    house = masked.house
+    masked.keys()
+    house.settle()
+    masked.upload("d")
+    house.change(Changes(renew=True))
+    house.settle()
+    assert _states(house) == [(1, 1, "aborted"), (1, 2, "collecting")]
