@@ -1,6 +1,7 @@
 """The way past the framework's routing for the one route that is asked for single molecules."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -8,6 +9,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agent.serving.problems import Problem
 
 Answer = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the router would leave in the scope: the audit log names a call by its path."""
+
+    path: str
 
 
 class Straight:
@@ -24,14 +32,15 @@ class Straight:
 
     def __init__(self, app: ASGIApp, path: str, answer: Answer) -> None:
         self._app = app
-        self._path = path
+        self._route = Route(path)
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope.get("path") != self._path or scope.get("method") != "POST":
+        if scope.get("path") != self._route.path or scope.get("method") != "POST":
             await self._app(scope, receive, send)
             return
+        scope["route"] = self._route
         try:
             response = await self._answer(Request(scope, receive))
         except Problem as problem:

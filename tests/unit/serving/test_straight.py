@@ -45,3 +45,16 @@ def test_a_problem_is_answered_as_one() -> None:
     status, content = _asked("POST", "/here", b"")
     assert status == 422
     assert b"Send something." in content
+
+
+def test_the_layers_around_it_learn_which_route_it_was() -> None:
+    scope: Scope = {"type": "http", "method": "POST", "path": "/here", "headers": []}
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"a", "more_body": False}
+
+    async def send(_message: Message) -> None:
+        pass
+
+    asyncio.run(Straight(_elsewhere, "/here", _answer)(scope, receive, send))
+    assert scope["route"].path == "/here"
