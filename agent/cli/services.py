@@ -10,6 +10,7 @@ import click
 from agent import clock
 from agent.config import Config, Paths, load, make_folder
 from agent.errors import Stop, TryLater
+from agent.notify import Notify
 
 _SUPERVISED = click.option("--supervised", is_flag=True, hidden=True)
 
@@ -63,7 +64,7 @@ def keeper(config_path: Path, supervised: bool) -> None:
     stop_on_signals(queue)
     if supervised:
         die_with_parent()
-    with assemble.keeper(config, queue, clock.now) as built:
+    with assemble.keeper(config, queue, clock.now, Notify.from_environment()) as built:
         built.run()
 
 
@@ -86,7 +87,8 @@ def courier(config_path: Path, supervised: bool) -> None:
         from agent.exchange.carry import watch
 
         canary = config.releases.channel == "canary"
-        watch(places, config.exchange.folder, stop, clock=clock.now, canary=canary)
+        folder, notify = config.exchange.folder, Notify.from_environment()
+        watch(places, folder, stop, clock=clock.now, canary=canary, notify=notify)
         return
     from agent.exchange.courier import (  # loads an HTTP library, which tries sockets at once
         Terms,
@@ -101,6 +103,7 @@ def courier(config_path: Path, supervised: bool) -> None:
         clock=clock.now,
         pace=pace,
         terms=Terms(config.releases.channel == "canary", config.exchange.ca_file),
+        notify=Notify.from_environment(),
     )
 
 
@@ -116,7 +119,15 @@ def serve(config_path: Path, supervised: bool) -> None:
     make_folder(paths.predict)  # the only folder that it may write
     section = config.serve
     stop = stop_event(supervised=supervised)
-    serve_until(paths.releases, paths.predict, section.host, section.port, section.threads, stop)
+    serve_until(
+        paths.releases,
+        paths.predict,
+        section.host,
+        section.port,
+        section.threads,
+        stop,
+        Notify.from_environment(),
+    )
 
 
 @click.command(hidden=True)
@@ -167,7 +178,7 @@ def _read_until(config: Config, name: str, stop: Event, *, once: bool) -> None:
         overlap_s=store.overlap_s,
     )
     spool = Paths(config.site.state).spool / store.name
-    read_until(source, spool, store.poll_s, stop, once=once)
+    read_until(source, spool, store.poll_s, stop, once=once, notify=Notify.from_environment())
 
 
 @click.command(hidden=True)

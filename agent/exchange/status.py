@@ -98,6 +98,14 @@ class StatusFile:
         with self._lock:
             self._apply(changes, now)
 
+    def sentence(self) -> str:
+        """Says in counts how the courier stands."""
+        with self._lock:
+            status = self._status
+        trouble = [f"{way} fails" for way in ("up", "down") if getattr(status, f"{way}_error")]
+        counts = f"{status.waiting} wait for an answer, {status.requests} requests so far"
+        return "; ".join([counts, *trouble])
+
     def _apply(self, changes: dict[str, str | int], now: datetime) -> None:
         # The other thread's contact may be the later one; the texts sort by time.
         if str(changes.get("last_contact", "")) < self._status.last_contact:

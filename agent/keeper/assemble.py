@@ -35,6 +35,7 @@ from agent.keeper.trust import open_trust
 from agent.keeper.upkeep import tidy
 from agent.keeper.verdicts import Verdicts
 from agent.ledger.book import Ledger
+from agent.notify import NOBODY, Notify
 from agent.records import Json
 from agent.releases.attempts import Attempts
 from agent.releases.gate import GateRules
@@ -45,7 +46,9 @@ from agent.wire.trusted import Trusted
 
 
 @contextmanager
-def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Keeper]:
+def keeper(
+    config: Config, queue: SimpleQueue[str], clock: Clock, notify: Notify = NOBODY
+) -> Iterator[Keeper]:
     """Opens everything that a keeper needs, and closes it again.
 
     Raises:
@@ -67,7 +70,7 @@ def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Ke
         file = StatusFile(paths.status / "keeper.json", build)
         sweep_up = partial(tidy, ledger, Inbox(paths.inbox), paths.snapshots)
         try:
-            yield Keeper(pipeline, intake, folders, queue, rhythm, file, sweep_up, clock)
+            yield Keeper(pipeline, intake, folders, queue, rhythm, file, sweep_up, clock, notify)
         finally:
             workers.stop()
 

@@ -18,6 +18,8 @@ from agent.files import write_atomic
 from agent.keeper.intake import Intake
 from agent.keeper.passing import is_passing
 from agent.keeper.pipeline import Pipeline
+from agent.keeper.status import sentence
+from agent.notify import NOBODY, Notify
 from agent.records import Json
 from agent.stores.watch import FolderWatch
 from agent.wire import strict_json
@@ -51,6 +53,7 @@ class Keeper:
         status: The status file.
         tidy: Removes what is no longer needed; called with each sweep.
         clock: Reads the time, once a round.
+        notify: Hears that the loop turns; a round that hangs is silence.
     """
 
     def __init__(  # noqa: PLR0913 - what it runs, what wakes it, and how often
@@ -63,6 +66,7 @@ class Keeper:
         status: "StatusFile",
         tidy: Callable[[datetime], None],
         clock: Clock,
+        notify: Notify = NOBODY,
     ) -> None:
         self._pipeline = pipeline
         self._intake = intake
@@ -72,6 +76,7 @@ class Keeper:
         self._status = status
         self._tidy = tidy
         self._clock = clock
+        self._notify = notify
         self._look_at_s = 0.0  # due at once
 
     def run(self) -> None:
@@ -83,10 +88,12 @@ class Keeper:
         ticker = BackgroundScheduler()
         ticker.add_job(lambda: self._queue.put(TICK), "interval", seconds=self._rhythm.sweep_s)
         ticker.start()
+        self._notify.ready()
         try:
             while STOP not in (events := self._collect()):
                 self.step(events)
         finally:
+            self._notify.stopping()
             ticker.shutdown(wait=False)
             self._watch.stop()
 
@@ -101,6 +108,7 @@ class Keeper:
             # Every stage commits as it goes: the next round takes up where this one was ended.
             log.trouble(_log, "disk or share failed", why=error.strerror)
         self._status.write(now, at_s)
+        self._notify.alive(monotonic_s(), sentence(self._status.last))
 
     def _work(self, events: frozenset[str], now: datetime, at_s: float) -> None:
         if events - {WORKER, INBOX}:
@@ -145,6 +153,11 @@ class StatusFile:
         self._last: Json = None
         self._due_s = 0.0
         self._failed_s: float | None = None
+
+    @property
+    def last(self) -> Json:
+        """What was written last."""
+        return self._last
 
     def write(self, now: datetime, at_s: float) -> None:
         """Writes the file if it is due; without room for it, the next round tries again."""

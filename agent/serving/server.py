@@ -16,6 +16,7 @@ import uvicorn
 from agent import clock, log
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
+from agent.notify import NOBODY, Notify
 from agent.releases.attempts import Attempts
 from agent.serving.app import create_app
 from agent.serving.pool import Pool
@@ -27,12 +28,19 @@ STATUS = "status.json"
 _LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.5
 _HEARTBEAT_S = 10.0
+_TURN_S = 1.0
 _BACKLOG = 1024
 _GRACE_S = 20  # for calls in flight when the process is told to stop
 
 
-def serve(
-    releases: Path, state: Path, host: str, port: int, workers: int, stop: threading.Event
+def serve(  # noqa: PLR0913 - two folders, an address, and what it is to do
+    releases: Path,
+    state: Path,
+    host: str,
+    port: int,
+    workers: int,
+    stop: threading.Event,
+    notify: Notify = NOBODY,
 ) -> None:
     """Serves predictions until `stop` is set, and finishes the calls in flight.
 
@@ -45,6 +53,7 @@ def serve(
         port: Port, or 0 for a free one, which `status.json` names.
         workers: How many processes work on large calls; two more answer single molecules.
         stop: Set it to end.
+        notify: Hears that both threads go on; if one hangs, there is silence.
 
     Raises:
         Stop: The address cannot be listened on, or the state folder not be written at the start.
@@ -57,14 +66,16 @@ def serve(
     models = Models(releases, Attempts(state), load, rehearse=Rehearsal(pool))
     server = uvicorn.Server(_config(models, pool, workers))
     # Outside the main thread uvicorn leaves signals alone.
-    work = _answer(server, listener, pool)
+    http = _Http(server, notify)
+    work = http.answer(listener, pool)
     thread = threading.Thread(target=asyncio.run, args=(work,), name="http", daemon=True)
     with listener:
         _write_first(status, models.serving())
         thread.start()
         try:
-            _follow(models, pool, status, thread, stop)
+            _follow(models, pool, status, thread, http, stop)
         finally:
+            notify.stopping()
             server.should_exit = True
             thread.join(_GRACE_S + 1)
 
@@ -83,7 +94,8 @@ def _follow(
     models: Models,
     pool: Pool,
     status: "_Status",
-    http: threading.Thread,
+    thread: threading.Thread,
+    http: "_Http",
     stop: threading.Event,
 ) -> None:
     while not clock.rest(stop, _POLL_S if models.current() else _POLL_S / 5):
@@ -98,8 +110,49 @@ def _follow(
         except OSError as error:
             # A disk that filled up stops no chemist: what is loaded goes on answering.
             log.event(_LOGGER, "state_not_written", errno=error.errno)
-        if not http.is_alive():
+        if not thread.is_alive():
             raise TryLater("The HTTP thread ended by itself; its log lines say why.")
+        http.tell(models.serving())
+
+
+class _Http:
+    """The thread that answers, and what systemd is told of it and of the main one.
+
+    Args:
+        server: Answers.
+        notify: Hears that it started, and then that both loops turn.
+    """
+
+    def __init__(self, server: uvicorn.Server, notify: Notify) -> None:
+        self._server = server
+        self._notify = notify
+        self._turns = 0
+        self._told = 0
+        self._ready = False
+
+    async def answer(self, listener: socket.socket, pool: Pool) -> None:
+        """Answers until the server is told to exit."""
+        turning = asyncio.create_task(self._turn())
+        try:
+            async with pool.running():
+                await self._server.serve([listener])
+        finally:
+            turning.cancel()
+
+    async def _turn(self) -> None:
+        while True:
+            self._turns += 1
+            await asyncio.sleep(_TURN_S)
+
+    def tell(self, serving: Serving) -> None:
+        """Called by the main loop: says that it turns, if the loop of the answers did as well."""
+        said = f"answers from {serving.release}" if serving.release else "no release yet"
+        if self._server.started and not self._ready:
+            self._notify.ready(said)
+            self._ready = True
+        if self._ready and self._turns != self._told:
+            self._told = self._turns
+            self._notify.alive(clock.monotonic_s(), said)
 
 
 class _Status:
@@ -146,11 +199,6 @@ def _listen(host: str, port: int) -> socket.socket:
             "choose another address or end the process that holds it."
         ) from error
     return listener
-
-
-async def _answer(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
-    async with pool.running():
-        await server.serve([listener])
 
 
 def _config(models: Models, pool: Pool, workers: int) -> uvicorn.Config:
