@@ -32,6 +32,7 @@ _COMMANDS = {
     "reader": "agent.cli.services:reader",
     "work": "agent.cli.services:work",
     "status": "agent.cli.look:status",
+    "doctor": "agent.cli.doctor:doctor",
     "accept-clock": "agent.cli.clock:accept_clock",
     "egress": "agent.cli.egress:egress",
     "outbox": "agent.cli.outbox:outbox",
