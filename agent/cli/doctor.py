@@ -23,14 +23,13 @@ Findings = dict[str, list[Finding]]
 @click.command()
 @click.option("--service", default="", help="Do the checks of this service, in this very process.")
 @JSON
-@click.pass_context
-def doctor(ctx: click.Context, service: str, as_json: bool) -> None:
+@click.pass_obj
+def doctor(config_path: Path, service: str, as_json: bool) -> None:
     """Try what must not work and what must, within the walls of each service.
 
     As root on a host with systemd, each installed unit is tried within its own walls. Elsewhere
     only the host is looked at.
     """
-    config_path: Path = ctx.obj
     config = load(config_path)
     found = _one(config, service) if service else _all(config, config_path)
     if as_json:
@@ -39,7 +38,7 @@ def doctor(ctx: click.Context, service: str, as_json: bool) -> None:
     else:
         _print(Console(), found)
     if _failures(found):
-        ctx.exit(EXIT_FAILED)
+        raise SystemExit(EXIT_FAILED)  # not `ctx.exit`: outside standalone mode it ends nothing
 
 
 def _failures(found: Findings) -> int:
