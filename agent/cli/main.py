@@ -32,6 +32,8 @@ _COMMANDS = {
     "reader": "agent.cli.services:reader",
     "work": "agent.cli.services:work",
     "status": "agent.cli.look:status",
+    "backup": "agent.cli.backup:backup",
+    "restore": "agent.cli.backup:restore",
     "doctor": "agent.cli.doctor:doctor",
     "accept-clock": "agent.cli.clock:accept_clock",
     "egress": "agent.cli.egress:egress",

@@ -1,0 +1,70 @@
+"""Restores a backup into an empty state, without its identity and without its trust.
+
+A restored ledger knows less than what really happened. So the silo that it belonged to ends: its
+keys and what it had pinned are not brought back, and it enrols under a new name with new keys. The
+old one's rounds, receipts and roots can then never be answered a second time.
+"""
+
+import tarfile
+from datetime import datetime
+from pathlib import Path
+
+from agent.backup.archive import MANIFEST, Manifest, check
+from agent.backup.unwind import unwind
+from agent.clock import from_text
+from agent.config import Paths
+from agent.errors import Stop
+from agent.ledger.book import Ledger
+
+# The identity, what it had pinned, and where its courier stood: of the silo that has ended.
+_ENDED = ("keys/", "trust/", "etc/", "courier/")
+# The account of what left goes on: the keeper holds it against the egress log.
+_KEPT = frozenset({"courier/transport.ndjson"})
+
+
+def restore(source: Path, paths: Paths, now: datetime) -> Manifest:
+    """Restores a backup; the services wait until the silo has enrolled again.
+
+    Args:
+        source: The archive.
+        paths: An empty state: nothing is ever written over.
+        now: The time; what had expired by it stays expired.
+
+    Raises:
+        Stop: There is a state already, or it cannot be written.
+        Refused: The backup is damaged; see `archive.check`.
+        TryLater: The backup cannot be read.
+    """
+    for path in (paths.ledger, paths.trust / "enrolment.json"):
+        if path.exists():
+            raise Stop(f"There is a state already ({path}); move {paths.state} away first.")
+    manifest = check(source)
+    try:
+        paths.create()
+        _extract(source, paths.state)
+    except OSError as error:
+        raise Stop(
+            f"{paths.state} cannot be written ({error.strerror}); free space, empty it, and "
+            "restore as root."
+        ) from error
+    with Ledger(paths.ledger.with_suffix(".restoring")) as ledger:
+        unwind(ledger, from_text(manifest.created), now)
+    # Last: until here a second attempt is not held up by what a kill left of the first.
+    paths.ledger.with_suffix(".restoring").rename(paths.ledger)
+    return manifest
+
+
+def _extract(source: Path, state: Path) -> None:
+    with tarfile.open(source, "r:") as archive:
+        for entry in archive:
+            if entry.name == MANIFEST or (
+                entry.name.startswith(_ENDED) and entry.name not in _KEPT
+            ):
+                continue
+            if entry.name == "ledger.sqlite3":
+                entry = entry.replace(name="ledger.restoring")  # noqa: PLW2901 - the same file
+            (state / entry.name).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            # `data`: no links out of the folder, no devices, no bits for others (PEP 706).
+            archive.extract(entry, state, set_attrs=False, filter="data")
+            if entry.isreg():
+                (state / entry.name).chmod(0o640)
