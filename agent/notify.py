@@ -34,6 +34,8 @@ class Notify:
         self._socket = inherited
         self._due_s: float | None = None
         self._status = ""
+        self._reloading = False
+        self._given: dict[str, str] = {}
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -46,7 +48,15 @@ class Notify:
         if address and given["LISTEN_PID"] == mine and given["LISTEN_FDS"] not in {"", "0"}:
             os.set_inheritable(_FIRST_INHERITED, False)
             inherited = socket.socket(fileno=_FIRST_INHERITED)
-        return cls(address, watchdog_s, inherited)
+        notify = cls(address, watchdog_s, inherited)
+        notify._given = {name: value for name, value in given.items() if value}
+        return notify
+
+    def put_back(self) -> None:
+        """Leaves everything as systemd gave it, for the program that takes this process over."""
+        os.environ.update(self._given)
+        if "LISTEN_FDS" in self._given:
+            os.set_inheritable(_FIRST_INHERITED, True)
 
     def ready(self, status: str = "") -> None:
         """Says that the service works from now on."""
@@ -58,6 +68,7 @@ class Notify:
         Args:
             at_s: Now, on the monotonic clock.
         """
+        self._reloading = True
         self._send("RELOADING=1", f"MONOTONIC_USEC={int(at_s * 1e6)}")
 
     def alive(self, at_s: float, status: str = "") -> None:
@@ -73,8 +84,9 @@ class Notify:
         self._due_s, self._status = at_s + self._pause_s, status
 
     def stopping(self) -> None:
-        """Says that the service ends because it was told to."""
-        self._send("STOPPING=1")
+        """Says that the service ends because it was told to; while it reloads, that it does not."""
+        if not self._reloading:
+            self._send("STOPPING=1")
 
     def _send(self, *lines: str) -> None:
         if not self._address:

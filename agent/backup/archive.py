@@ -31,6 +31,7 @@ _LARGEST_MANIFEST = 64 << 20
 # Made anew from what is kept, or meant for processes that run now.
 _LEFT_OUT = frozenset({"jobs", "snapshots", "outbox", "inbox", "requests", "lost+found"})
 _CACHES = frozenset({"models/features.sqlite3", "models/identities.sqlite3"})
+_COPIES = ".backup-"
 _SIDECARS = ("-wal", "-shm", "-journal", ".lock", ".tmp")
 
 
@@ -110,6 +111,8 @@ def _found(state: Path) -> Iterator[Path]:
         here = Path(folder)
         if here == state:
             folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        # What a backup that was killed left.
+        folders[:] = [name for name in folders if not name.startswith(_COPIES)]
         for name in [*names, *(name for name in folders if (here / name).is_symlink())]:
             path = here / name
             relative = path.relative_to(state).as_posix()
@@ -131,7 +134,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, files: dict[str, str])
 
 
 def _add_database(archive: tarfile.TarFile, path: Path, name: str, files: dict[str, str]) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".backup-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_COPIES) as folder:
         copy = Path(folder) / path.name
         address = f"{path.absolute().as_uri()}?mode=ro"
         with (
@@ -200,9 +203,7 @@ def _check_entry(entry: tarfile.TarInfo) -> None:
     parts = Path(entry.name).parts
     fine = entry.isreg() or (entry.issym() and "/" not in entry.linkname and parts[0] != "etc")
     if not fine or Path(entry.name).is_absolute() or ".." in (*parts, entry.linkname):
-        raise Refused(
-            "damaged_backup", f"The backup has an entry that leads elsewhere: {parts[0]}."
-        )
+        raise Refused("damaged_backup", f"An entry of the backup leads elsewhere: {parts[0]}.")
 
 
 def _hash(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> str:

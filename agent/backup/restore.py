@@ -19,6 +19,7 @@ from agent.ledger.book import Ledger
 # The identity, what it had pinned, and where its courier stood: of the silo that has ended.
 _ENDED = ("keys/", "trust/", "etc/", "courier/")
 # The account of what left goes on: the keeper holds it against the egress log.
+_RESTORING = "ledger.restoring"
 _KEPT = frozenset({"courier/transport.ndjson"})
 
 
@@ -41,16 +42,19 @@ def restore(source: Path, paths: Paths, now: datetime) -> Manifest:
     manifest = check(source)
     try:
         paths.create()
+        for left in paths.state.glob(f"{_RESTORING}*"):  # a log of changes beside it, too
+            left.unlink()
         _extract(source, paths.state)
     except OSError as error:
         raise Stop(
             f"{paths.state} cannot be written ({error.strerror}); free space, empty it, and "
             "restore as root."
         ) from error
-    with Ledger(paths.ledger.with_suffix(".restoring")) as ledger:
+    restored = paths.state / _RESTORING
+    with Ledger(restored) as ledger:
         unwind(ledger, from_text(manifest.created), now)
     # Last: until here a second attempt is not held up by what a kill left of the first.
-    paths.ledger.with_suffix(".restoring").rename(paths.ledger)
+    restored.rename(paths.ledger)
     return manifest
 
 
@@ -62,7 +66,7 @@ def _extract(source: Path, state: Path) -> None:
             ):
                 continue
             if entry.name == "ledger.sqlite3":
-                entry = entry.replace(name="ledger.restoring")  # noqa: PLW2901 - the same file
+                entry = entry.replace(name=_RESTORING)  # noqa: PLW2901 - the same file
             (state / entry.name).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             # `data`: no links out of the folder, no devices, no bits for others (PEP 706).
             archive.extract(entry, state, set_attrs=False, filter="data")

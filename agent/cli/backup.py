@@ -54,9 +54,8 @@ def restore(config_path: Path, file: Path) -> None:
 
     paths = Paths(load(config_path).site.state)
     manifest = bring_back(file, paths, clock.now())
-    click.echo(
-        f"The backup of {manifest.created} is in {paths.state}. No service starts yet. Next:"
-    )
+    click.echo(f"The backup of {manifest.created} is in {paths.state}. No service starts yet.")
+    click.echo("Next:")
     click.echo("  1. Ask the consortium to revoke the former silo, and for a token of a new name.")
     click.echo("  2. onggi enroll --token TOKEN")
     click.echo("  3. systemd-tmpfiles --create onggi.conf, then start the services.")

@@ -15,10 +15,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from agent import log
 from agent.clock import Clock, monotonic_s, to_text
 from agent.files import write_atomic
+from agent.keeper.figures import figures
 from agent.keeper.intake import Intake
 from agent.keeper.passing import is_passing
 from agent.keeper.pipeline import Pipeline
 from agent.keeper.status import sentence
+from agent.metrics import publish
 from agent.notify import NOBODY, Notify
 from agent.records import Json
 from agent.stores.watch import FolderWatch
@@ -172,3 +174,4 @@ class StatusFile:
                 self._failed_s = at_s
             return
         self._last, self._due_s, self._failed_s = content, at_s + _STATUS_S, None
+        publish(self._path.parent / "metrics" / "keeper.prom", figures(content, now))

@@ -54,6 +54,5 @@ def test_a_silo_goes_on_from_its_backup_and_never_as_it_was(silo: Silo) -> None:
     measurements.wide_csv(silo.store("wide") / "more.csv", [("m", "CCCCCCO", 3.0)])
     silo.wait_for("file", "wide/more.csv", "ingested")
     assert silo.states("file")["wide/good.csv"] == "ingested"
-    account = {key: value for key, value in silo.accounts()["wide/good.csv"].items()}
-    assert account["used"] == 2  # its part came back with it
+    assert silo.accounts()["wide/good.csv"]["used"] == 2  # its part came back with it
     assert silo.run("status", "--json").returncode == 0

@@ -103,3 +103,27 @@ def test_the_keeper_speaks_through_a_socket_that_it_was_given(
     assert _hear(systemd, "READY=1")
     process.terminate()
     assert process.wait(30) == 0
+
+
+@pytest.mark.usefixtures("told")
+def test_a_configuration_is_taken_anew_only_without_a_fault(
+    silo: Silo, systemd: socket.socket
+) -> None:
+    process = _start(silo, "-m", "agent", "--config", str(silo.config_path), "reader", "lims")
+    assert _hear(systemd, "READY=1")
+    whole = silo.config_path.read_text()
+
+    silo.config_path.write_text(whole + "[nonsense]\n")
+    process.send_signal(signal.SIGHUP)
+    log = silo.root / "keeper.log"
+    silo.wait("the fault", lambda: "configuration not taken" in log.read_text())
+    assert process.poll() is None
+
+    silo.config_path.write_text(whole)
+    process.send_signal(signal.SIGHUP)
+    assert _hear(systemd, "RELOADING=1")
+    assert _hear(systemd, "READY=1")  # and no STOPPING=1, by which systemd would let it go
+    assert process.poll() is None
+    process.terminate()
+    assert _hear(systemd, "STOPPING=1")
+    assert process.wait(30) == 0
