@@ -34,6 +34,7 @@ _COMMANDS = {
     "status": "agent.cli.look:status",
     "backup": "agent.cli.backup:backup",
     "restore": "agent.cli.backup:restore",
+    "support-bundle": "agent.cli.support:support_bundle",
     "doctor": "agent.cli.doctor:doctor",
     "accept-clock": "agent.cli.clock:accept_clock",
     "egress": "agent.cli.egress:egress",
