@@ -142,6 +142,8 @@ def _add_database(archive: tarfile.TarFile, path: Path, name: str, files: dict[s
             closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)
+        owner = path.stat()
+        os.chown(copy, owner.st_uid, owner.st_gid)  # a restore gives it back to its service
         with copy.open("rb") as handle:
             files[name] = _add_open(archive, handle, name)
 

@@ -5,7 +5,11 @@ keys and what it had pinned are not brought back, and it enrols under a new name
 old one's rounds, receipts and roots can then never be answered a second time.
 """
 
+import grp
+import os
+import pwd
 import tarfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +23,7 @@ from agent.ledger.book import Ledger
 # The identity, what it had pinned, and where its courier stood: of the silo that has ended.
 _ENDED = ("keys/", "trust/", "etc/", "courier/")
 # The account of what left goes on: the keeper holds it against the egress log.
+_USERS = "onggi-"
 _RESTORING = "ledger.restoring"
 _KEPT = frozenset({"courier/transport.ndjson"})
 
@@ -72,3 +77,21 @@ def _extract(source: Path, state: Path) -> None:
             archive.extract(entry, state, set_attrs=False, filter="data")
             if entry.isreg():
                 (state / entry.name).chmod(0o640)
+            _give_back(state, entry)
+
+
+def _give_back(state: Path, entry: tarfile.TarInfo) -> None:
+    """Gives a file and the folders above it to the service that had it, if root restores."""
+    if os.geteuid() != 0 or not entry.uname.startswith(_USERS):
+        return
+    path = state / entry.name
+    # By name, for the numbers of another host are others'; the topmost folders are tmpfiles.d's.
+    with suppress(LookupError):
+        os.chown(path, *_owner(entry), follow_symlinks=False)
+        for folder in path.relative_to(state).parents[:-2]:
+            os.chown(state / folder, *_owner(entry), follow_symlinks=False)
+
+
+def _owner(entry: tarfile.TarInfo) -> tuple[int, int]:
+    group = grp.getgrnam(entry.gname).gr_gid if entry.gname.startswith(_USERS) else -1
+    return pwd.getpwnam(entry.uname).pw_uid, group
