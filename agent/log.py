@@ -2,9 +2,11 @@
 
 import json
 import logging
+import signal
 import sys
 import threading
 from datetime import UTC, datetime
+from functools import partial
 
 _FIELDS = "onggi_fields"
 
@@ -53,6 +55,16 @@ def setup(level: str = "INFO") -> None:
     threading.excepthook = _thread_died
     for chatty in ("apscheduler", "watchdog", "urllib3", "uvicorn.access"):
         logging.getLogger(chatty).setLevel("WARNING")
+
+
+def follow_signals() -> None:
+    """Lets SIGUSR1 and SIGUSR2 change how much is logged, without a restart: DEBUG and INFO."""
+    for number, level in ((signal.SIGUSR1, logging.DEBUG), (signal.SIGUSR2, logging.INFO)):
+        signal.signal(number, partial(_change, level))
+
+
+def _change(level: int, *_: object) -> None:
+    logging.getLogger().setLevel(level)
 
 
 def _thread_died(args: threading.ExceptHookArgs) -> None:

@@ -199,7 +199,7 @@ install_templates() {
 
 install_units() {
   local unit from=$1
-  for unit in "$from"/systemd/*.service; do
+  for unit in "$from"/systemd/*.service "$from"/systemd/*.socket; do
     do_it install -D -m 0644 "$unit" "$ROOT/usr/lib/systemd/system/$(basename "$unit")"
   done
   do_it systemctl ${ROOT:+"--root=$ROOT"} --quiet enable "${SERVICES[@]}"

@@ -27,7 +27,7 @@ fi
 
 stop_services() {
   [ -d /run/systemd/system ] || return 0
-  systemctl stop 'onggi-*.service' 2>/dev/null || true
+  systemctl stop 'onggi-*.socket' 'onggi-*.service' 2>/dev/null || true
   systemctl --quiet disable "${UNITS[@]}" 2>/dev/null || true
   local reader
   for reader in /etc/systemd/system/*.wants/onggi-reader@*.service; do
@@ -36,7 +36,7 @@ stop_services() {
 }
 
 remove_program() {
-  rm -f /usr/lib/systemd/system/onggi-*.service /etc/systemd/system/*.wants/onggi-*.service
+  rm -f /usr/lib/systemd/system/onggi-*.{service,socket} /etc/systemd/system/*.wants/onggi-*.service
   rm -f /usr/lib/tmpfiles.d/onggi.conf /usr/local/bin/onggi
   rm -rf /opt/onggi
   [ ! -d /run/systemd/system ] || { systemctl daemon-reload; systemctl reset-failed 'onggi-*.service' 2>/dev/null || true; }

@@ -4,12 +4,18 @@ import signal
 import sys
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 import click
 
 from agent import clock
+from agent.cli.reload import Reload
 from agent.config import Config, Paths, load, make_folder
 from agent.errors import Stop, TryLater
+from agent.notify import Notify
+
+if TYPE_CHECKING:
+    from agent.exchange.places import Places
 
 _SUPERVISED = click.option("--supervised", is_flag=True, hidden=True)
 
@@ -55,7 +61,7 @@ def keeper(config_path: Path, supervised: bool) -> None:
     from queue import SimpleQueue
 
     from agent.keeper import assemble
-    from agent.keeper.loop import stop_on_signals
+    from agent.keeper.loop import STOP, stop_on_signals
     from agent.supervisor import die_with_parent
 
     config = load(config_path)
@@ -63,7 +69,11 @@ def keeper(config_path: Path, supervised: bool) -> None:
     stop_on_signals(queue)
     if supervised:
         die_with_parent()
-    with assemble.keeper(config, queue, clock.now) as built:
+    notify = Notify.from_environment()
+    with (
+        Reload(config_path, lambda: queue.put(STOP), notify),
+        assemble.keeper(config, queue, clock.now, notify) as built,
+    ):
         built.run()
 
 
@@ -80,13 +90,18 @@ def courier(config_path: Path, supervised: bool) -> None:
             "No courier runs here: exchange.carrier is a folder, and exchange.folder names none "
             "to watch. Carry with `onggi carry`, or name one."
         )
-    stop = stop_event(supervised=supervised)
-    places = Places.under(config.site.state)
+    stop, notify = stop_event(supervised=supervised), Notify.from_environment()
+    with Reload(config_path, stop.set, notify):
+        _carry(config, Places.under(config.site.state), stop, notify)
+
+
+def _carry(config: Config, places: "Places", stop: Event, notify: Notify) -> None:
     if config.exchange.carrier == "folder" and config.exchange.folder is not None:
         from agent.exchange.carry import watch
 
         canary = config.releases.channel == "canary"
-        watch(places, config.exchange.folder, stop, clock=clock.now, canary=canary)
+        folder = config.exchange.folder
+        watch(places, folder, stop, clock=clock.now, canary=canary, notify=notify)
         return
     from agent.exchange.courier import (  # loads an HTTP library, which tries sockets at once
         Terms,
@@ -101,6 +116,7 @@ def courier(config_path: Path, supervised: bool) -> None:
         clock=clock.now,
         pace=pace,
         terms=Terms(config.releases.channel == "canary", config.exchange.ca_file),
+        notify=notify,
     )
 
 
@@ -114,8 +130,11 @@ def serve(config_path: Path, supervised: bool) -> None:
     config = load(config_path)
     paths = Paths(config.site.state)
     make_folder(paths.predict)  # the only folder that it may write
-    stop = stop_event(supervised=supervised)
-    serve_until(paths.releases, paths.predict, config.serve, stop, config.site.legal_entity)
+    stop, notify = stop_event(supervised=supervised), Notify.from_environment()
+    with Reload(config_path, stop.set, notify):
+        serve_until(
+            paths.releases, paths.predict, config.serve, stop, config.site.legal_entity, notify
+        )
 
 
 @click.command(hidden=True)
@@ -144,11 +163,12 @@ def predict_worker(releases: Path, channel: int, place: int, deadline_s: float, 
 def reader(config_path: Path, store: str, once: bool, supervised: bool) -> None:
     """Read one configured database into its spool folder, again and again."""
     config = load(config_path)
-    stop = stop_event(supervised=supervised)
-    _read_until(config, store, stop, once=once)
+    stop, notify = stop_event(supervised=supervised), Notify.from_environment()
+    with Reload(config_path, stop.set, notify):
+        _read_until(config, store, stop, notify, once=once)
 
 
-def _read_until(config: Config, name: str, stop: Event, *, once: bool) -> None:
+def _read_until(config: Config, name: str, stop: Event, notify: Notify, *, once: bool) -> None:
     from agent.stores.database import Source
     from agent.stores.reader import read_until
 
@@ -166,7 +186,7 @@ def _read_until(config: Config, name: str, stop: Event, *, once: bool) -> None:
         overlap_s=store.overlap_s,
     )
     spool = Paths(config.site.state).spool / store.name
-    read_until(source, spool, store.poll_s, stop, once=once)
+    read_until(source, spool, store.poll_s, stop, once=once, notify=notify)
 
 
 @click.command(hidden=True)

@@ -21,6 +21,7 @@ from agent.exchange.transport_log import TransportLog
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive
 from agent.keys import load_signing, next_key
+from agent.notify import NOBODY, Notify
 from agent.stick import Aside, Stick
 
 _logger = logging.getLogger(__name__)
@@ -113,7 +114,13 @@ def carry_once(
 
 
 def watch(
-    places: Places, folder: Path, stop: threading.Event, *, clock: Clock, canary: bool = False
+    places: Places,
+    folder: Path,
+    stop: threading.Event,
+    *,
+    clock: Clock,
+    canary: bool = False,
+    notify: Notify = NOBODY,
 ) -> None:
     """Carries by a folder until `stop` is set; no socket is opened.
 
@@ -123,6 +130,7 @@ def watch(
         stop: Set it from a signal handler or another thread.
         clock: The time.
         canary: Whether this silo's channel is `canary`.
+        notify: Hears how the courier stands.
 
     Raises:
         Stop: The silo is not enrolled, or its courier's key is missing.
@@ -141,7 +149,8 @@ def watch(
             Lane("down", _told(down.bring, sticks[1]), down.folder, lambda: None, WATCHING.idle_s),
         )
         log.event(_logger, "courier_started", silo=bearer.silo, carrier="folder")
-        Courier(lanes, StatusFile(places.courier / "status.json"), clock, WATCHING).run(stop)
+        status = StatusFile(places.courier / "status.json")
+        Courier(lanes, status, clock, WATCHING, notify).run(stop)
         log.event(_logger, "courier_stopped", silo=bearer.silo)
 
 

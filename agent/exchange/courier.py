@@ -20,6 +20,7 @@ from agent.exchange.status import StatusFile
 from agent.exchange.transport_log import TransportLog
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive
+from agent.notify import NOBODY, Notify
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Terms:
 AS_PINNED = Terms()
 
 
-def carry(
+def carry(  # noqa: PLR0913 - five of them have a default
     places: Places,
     stop: threading.Event,
     *,
@@ -48,6 +49,7 @@ def carry(
     pace: Pace | None = None,
     timeouts: Timeouts | None = None,
     terms: Terms = AS_PINNED,
+    notify: Notify = NOBODY,
 ) -> None:
     """Runs the courier of an enrolled silo until `stop` is set.
 
@@ -58,6 +60,7 @@ def carry(
         pace: How often to do what.
         timeouts: How long to wait for the aggregator.
         terms: What the site says of the way and of what comes by it.
+        notify: Hears how the courier stands.
 
     Raises:
         Stop: The silo is not enrolled, or a key or certificate is missing.
@@ -84,7 +87,8 @@ def carry(
         ]
         lanes = _lanes(places, links[0], links[1], signer, pace, terms)
         log.event(_logger, "courier_started", silo=enrolment.silo)
-        Courier(lanes, StatusFile(places.courier / "status.json"), clock, pace).run(stop)
+        status = StatusFile(places.courier / "status.json")
+        Courier(lanes, status, clock, pace, notify).run(stop)
         log.event(_logger, "courier_stopped", silo=enrolment.silo)
 
 

@@ -17,10 +17,12 @@ from agent.errors import OnggiError, Stop
 from agent.exchange.backoff import BackOff
 from agent.exchange.carrier import Traffic
 from agent.exchange.status import StatusFile, Way
+from agent.notify import NOBODY, Notify
 
 _logger = logging.getLogger(__name__)
 
 _GOODBYE_S = 2.0
+_BEAT_S = 5.0  # a lane that rests, says so this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,39 @@ class Lane:
     pause_s: float
 
 
+class Pulse:
+    """Tells whether every lane went on: a step or a rest ended, or a request was answered.
+
+    A lane that uploads for an hour goes on with each piece; one that hangs in one request does not.
+
+    Args:
+        lanes: Whom to watch.
+    """
+
+    def __init__(self, lanes: tuple[Lane, ...]) -> None:
+        self._lanes = lanes
+        self._beats = dict.fromkeys((lane.way for lane in lanes), 0)
+        self._seen: dict[Way, tuple[int, datetime | None]] = {}
+        self._moved: set[Way] = set()
+
+    def beat(self, way: Way) -> None:
+        """Counts one more sign of life; each lane's own thread calls it."""
+        self._beats[way] += 1
+
+    def all_moved(self) -> bool:
+        """Tells whether each lane has moved since this was last so."""
+        for lane in self._lanes:
+            # Not the totals: the lanes share one transport log, and with it its counts.
+            at = self._beats[lane.way], lane.traffic.last_contact
+            if self._seen.get(lane.way) != at:
+                self._seen[lane.way] = at
+                self._moved.add(lane.way)
+        if len(self._moved) < len(self._lanes):
+            return False
+        self._moved.clear()
+        return True
+
+
 class Courier:
     """Runs the lanes until it is told to stop.
 
@@ -69,10 +104,16 @@ class Courier:
         status: The status file.
         clock: The time.
         pace: For the waits after failures.
+        notify: Hears that all lanes go on; one that hangs is silence.
     """
 
     def __init__(
-        self, lanes: tuple[Lane, ...], status: StatusFile, clock: Clock, pace: Pace
+        self,
+        lanes: tuple[Lane, ...],
+        status: StatusFile,
+        clock: Clock,
+        pace: Pace,
+        notify: Notify = NOBODY,
     ) -> None:
         self._lanes = lanes
         self._status = status
@@ -80,6 +121,8 @@ class Courier:
         self._pace = pace
         self._halt = threading.Event()
         self._fatal: Exception | None = None
+        self._notify = notify
+        self._pulse = Pulse(lanes)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set; a signal handler may set it, for nobody waits on it here.
@@ -95,8 +138,12 @@ class Courier:
         ]
         for thread in threads:
             thread.start()
+        self._notify.ready()
         while not stop.is_set() and not self._halt.is_set():
             time.sleep(0.1)
+            if self._pulse.all_moved():
+                self._notify.alive(monotonic_s(), self._status.sentence())
+        self._notify.stopping()
         self._halt.set()
         deadline = monotonic_s() + _GOODBYE_S
         for thread in threads:
@@ -117,7 +164,14 @@ class Courier:
     def _work(self, lane: Lane) -> None:
         back_off = BackOff(self._pace.retry_first_s, self._pace.retry_cap_s)
         while not self._halt.is_set():
-            self._halt.wait(self._once(lane, back_off))
+            self._rest(lane, self._once(lane, back_off))
+
+    def _rest(self, lane: Lane, pause_s: float) -> None:
+        until_s = monotonic_s() + pause_s
+        self._pulse.beat(lane.way)
+        while not self._halt.is_set() and (left_s := until_s - monotonic_s()) > 0:
+            self._halt.wait(min(left_s, _BEAT_S))
+            self._pulse.beat(lane.way)
 
     def _once(self, lane: Lane, back_off: BackOff) -> float:
         error, pause_s = "", 0.0

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from agent import log
-from agent.clock import to_text
+from agent.clock import from_text, to_text
 from agent.errors import Refused
 from agent.exchange.carrier import Traffic
 from agent.files import write_atomic
+from agent.metrics import Figure, Labels, one, publish
 from agent.wire.documents import Document
 
 _logger = logging.getLogger(__name__)
@@ -98,6 +99,14 @@ class StatusFile:
         with self._lock:
             self._apply(changes, now)
 
+    def sentence(self) -> str:
+        """Says in counts how the courier stands."""
+        with self._lock:
+            status = self._status
+        trouble = [f"{way} fails" for way in ("up", "down") if getattr(status, f"{way}_error")]
+        counts = f"{status.waiting} wait for an answer, {status.requests} requests so far"
+        return "; ".join([counts, *trouble])
+
     def _apply(self, changes: dict[str, str | int], now: datetime) -> None:
         # The other thread's contact may be the later one; the texts sort by time.
         if str(changes.get("last_contact", "")) < self._status.last_contact:
@@ -113,3 +122,22 @@ class StatusFile:
             # A full disk: the deliveries matter more, and they say so themselves.
             log.trouble(_logger, "status_not_written")
         self._written = now
+        publish(self._path.parent / "metrics" / "courier.prom", figures(self._status, now))
+
+
+def figures(status: CourierStatus, now: datetime) -> list[Figure]:
+    """Returns a courier's state as figures for Prometheus."""
+    contact = from_text(status.last_contact).timestamp() if status.last_contact else 0.0
+    failing: dict[Labels, float] = {
+        (("way", "up"),): float(bool(status.up_error)),
+        (("way", "down"),): float(bool(status.down_error)),
+    }
+    return [
+        one("onggi_courier_seen_seconds", "When the courier last wrote this.", now.timestamp()),
+        one("onggi_courier_contact_seconds", "When the aggregator answered; 0: never.", contact),
+        one("onggi_courier_waiting", "Envelopes without an answer.", status.waiting),
+        Figure("onggi_courier_failing", "1 while this way fails.", "gauge", failing),
+        one("onggi_courier_requests_total", "In the log.", status.requests, "counter"),
+        one("onggi_courier_sent_bytes_total", "Of bodies.", status.bytes_up, "counter"),
+        one("onggi_courier_received_bytes_total", "Of bodies.", status.bytes_down, "counter"),
+    ]

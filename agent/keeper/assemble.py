@@ -37,6 +37,7 @@ from agent.keeper.trust import open_trust
 from agent.keeper.upkeep import tidy
 from agent.keeper.verdicts import Verdicts
 from agent.ledger.book import Ledger
+from agent.notify import NOBODY, Notify
 from agent.records import Json
 from agent.releases.attempts import Attempts
 from agent.releases.gate import GateRules
@@ -47,7 +48,9 @@ from agent.wire.trusted import Trusted
 
 
 @contextmanager
-def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Keeper]:
+def keeper(
+    config: Config, queue: SimpleQueue[str], clock: Clock, notify: Notify = NOBODY
+) -> Iterator[Keeper]:
     """Opens everything that a keeper needs, and closes it again.
 
     Raises:
@@ -68,12 +71,12 @@ def keeper(config: Config, queue: SimpleQueue[str], clock: Clock) -> Iterator[Ke
         build = _status_builder(ledger, workers, enrolment.silo, config.gate.let_pass)
         people = _site_builder(ledger)
         files = StatusFiles(
-            StatusFile(paths.status / "keeper.json", build),
+            StatusFile(paths.status / "keeper.json", build, paths.status / "metrics/keeper.prom"),
             StatusFile(paths.status / site_report.FILE, people),
         )
         sweep_up = partial(tidy, ledger, Inbox(paths.inbox), paths.snapshots)
         try:
-            yield Keeper(pipeline, intake, folders, queue, rhythm, files, sweep_up, clock)
+            yield Keeper(pipeline, intake, folders, queue, rhythm, files, sweep_up, clock, notify)
         finally:
             workers.stop()
 

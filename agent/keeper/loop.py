@@ -15,9 +15,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from agent import log
 from agent.clock import Clock, monotonic_s, to_text
 from agent.files import write_atomic
+from agent.keeper.figures import figures
 from agent.keeper.intake import Intake
 from agent.keeper.passing import is_passing
 from agent.keeper.pipeline import Pipeline
+from agent.keeper.status import sentence
+from agent.metrics import publish
+from agent.notify import NOBODY, Notify
 from agent.records import Json
 from agent.stores.watch import FolderWatch
 from agent.wire import strict_json
@@ -51,6 +55,7 @@ class Keeper:
         status: The status file, or several.
         tidy: Removes what is no longer needed; called with each sweep.
         clock: Reads the time, once a round.
+        notify: Hears that the loop turns; a round that hangs is silence.
     """
 
     def __init__(  # noqa: PLR0913 - what it runs, what wakes it, and how often
@@ -63,6 +68,7 @@ class Keeper:
         status: "StatusFile | StatusFiles",
         tidy: Callable[[datetime], None],
         clock: Clock,
+        notify: Notify = NOBODY,
     ) -> None:
         self._pipeline = pipeline
         self._intake = intake
@@ -72,6 +78,7 @@ class Keeper:
         self._status = status
         self._tidy = tidy
         self._clock = clock
+        self._notify = notify
         self._look_at_s = 0.0  # due at once
 
     def run(self) -> None:
@@ -83,10 +90,12 @@ class Keeper:
         ticker = BackgroundScheduler()
         ticker.add_job(lambda: self._queue.put(TICK), "interval", seconds=self._rhythm.sweep_s)
         ticker.start()
+        self._notify.ready()
         try:
             while STOP not in (events := self._collect()):
                 self.step(events)
         finally:
+            self._notify.stopping()
             ticker.shutdown(wait=False)
             self._watch.stop()
 
@@ -101,6 +110,7 @@ class Keeper:
             # Every stage commits as it goes: the next round takes up where this one was ended.
             log.trouble(_log, "disk or share failed", why=error.strerror)
         self._status.write(now, at_s)
+        self._notify.alive(monotonic_s(), sentence(self._status.last))
 
     def _work(self, events: frozenset[str], now: datetime, at_s: float) -> None:
         if events - {WORKER, INBOX}:
@@ -137,14 +147,26 @@ def stop_on_signals(queue: SimpleQueue[str]) -> None:
 
 
 class StatusFile:
-    """Writes the status when it changed, and every half minute as a sign of life."""
+    """Writes the status when it changed, and every half minute as a sign of life.
 
-    def __init__(self, path: Path, build: Callable[[], Json]) -> None:
+    Args:
+        path: The file.
+        build: Makes its content.
+        measured: Where figures of it go, for Prometheus; None for no figures.
+    """
+
+    def __init__(self, path: Path, build: Callable[[], Json], measured: Path | None = None) -> None:
         self._path = path
+        self._measured = measured
         self._build = build
         self._last: Json = None
         self._due_s = 0.0
         self._failed_s: float | None = None
+
+    @property
+    def last(self) -> Json:
+        """What was written last."""
+        return self._last
 
     def write(self, now: datetime, at_s: float) -> None:
         """Writes the file if it is due; without room for it, the next round tries again."""
@@ -159,6 +181,8 @@ class StatusFile:
                 self._failed_s = at_s
             return
         self._last, self._due_s, self._failed_s = content, at_s + _STATUS_S, None
+        if self._measured:
+            publish(self._measured, figures(content, now))
 
 
 class StatusFiles:
@@ -166,6 +190,11 @@ class StatusFiles:
 
     def __init__(self, *files: StatusFile) -> None:
         self._files = files
+
+    @property
+    def last(self) -> Json:
+        """What the first of them last said."""
+        return self._files[0].last
 
     def write(self, now: datetime, at_s: float) -> None:
         """Writes each that is due."""

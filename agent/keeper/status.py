@@ -74,6 +74,27 @@ def report(ledger: Ledger, silo: str, let_pass: Collection[str] = ()) -> Report:
     }
 
 
+def sentence(status: Json) -> str:
+    """Says in counts how a keeper stands, from its status; empty before there is one."""
+    stages = status.get("stages") if isinstance(status, dict) else None
+    if not isinstance(status, dict) or not isinstance(stages, dict):
+        return ""
+    said = [
+        f"{name}: {', '.join(parts)}"
+        for name, stage in stages.items()
+        if isinstance(stage, dict) and (parts := _parts(stage))
+    ]
+    work = "a job runs" if status.get("job") else "no job"
+    return "; ".join([work, *said])
+
+
+def _parts(stage: dict[str, Json]) -> list[str]:
+    found = {word: stage.get(key) for word, key in (("wait", "waits"), ("wrong", "wrong"))}
+    return [
+        f"{len(lines)} {word}" for word, lines in found.items() if isinstance(lines, list) and lines
+    ]
+
+
 def measurements(ledger: Ledger) -> Report:
     """Adds up the accounts of every file: read = used + set aside + blank."""
     totals = dict.fromkeys(("read", "used", "set_aside", "blank"), 0)

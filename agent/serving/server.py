@@ -21,6 +21,7 @@ from agent import clock, log
 from agent.config import ServeSection
 from agent.errors import Stop, TryLater
 from agent.files import write_atomic
+from agent.notify import NOBODY, Notify
 from agent.releases.attempts import Attempts
 from agent.serving import connections, me, oip, pages, swagger
 from agent.serving.app import Room, create_app
@@ -45,13 +46,19 @@ STATUS, JOBS = "status.json", "jobs"
 _LOGGER = logging.getLogger(__name__)
 _POLL_S = 0.5
 _HEARTBEAT_S = 10.0
+_TURN_S = 1.0
 _BACKLOG = 1024
 _STALLED_MS = 60_000
 _GRACE_S = 20  # for calls in flight when the process is told to stop
 
 
 def serve(
-    releases: Path, state: Path, section: ServeSection, stop: threading.Event, silo: str = ""
+    releases: Path,
+    state: Path,
+    section: ServeSection,
+    stop: threading.Event,
+    silo: str = "",
+    notify: Notify = NOBODY,
 ) -> None:
     """Serves predictions until `stop` is set, and finishes the calls in flight.
 
@@ -64,6 +71,7 @@ def serve(
             names. `threads` processes work on large calls; two more answer single molecules.
         stop: Set it to end.
         silo: The company's name, for the page.
+        notify: Hears that both threads go on; if one hangs, there is silence.
 
     Raises:
         Stop: The address cannot be listened on, or the state folder not be written at the start;
@@ -86,15 +94,17 @@ def serve(
     app = create_app(models, pool, width, rooms, shown.for_caller)
     server = uvicorn.Server(_config(door, app, {BATCH: section.batch_bytes}))
     # Outside the main thread uvicorn leaves signals alone.
+    http = _Http(server, notify)
     behind = (Conductor(jobs, models, pool, width).running, percentiles.kept)
-    work = _answer(server, listener, pool, behind)
+    work = http.answer(listener, pool, behind)
     thread = threading.Thread(target=_run, args=(work,), name="http", daemon=True)
     with listener, door:
         _write_first(status, models.serving())
         thread.start()
         try:
-            _follow(models, pool, status, thread, stop)
+            _follow(models, pool, status, thread, http, stop)
         finally:
+            notify.stopping()
             server.should_exit = True
             thread.join(_GRACE_S + 1)
 
@@ -113,7 +123,8 @@ def _follow(
     models: Models,
     pool: Pool,
     status: "_Status",
-    http: threading.Thread,
+    thread: threading.Thread,
+    http: "_Http",
     stop: threading.Event,
 ) -> None:
     while not clock.rest(stop, _POLL_S if models.current() else _POLL_S / 5):
@@ -128,8 +139,62 @@ def _follow(
         except OSError as error:
             # A disk that filled up stops no chemist: what is loaded goes on answering.
             log.event(_LOGGER, "state_not_written", errno=error.errno)
-        if not http.is_alive():
+        if not thread.is_alive():
             raise TryLater("The HTTP thread ended by itself; its log lines say why.")
+        http.tell(models.serving())
+
+
+class _Http:
+    """The thread that answers, and what systemd is told of it and of the main one.
+
+    Args:
+        server: Answers.
+        notify: Hears that it started, and then that both loops turn.
+    """
+
+    def __init__(self, server: uvicorn.Server, notify: Notify) -> None:
+        self._server = server
+        self._notify = notify
+        self._turns = 0
+        self._told = 0
+        self._ready = False
+
+    async def answer(
+        self,
+        listener: socket.socket,
+        pool: Pool,
+        behind: Sequence[Callable[[], AbstractAsyncContextManager[None]]],
+    ) -> None:
+        """Answers until the server is told to exit.
+
+        Args:
+            listener: Where calls come in.
+            pool: Of workers.
+            behind: What works while nobody waits for it.
+        """
+        turning = asyncio.create_task(self._turn())
+        try:
+            async with pool.running(), AsyncExitStack() as stack:
+                for running in behind:
+                    await stack.enter_async_context(running())
+                await self._server.serve([listener])
+        finally:
+            turning.cancel()
+
+    async def _turn(self) -> None:
+        while True:
+            self._turns += 1
+            await asyncio.sleep(_TURN_S)
+
+    def tell(self, serving: Serving) -> None:
+        """Called by the main loop: says that it turns, if the loop of the answers did as well."""
+        said = f"answers from {serving.release}" if serving.release else "no release yet"
+        if self._server.started and not self._ready:
+            self._notify.ready(said)
+            self._ready = True
+        if self._ready and self._turns != self._told:
+            self._told = self._turns
+            self._notify.alive(clock.monotonic_s(), said)
 
 
 class _Status:
@@ -184,18 +249,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def _run(work: Coroutine[None, None, None]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
-
-
-async def _answer(
-    server: uvicorn.Server,
-    listener: socket.socket,
-    pool: Pool,
-    behind: Sequence[Callable[[], AbstractAsyncContextManager[None]]],
-) -> None:
-    async with pool.running(), AsyncExitStack() as stack:
-        for running in behind:  # what works while nobody waits for it
-            await stack.enter_async_context(running())
-        await server.serve([listener])
 
 
 def _config(door: Door, app: FastAPI, streamed: Mapping[str, int]) -> uvicorn.Config:

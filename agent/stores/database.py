@@ -10,7 +10,7 @@ reading the same rows into a second batch.
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,13 @@ class Source:
     overlap_s: float = 3600.0
 
 
-def read_batches(source: Source, spool: Path, state: Path, batch_rows: int = 5000) -> int:
+def read_batches(
+    source: Source,
+    spool: Path,
+    state: Path,
+    batch_rows: int = 5000,
+    beat: Callable[[], None] = lambda: None,
+) -> int:
     """Writes every new row of the query into the spool, in bounded batches.
 
     Args:
@@ -68,6 +74,7 @@ def read_batches(source: Source, spool: Path, state: Path, batch_rows: int = 500
         spool: Folder that receives `SEQUENCE-HASH.ndjson`.
         state: File that keeps the watermark and the keys seen at it.
         batch_rows: Most rows in one batch.
+        beat: Called after each batch: a first read may take hours.
 
     Returns:
         How many rows were written.
@@ -84,6 +91,7 @@ def read_batches(source: Source, spool: Path, state: Path, batch_rows: int = 500
         for rows in _new_rows(connection, source, before, batch_rows):
             after = _write(rows, after, source, spool)
             total += len(rows)
+            beat()
             unsaved = (after.sequence - before.sequence) * batch_rows
             # The state holds every row of its window: to save a long one with each batch would
             # grow with the square. The batches hold the steps.

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -57,3 +58,17 @@ def test_an_exception_leaves_its_place_and_not_its_text(
     text = _line(monkeypatch, fail, tty=tty)
     assert "secret" not in text
     assert "test_log.py:" in text
+
+
+def test_signals_change_how_much_is_logged() -> None:
+    numbers = (signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        log.follow_signals()
+        signal.raise_signal(signal.SIGUSR1)
+        assert logging.getLogger().level == logging.DEBUG
+        signal.raise_signal(signal.SIGUSR2)
+        assert logging.getLogger().level == logging.INFO
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

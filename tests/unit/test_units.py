@@ -80,6 +80,32 @@ def test_each_starts_again_unless_a_person_must_act(name: str) -> None:
     assert found["RestartPreventExitStatus"] == [str(EXIT_STOP)]
 
 
+@pytest.mark.parametrize("name", ["keeper", "courier", "predict", "reader@"])
+def test_each_is_watched_and_bounded(name: str) -> None:
+    found = unit(name)
+    assert (found["Type"], found["NotifyAccess"]) == (["notify"], ["main"])
+    assert int(found["WatchdogSec"][0]) >= 300  # a slow step is no hang
+    assert found["StartLimitIntervalSec"] == ["0"]
+    assert found["LimitCORE"] == ["0"]  # a core holds assays and keys
+    assert "PYTHONFAULTHANDLER=1" in found["Environment"]
+    assert {"MemoryMax", "CPUWeight", "LogRateLimitBurst"} <= set(found)
+
+
+def test_training_yields_to_the_chemists() -> None:
+    keeper, predict = unit("keeper"), unit("predict")
+    for key in ("CPUWeight", "IOWeight"):
+        assert 10 * int(keeper[key][0]) <= int(predict[key][0])
+    # A worker that the kernel ends for want of memory takes nobody along.
+    assert keeper["OOMPolicy"] == predict["OOMPolicy"] == ["continue"]
+
+
+def test_the_keeper_is_given_the_one_socket_that_it_has() -> None:
+    assert unit("keeper")["Sockets"] == ["onggi-keeper.socket"]
+    lines = (SYSTEMD / "onggi-keeper.socket").read_text(encoding="utf-8").splitlines()
+    assert {"SocketMode=0600", "ListenDatagram=/run/onggi-keeper.notify"} <= set(lines)
+    assert not [line for line in lines if line.startswith(("ListenStream", "ListenSequential"))]
+
+
 def test_the_keeper_has_no_network() -> None:
     found = unit("keeper")
     assert found["PrivateNetwork"] == ["yes"]
@@ -175,11 +201,11 @@ def test_every_user_and_group_that_is_named_is_made() -> None:
 def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not on this host")
-    for path in UNITS:  # the program is not installed where the tests run
+    for path in (*UNITS, *SYSTEMD.glob("*.socket")):  # the program is not installed here
         text = path.read_text(encoding="utf-8").replace(PROGRAM, "/bin/true")
         (tmp_path / path.name).write_text(text, encoding="utf-8")
     done = subprocess.run(
-        ["systemd-analyze", "verify", *sorted(map(str, tmp_path.glob("*.service")))],
+        ["systemd-analyze", "verify", *sorted(map(str, tmp_path.glob("*.s*")))],
         capture_output=True,
         text=True,
         check=False,

@@ -8,8 +8,9 @@ import pytest
 
 from agent.audit.transport import Totals
 from agent.errors import Stop, TryLater
-from agent.exchange.lanes import Courier, Lane, Pace
+from agent.exchange.lanes import Courier, Lane, Pace, Pulse
 from agent.exchange.status import StatusFile, read_status
+from agent.notify import Notify
 
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
 _PACE = Pace(retry_first_s=0.01, retry_cap_s=0.01)
@@ -87,3 +88,39 @@ def test_a_status_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     status = StatusFile(tmp_path / "nowhere" / "status.json")
     status.note("up", "", 0, _Quiet(), _NOW)
     assert read_status(tmp_path / "nowhere" / "status.json").updated == ""
+
+
+class _Answered(_Quiet):
+    last_contact: datetime | None = None  # type: ignore[assignment]
+
+
+def test_a_lane_that_hangs_keeps_the_sign_of_life_back() -> None:
+    traffic = _Answered()
+    up = Lane("up", _idle, traffic, lambda: 0, 0.0)
+    pulse = Pulse((up, Lane("down", _idle, _Quiet(), lambda: 0, 0.0)))
+    pulse.all_moved()
+    for _ in range(3):
+        pulse.beat("down")
+        assert not pulse.all_moved()
+    traffic.last_contact = _NOW  # a piece of a long upload was answered
+    assert pulse.all_moved()
+    assert not pulse.all_moved()
+
+
+def test_a_lane_that_rests_for_long_is_alive(tmp_path: Path) -> None:
+    told: list[str] = []
+    stop = threading.Event()
+
+    class Listening(Notify):
+        def alive(self, at_s: float, status: str = "") -> None:  # noqa: ARG002
+            told.append(status)
+            if len(told) > 3:
+                stop.set()
+
+    quick = "agent.exchange.lanes._BEAT_S"
+    lanes = tuple(Lane(way, _idle, _Quiet(), lambda: 3, 3600.0) for way in ("up", "down"))
+    status = StatusFile(tmp_path / "status.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quick, 0.05)
+        Courier(lanes, status, lambda: _NOW, _PACE, Listening()).run(stop)
+    assert told[-1] == "3 wait for an answer, 0 requests so far"

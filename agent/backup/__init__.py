@@ -1,0 +1,1 @@
+"""`onggi backup` while the services run, and `onggi restore`, which never winds trust back."""

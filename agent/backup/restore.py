@@ -1,0 +1,97 @@
+"""Restores a backup into an empty state, without its identity and without its trust.
+
+A restored ledger knows less than what really happened. So the silo that it belonged to ends: its
+keys and what it had pinned are not brought back, and it enrols under a new name with new keys. The
+old one's rounds, receipts and roots can then never be answered a second time.
+"""
+
+import grp
+import os
+import pwd
+import tarfile
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from agent.backup.archive import MANIFEST, Manifest, check
+from agent.backup.unwind import unwind
+from agent.clock import from_text
+from agent.config import Paths
+from agent.errors import Stop
+from agent.ledger.book import Ledger
+
+# The identity, what it had pinned, and where its courier stood: of the silo that has ended.
+_ENDED = ("keys/", "trust/", "etc/", "courier/")
+# The account of what left goes on: the keeper holds it against the egress log.
+_USERS = "onggi-"
+_RESTORING = "ledger.restoring"
+_KEPT = frozenset({"courier/transport.ndjson"})
+
+
+def restore(source: Path, paths: Paths, now: datetime) -> Manifest:
+    """Restores a backup; the services wait until the silo has enrolled again.
+
+    Args:
+        source: The archive.
+        paths: An empty state: nothing is ever written over.
+        now: The time; what had expired by it stays expired.
+
+    Raises:
+        Stop: There is a state already, or it cannot be written.
+        Refused: The backup is damaged; see `archive.check`.
+        TryLater: The backup cannot be read.
+    """
+    for path in (paths.ledger, paths.trust / "enrolment.json"):
+        if path.exists():
+            raise Stop(f"There is a state already ({path}); move {paths.state} away first.")
+    manifest = check(source)
+    try:
+        paths.create()
+        for left in paths.state.glob(f"{_RESTORING}*"):  # a log of changes beside it, too
+            left.unlink()
+        _extract(source, paths.state)
+    except OSError as error:
+        raise Stop(
+            f"{paths.state} cannot be written ({error.strerror}); free space, empty it, and "
+            "restore as root."
+        ) from error
+    restored = paths.state / _RESTORING
+    with Ledger(restored) as ledger:
+        unwind(ledger, from_text(manifest.created), now)
+    # Last: until here a second attempt is not held up by what a kill left of the first.
+    restored.rename(paths.ledger)
+    return manifest
+
+
+def _extract(source: Path, state: Path) -> None:
+    with tarfile.open(source, "r:") as archive:
+        for entry in archive:
+            if entry.name == MANIFEST or (
+                entry.name.startswith(_ENDED) and entry.name not in _KEPT
+            ):
+                continue
+            if entry.name == "ledger.sqlite3":
+                entry = entry.replace(name=_RESTORING)  # noqa: PLW2901 - the same file
+            (state / entry.name).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            # `data`: no links out of the folder, no devices, no bits for others (PEP 706).
+            archive.extract(entry, state, set_attrs=False, filter="data")
+            if entry.isreg():
+                (state / entry.name).chmod(0o640)
+            _give_back(state, entry)
+
+
+def _give_back(state: Path, entry: tarfile.TarInfo) -> None:
+    """Gives a file and the folders above it to the service that had it, if root restores."""
+    if os.geteuid() != 0 or not entry.uname.startswith(_USERS):
+        return
+    path = state / entry.name
+    # By name, for the numbers of another host are others'; the topmost folders are tmpfiles.d's.
+    with suppress(LookupError):
+        os.chown(path, *_owner(entry), follow_symlinks=False)
+        for folder in path.relative_to(state).parents[:-2]:
+            os.chown(state / folder, *_owner(entry), follow_symlinks=False)
+
+
+def _owner(entry: tarfile.TarInfo) -> tuple[int, int]:
+    group = grp.getgrnam(entry.gname).gr_gid if entry.gname.startswith(_USERS) else -1
+    return pwd.getpwnam(entry.uname).pw_uid, group
