@@ -153,6 +153,7 @@ class RoundOrder(TrainingOrder):
 
     Attributes:
         moments: This silo's optimizer as the round before left it, or empty.
+        noise: What was paid for, under a plan with noise: its deviation over the clip.
     """
 
     kind: Literal["round"] = "round"
@@ -160,6 +161,7 @@ class RoundOrder(TrainingOrder):
     base: str
     private_weights: str
     moments: str = ""
+    noise: float = 0.0
 
 
 class ReleaseOrder(TrainingOrder):

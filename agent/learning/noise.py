@@ -17,7 +17,7 @@ _KEY_BYTES = 32
 _PIECE = 1 << 15
 
 
-class Secret:
+class Unforeseen:
     """Draws from ChaCha20 (RFC 8439) under a key of the kernel's, which is never kept."""
 
     def __init__(self, key: bytes | None = None) -> None:
@@ -26,7 +26,7 @@ class Secret:
         self._drawn = 0
 
     def __repr__(self) -> str:
-        return "Secret(...)"
+        return "Unforeseen(...)"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a secret source is never copied")
@@ -37,7 +37,7 @@ class Secret:
         They end at 6.7 deviations, beyond which one in 10**10 would lie.
         """
         stream, drawn = self._stream(), torch.empty(size)
-        for piece in drawn.split(_PIECE):  # small enough to stay in the cache
+        for piece in torch.split(drawn, _PIECE):  # small enough to stay in the cache
             half = (len(piece) + 1) // 2
             words = torch.from_numpy(_words(stream, 2 * half).view(np.int32))
             # Near 0 a float32 keeps every bit of the word, so the tail is as fine as 32 bits are.

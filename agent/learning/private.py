@@ -21,7 +21,7 @@ from agent.learning.ghost import Gradients, clipped_sum
 from agent.learning.losses import Targets
 from agent.learning.moments import Moments, make_optimizer, moments_of
 from agent.learning.network import SparseTrunk
-from agent.learning.noise import Secret
+from agent.learning.noise import Unforeseen
 from agent.learning.numerics import computing
 from agent.learning.schedule import dropout_seed, learning_rate
 from agent.learning.settings import Progress, Settings
@@ -76,12 +76,17 @@ def fit_private(  # noqa: PLR0913  (as `train.fit`)
     on_progress: Progress,
     *,
     moments: Moments | None = None,
-    secret: Secret | None = None,
+    secret: Unforeseen | None = None,
 ) -> Fitted:
     """Trains a copy of the weights; see `train.fit_on`.
 
     Args:
-        weights, network, features, labels, tasks, moments: As for `train.fit_on`.
+        weights: As for `train.fit_on`, and so are the next ones.
+        network: What they belong to.
+        features: Rows to learn from.
+        labels: Theirs.
+        tasks: The heads.
+        moments: The optimizer's; they have seen nothing but noisy gradients.
         settings: As there; `epochs`, `batch_size`, `noise`, `train_only` and `patience` are not
             used, since the terms say how many steps, and the rest would depend on the data.
         terms: What was paid for.
@@ -98,7 +103,7 @@ def fit_private(  # noqa: PLR0913  (as `train.fit`)
     targets = Targets.fixed(labels, tasks, len(features))
     with computing(settings, device):
         model = SparseTrunk(network, weights, [task.name for task in tasks]).to(device)
-        run = _Private(model, features, targets, settings, terms, secret or Secret())
+        run = _Private(model, features, targets, settings, terms, secret or Unforeseen())
         run.begin(weights, moments)
         for step in range(terms.steps):
             run.take_step(step)
@@ -116,7 +121,7 @@ class _Private:
         targets: Targets,
         settings: Settings,
         terms: Terms,
-        secret: Secret,
+        secret: Unforeseen,
     ) -> None:
         self._model, self._features, self._targets = model, features, targets
         self._settings, self._terms, self._secret = settings, terms, secret
@@ -149,7 +154,7 @@ class _Private:
         tensors = self._model.by_name().values()
         drawn = self._secret.normal(sum(tensor.numel() for tensor in tensors))
         drawn = drawn.to(self._model.tensors[0].device)
-        parts = drawn.split([tensor.numel() for tensor in tensors])
+        parts = torch.split(drawn, [tensor.numel() for tensor in tensors])
         return (part.view(own.shape) for part, own in zip(parts, tensors, strict=True))
 
     def _clipped_total(self) -> Gradients:

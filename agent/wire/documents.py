@@ -4,9 +4,9 @@ Every one travels as a signed container (`agent.wire.signed`) and is parsed only
 signature was checked over the very bytes received.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agent.wire.document import Count as Count
 from agent.wire.document import Document as Document
@@ -23,6 +23,8 @@ from agent.wire.enrolment import EnrolmentRequest as EnrolmentRequest
 from agent.wire.enrolment import EnrolmentResponse as EnrolmentResponse
 from agent.wire.enrolment import EnrolmentToken as EnrolmentToken
 from agent.wire.enrolment import RotationRequest as RotationRequest
+from agent.wire.noise import LocalNoise as LocalNoise
+from agent.wire.noise import PaidNoise as PaidNoise
 from agent.wire.recipe import Recipe as Recipe
 
 
@@ -186,7 +188,7 @@ class NetworkSpec(Document):
 
 
 class Privacy(Document):
-    """What protects a single update. Masking and differential privacy extend `mode`."""
+    """What protects a single update: no noise. `LocalNoise` is the other mode."""
 
     mode: Literal["none"] = "none"
 
@@ -209,7 +211,7 @@ class Plan(Document):
     reference_sha256: Sha256
     network: NetworkSpec
     recipe: Recipe
-    privacy: Privacy
+    privacy: Annotated[Privacy | LocalNoise, Field(discriminator="mode")]
     participants: tuple[Name, ...]
     quorum: Count
     round_deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -217,6 +219,12 @@ class Plan(Document):
     not_before: Moment
     expires: Moment
     seal_profile: Literal["classic", "hybrid"] = "classic"
+
+    @model_validator(mode="after")
+    def _says_no_number(self) -> Self:
+        if self.privacy.mode != "none" and self.recipe.weighting != "uniform":
+            raise ValueError("with noise the weighting is uniform: any other tells of compounds")
+        return self
 
 
 class RoundManifest(Document):
@@ -301,7 +309,7 @@ class UpdateCore(Document):
     recipient: Sha256
     commitment: Sha256
     quantization: Literal["float32"] = "float32"
-    privacy: Privacy
+    privacy: Annotated[Privacy | PaidNoise, Field(discriminator="mode")]
     egress_head: Sha256
     crit: tuple[str, ...] = ()
 

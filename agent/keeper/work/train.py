@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,9 +28,10 @@ from agent.keeper.work.problem import Problem, load_problem
 from agent.learning import train
 from agent.learning.checkpoint import Checkpoint
 from agent.learning.moments import Moments
+from agent.learning.private import Terms, fit_private
 from agent.learning.score import Score, predict, score_tasks
 from agent.learning.tasks import Labels
-from agent.wire.documents import Plan, Recipe
+from agent.wire.documents import LocalNoise, Plan, Recipe
 from agent.wire.network import expected_shapes, initial_weights
 from agent.wire.update import Weights, decode, decode_some, encode, group_of, pack
 
@@ -88,7 +90,9 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     settings = replace(settings, window=window, proximal=plan.recipe.proximal)
     older, _ = problem.split(plan.recipe.held_back)
     job, stage = Job(plan, order.settings, folder, report), f"training for round {number}"
-    fitted = _fit(start, problem, older, settings, job, stage, _moments(order, start))
+    moments, terms = _moments(order, start), _terms(order)
+    fit = _fit if terms is None else partial(_fit_private, terms)
+    fitted = fit(start, problem, older, settings, job, stage, moments)
     trained = fitted.weights
     delta = {name: trained[name] - base[name] for name in shapes}
     weight = _weights(older, problem, plan.recipe)
@@ -203,6 +207,37 @@ def _fit(  # noqa: PLR0913  (as `train.fit`)
         lambda done, total, _loss: job.report(stage, done, total),
         moments=moments,
         checkpoint=Checkpoint(job.folder / CHECKPOINT / training),
+    )
+
+
+def _terms(order: RoundOrder) -> Terms | None:
+    asked, recipe = order.plan.privacy, order.plan.recipe
+    if not isinstance(asked, LocalNoise):
+        return None
+    steps = asked.steps(recipe)
+    return Terms(order.noise, asked.clip, asked.sampling_rate, steps, recipe.batch_size)
+
+
+def _fit_private(  # noqa: PLR0913  (as `_fit`)
+    terms: Terms,
+    weights: Weights,
+    problem: Problem,
+    labels: Labels,
+    settings: train.Settings,
+    job: Job,
+    stage: str,
+    moments: Moments | None = None,
+) -> train.Fitted:
+    return fit_private(
+        weights,
+        job.plan.network,
+        problem.features,
+        labels,
+        problem.tasks,
+        settings,
+        terms,
+        lambda done, total, _loss: job.report(stage, done, total),
+        moments=moments,
     )
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from agent.learning.noise import Secret
+from agent.learning.noise import Unforeseen
 
 KEY = bytes(range(32))
 
 
 def test_the_numbers_are_standard_normal() -> None:
-    drawn = Secret(KEY).normal(200_401)
+    drawn = Unforeseen(KEY).normal(200_401)
     size = len(drawn)
     assert abs(float(drawn.mean())) < 4 / math.sqrt(size)
     assert abs(float(drawn.var()) - 1) < 4 * math.sqrt(2 / size)
@@ -23,29 +23,29 @@ def test_the_numbers_are_standard_normal() -> None:
 
 
 def test_neighbours_do_not_go_together() -> None:
-    drawn = Secret(KEY).normal(100_000)
+    drawn = Unforeseen(KEY).normal(100_000)
     half = drawn.numel() // 2
     for one, other in ((drawn[:-1], drawn[1:]), (drawn[:half], drawn[half:])):
         assert abs(float((one * other).mean())) < 4 / math.sqrt(len(one))
 
 
 def test_no_call_and_no_source_draws_what_another_drew() -> None:
-    secret = Secret(KEY)
+    secret = Unforeseen(KEY)
     first, second = secret.normal(9), secret.normal(9)
     assert not torch.equal(first, second)
-    assert torch.equal(first, Secret(KEY).normal(9))
-    assert not torch.equal(Secret().normal(9), Secret().normal(9))
+    assert torch.equal(first, Unforeseen(KEY).normal(9))
+    assert not torch.equal(Unforeseen().normal(9), Unforeseen().normal(9))
 
 
 def test_torchs_seed_has_no_say() -> None:
     torch.manual_seed(0)
-    first = Secret().normal(9)
+    first = Unforeseen().normal(9)
     torch.manual_seed(0)
-    assert not torch.equal(first, Secret().normal(9))
+    assert not torch.equal(first, Unforeseen().normal(9))
 
 
 def test_everything_is_sampled_by_itself() -> None:
-    secret = Secret(KEY)
+    secret = Unforeseen(KEY)
     sizes = [len(secret.sampled(2000, 0.1)) for _ in range(400)]
     assert np.mean(sizes) == pytest.approx(200, abs=3)
     # Binomial, and not a fixed size: that is what the accounting is of.
@@ -53,12 +53,12 @@ def test_everything_is_sampled_by_itself() -> None:
 
 
 def test_all_and_none() -> None:
-    assert len(Secret(KEY).sampled(100, 1.0)) == 100
-    assert len(Secret(KEY).sampled(0, 0.5)) == 0
+    assert len(Unforeseen(KEY).sampled(100, 1.0)) == 100
+    assert len(Unforeseen(KEY).sampled(0, 0.5)) == 0
 
 
 def test_the_key_neither_prints_nor_is_copied() -> None:
-    secret = Secret(KEY)
-    assert repr(secret) == "Secret(...)"
+    secret = Unforeseen(KEY)
+    assert repr(secret) == "Unforeseen(...)"
     with pytest.raises(TypeError, match="never copied"):
         copy.deepcopy(secret)

@@ -8,7 +8,7 @@ import torch
 
 from agent.errors import Refused
 from agent.learning.losses import Targets
-from agent.learning.noise import Secret
+from agent.learning.noise import Unforeseen
 from agent.learning.private import Terms, fit_private
 from agent.learning.score import predict
 from agent.learning.settings import Settings
@@ -30,7 +30,7 @@ def _fit(problem: Problem, terms: Terms, settings: Settings = SETTINGS) -> Weigh
         settings,
         terms,
         lambda _done, _of, _loss: None,
-        secret=Secret(KEY),
+        secret=Unforeseen(KEY),
     ).weights
 
 
