@@ -86,7 +86,7 @@ def fit_private(  # noqa: PLR0913  (as `train.fit`)
         features: Rows to learn from.
         labels: Theirs.
         tasks: The heads.
-        moments: The optimizer's; they have seen nothing but noisy gradients.
+        moments: The optimizer's, if they have seen nothing but noisy gradients.
         settings: As there; `epochs`, `batch_size`, `noise`, `train_only` and `patience` are not
             used, since the terms say how many steps, and the rest would depend on the data.
         terms: What was paid for.

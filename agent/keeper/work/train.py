@@ -83,14 +83,20 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
     content = read_object(Path(order.base), manifest.base_sha256, manifest.base_bytes)
     base = decode(content, shapes)
-    start = {**base, **private_heads(problem, plan, order.private_weights)}
+    terms = _terms(order)
+    # With noise nothing of this silo's goes in but the labels: what earlier rounds left, perhaps
+    # without noise, would carry out what was not paid for.
+    kept = (
+        order if terms is None else order.model_copy(update={"private_weights": "", "moments": ""})
+    )
+    start = {**base, **private_heads(problem, plan, kept.private_weights)}
     rounds = plan.recipe.rounds
     settings = fit_settings(plan, order.settings, plan.recipe.local_epochs, seed=number)
     window = ((number - 1) / rounds, min(number / rounds, 1.0))
     settings = replace(settings, window=window, proximal=plan.recipe.proximal)
     older, _ = problem.split(plan.recipe.held_back)
     job, stage = Job(plan, order.settings, folder, report), f"training for round {number}"
-    moments, terms = _moments(order, start), _terms(order)
+    moments = _moments(kept, start)
     fit = _fit if terms is None else partial(_fit_private, terms)
     fitted = fit(start, problem, older, settings, job, stage, moments)
     trained = fitted.weights

@@ -1,6 +1,7 @@
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
@@ -8,6 +9,7 @@ from agent.errors import Refused
 from agent.features.reference import reference_sha256
 from agent.files import sha256_bytes
 from agent.keeper.orders import MOMENTS, QuorumRule
+from agent.keeper.work import train as work_train
 from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
 from agent.learning.checkpoint import Checkpoint
@@ -157,6 +159,27 @@ def test_a_round_with_noise_tells_no_number_and_never_the_same(
     assert set(weight.values()) == {1.0}
     # Every number carries noise: a bit that no compound sets looks like the others.
     assert all((first[name] != second[name]).mean() > 0.99 for name in first)
+
+
+def test_nothing_that_was_not_paid_for_goes_into_a_round_with_noise(
+    shared: "tuple[Bench, Path]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, snapshot = shared
+    job = bench.folder("plain")
+    train_round(bench.round_order(snapshot), job, bench.report)
+    own = str(job / "private.safetensors")
+    looking = Mock(wraps=work_train.fit_private)
+    monkeypatch.setattr(work_train, "fit_private", looking)
+    for number, private in enumerate(("", own)):
+        order = _with_noise(bench.round_order(snapshot, private), 1.0)
+        recipe = order.plan.recipe.model_copy(update={"keep_moments": True})
+        plan = order.plan.model_copy(update={"recipe": recipe})
+        order = order.model_copy(update={"plan": plan, "moments": own})
+        train_round(order, bench.folder(f"paid-{number}"), bench.report)
+    first, second = looking.call_args_list
+    heads = [call.args[0]["head.private:own.weight"].tobytes() for call in (first, second)]
+    assert heads[0] == heads[1]
+    assert second.kwargs["moments"] is None
 
 
 def test_a_round_that_was_not_paid_for_is_not_trained(shared: "tuple[Bench, Path]") -> None:
