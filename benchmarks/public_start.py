@@ -65,7 +65,7 @@ def _values(path: Path, structure: str, value: str) -> dict[str, float]:
     found = {}
     with path.open(newline="", encoding="utf-8") as file, rdBase.BlockLogs():
         for row in csv.DictReader(file):
-            mol = Chem.MolFromSmiles(row[structure])
+            mol: Chem.Mol | None = Chem.MolFromSmiles(row[structure])
             if mol is not None and row[value]:
                 found[Chem.MolToSmiles(mol)] = float(row[value])
     return found

@@ -13,6 +13,7 @@ from agent.keeper.work import train as work_train
 from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
 from agent.learning.checkpoint import Checkpoint
+from agent.learning.private import fit_private
 from agent.wire.documents import LocalNoise
 from agent.wire.network import expected_shapes
 from agent.wire.update import unpack
@@ -168,7 +169,7 @@ def test_nothing_that_was_not_paid_for_goes_into_a_round_with_noise(
     job = bench.folder("plain")
     train_round(bench.round_order(snapshot), job, bench.report)
     own = str(job / "private.safetensors")
-    looking = Mock(wraps=work_train.fit_private)
+    looking = Mock(wraps=fit_private)
     monkeypatch.setattr(work_train, "fit_private", looking)
     for number, private in enumerate(("", own)):
         order = _with_noise(bench.round_order(snapshot, private), 1.0)
