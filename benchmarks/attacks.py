@@ -8,7 +8,8 @@ with all the others as shadows: the attacker knows the half-open world and the r
 whether a compound was in. Intervals are over the attacked models.
 
 A plan's round trains for fewer epochs than these, and a release sums several silos: what is
-measured here is what the aggregator has who reads a single silo's update at the end.
+measured here is what the aggregator has who reads a single silo's update at the end. Against a
+release nothing is measured here.
 """
 
 import argparse
@@ -36,7 +37,7 @@ _MOST_AUC = 0.55
 def lira(scores: Doubles, members: npt.NDArray[np.bool_]) -> list[tuple[float, float]]:
     """Attacks each model with the others as shadows, but for the one of the other half.
 
-    Without that one every compound is in just half of the shadows: how many there are must not tell.
+    Without that one every compound is in just half of the shadows: their number must not tell.
 
     Args:
         scores: (models, compounds); higher where a model is surer of the truth.
