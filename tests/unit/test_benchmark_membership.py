@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.attacks import lira
+from benchmarks.membership import lira
 
 _SHAPE = (12, 2000)
 

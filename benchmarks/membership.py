@@ -1,6 +1,6 @@
 """What an attacker finds out about a silo's compounds, with and without noise.
 
-`python -m benchmarks.attacks --data FOLDER [--out FOLDER] [--json PATH] [--models 16] [--quick]`
+`python -m benchmarks.membership --data FOLDER [--out FOLDER] [--json PATH] [--models 16] [--quick]`
 runs LiRA (Carlini et al. 2022, arXiv:2112.03570), the strongest membership attack known, against
 the weights that one silo's training gives away, on the network that a draft gets by default and
 public measurements. Each model learns from a drawn half of the compounds; each is attacked once,
