@@ -22,6 +22,7 @@ from agent.wire.documents import (
     Document,
     FeatureSpec,
     Finite,
+    LocalNoise,
     Name,
     NetworkSpec,
     Plan,
@@ -77,7 +78,7 @@ class Draft(Document):
         release_every=5,
         finetune_epochs=5,
     )
-    privacy: Privacy = Privacy()
+    privacy: Annotated[Privacy | LocalNoise, Field(discriminator="mode")] = Privacy()
     participants: tuple[Name, ...] = ()
     quorum: Count | None = None
     round_deadline_s: Annotated[Finite, Field(gt=0)] = 86_400.0
@@ -130,7 +131,7 @@ def complete(session: Session, draft: Draft, settings: Settings, now: datetime) 
     Raises:
         Refused: `plan_exists`, `unknown_endpoint`, `no_members`, `unknown_member`,
             `bad_quorum`, `untrained_member`, `no_reference`, `no_post_quantum_key`,
-            `plan_id_too_long`, or a code of `expected_shapes`.
+            `plan_id_too_long`, `weighting_tells`, or a code of `expected_shapes`.
     """
     if session.get(PlanRow, draft.plan_id) is not None:
         raise Refused("plan_exists", f"There is a plan {draft.plan_id}; choose another id.")
@@ -142,6 +143,7 @@ def complete(session: Session, draft: Draft, settings: Settings, now: datetime) 
     _check_name(draft)
     _check_members(draft)
     _check_profile(draft, roster(session), participants)
+    _check_noise(draft)
     return Plan(
         consortium=settings.consortium,
         plan_id=draft.plan_id,
@@ -216,6 +218,15 @@ def _check_members(draft: Draft) -> None:
             "untrained_member",
             f"The plan has {draft.network.members} networks, which rounds train in turn; a release "
             "after fewer rounds would hold one that nobody trained. Raise recipe.release_every.",
+        )
+
+
+def _check_noise(draft: Draft) -> None:
+    if draft.privacy.mode != "none" and draft.recipe.weighting != "uniform":
+        raise Refused(
+            "weighting_tells",
+            'A plan with noise needs `weighting = "uniform"`: any other weight tells how many '
+            "compounds a silo has.",
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from agent.wire.documents import Catalogue, Member, Plan, Roster, TrustRoot
+from agent.wire.documents import Catalogue, LocalNoise, Member, Plan, Roster, TrustRoot
 from agent.wire.roster import key_of, member_of
 from agent.wire.signed import parse
 from agent.wire.token import fingerprint
@@ -79,10 +79,17 @@ def _catalogue(new: Catalogue) -> Iterator[str]:
     yield f"Catalogue {new.version}: {len(new.endpoints)} endpoints"
 
 
+def _privacy(new: Plan) -> str:
+    asked = new.privacy
+    if not isinstance(asked, LocalNoise):
+        return asked.mode
+    return f"{asked.mode}, epsilon {asked.epsilon:g} at delta {asked.delta:g} for all rounds"
+
+
 def _plan(new: Plan) -> Iterator[str]:
     yield (
         f"Plan {new.plan_id} version {new.version}, {new.not_before} to {new.expires}: "
         f"{new.recipe.rounds} rounds of {len(new.participants)} silos "
         f"({', '.join(new.participants)}), quorum {new.quorum}, {len(new.endpoints)} endpoints, "
-        f"privacy {new.privacy.mode}"
+        f"privacy {_privacy(new)}"
     )

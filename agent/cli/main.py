@@ -40,6 +40,7 @@ _COMMANDS = {
     "egress": "agent.cli.egress:egress",
     "outbox": "agent.cli.outbox:outbox",
     "policy": "agent.cli.policy:policy",
+    "privacy": "agent.cli.privacy:privacy",
     "releases": "agent.cli.releases:releases",
     "ingest": "agent.cli.ingest:ingest",
     "report": "agent.cli.report:report",

@@ -185,6 +185,7 @@ class RoundOrder(TrainingOrder):
 
     Attributes:
         moments: This silo's optimizer as the round before left it, or empty.
+        noise: What was paid for, under a plan with noise: its deviation over the clip.
     """
 
     kind: Literal["round"] = "round"
@@ -192,6 +193,7 @@ class RoundOrder(TrainingOrder):
     base: str
     private_weights: str
     moments: str = ""
+    noise: float = 0.0
 
 
 class ReleaseOrder(TrainingOrder):

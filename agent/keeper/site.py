@@ -27,6 +27,16 @@ class Site:
         """Returns the path of the private heads, or an empty text before the first round."""
         return str(self.private_weights) if self.private_weights.exists() else ""
 
+    @property
+    def privacy_head(self) -> Path:
+        """Where the head of the privacy account is kept beside the ledger."""
+        return self.privacy_head_in(self.private_weights.parent)
+
+    @staticmethod
+    def privacy_head_in(models: Path) -> Path:
+        """Returns the same from the folder of models alone."""
+        return models / "privacy.json"
+
     def moments(self, plan_id: str) -> Path:
         """Returns where the optimizer rests between the rounds of a plan."""
         return self.private_weights.with_name(f"moments-{plan_id}.safetensors")

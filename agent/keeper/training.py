@@ -13,6 +13,7 @@ from agent.keeper.dispatch import LIFE, WAITS_FOR_APPROVAL
 from agent.keeper.identity import OwnKeys
 from agent.keeper.jobs import Workers
 from agent.keeper.orders import Result, RoundOrder
+from agent.keeper.paying import Paying
 from agent.keeper.site import Site
 from agent.ledger import egress
 from agent.ledger.book import Detail, Item, Ledger
@@ -66,6 +67,7 @@ class Rounds:
         self._keys = keys
         self._silo = silo
         self._site = site
+        self._paying = Paying(ledger, site)
 
     def close_late(self, now: datetime) -> None:
         """Closes the announced rounds whose deadline has passed."""
@@ -89,6 +91,15 @@ class Rounds:
             self._ledger.explain(item, why)
             if why or plan is None or ready is None or self._trusted.catalogue is None:
                 continue
+            job = f"round-{manifest.round_id}"
+            if self._ledger.get("job", job) is not None:
+                continue
+            try:  # durable before the job is: a kill in between leaves it spent
+                noise = self._paying.reserve(plan, manifest, now)
+            except Refused as error:
+                self._ledger.move(item, "skipped", now, str(error))
+                log.trouble(_log, "round not paid for", round=item.id, code=error.code)
+                continue
             order = RoundOrder(
                 snapshot=ready.snapshot,
                 folder=str(ready.folder),
@@ -100,8 +111,9 @@ class Rounds:
                 base=str(base),
                 private_weights=self._site.resting_heads(),
                 moments=self._site.resting_moments(plan.plan_id),
+                noise=noise,
             )
-            self._workers.submit(f"round-{manifest.round_id}", order, now)
+            self._workers.submit(job, order, now)
 
     def seal(
         self,
@@ -125,8 +137,8 @@ class Rounds:
             The envelope's id.
 
         Raises:
-            Refused: `no_post_quantum_key`; or `wrong_reference`: this host computes other features
-                than the consortium.
+            Refused: `no_post_quantum_key`; `wrong_reference`: this host computes other features
+                than the consortium; or as `Paying.commit`.
         """
         round_item = self.check(order, result)
         envelope_id = self.send(order.manifest, order.plan, result, payload, now, approval=approval)
@@ -205,7 +217,7 @@ class Rounds:
             expires=to_text(now + LIFE),
             recipient=key_id(manifest.seal_key),
             commitment="0" * 64,
-            privacy=plan.privacy,
+            privacy=self._paying.commit(plan, manifest, now),
             egress_head=egress.egress_head(self._ledger),
         )
 

@@ -5,7 +5,7 @@ No matrix over (rows, tasks) is ever made: a batch gathers its own entries.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,18 @@ class Targets:
         np.cumsum(np.bincount(labels.rows, minlength=rows), out=starts[1:])
         return cls(starts, _by_row(labels), _scales(labels, tasks, noise))
 
+    @classmethod
+    def fixed(cls, labels: Labels, tasks: Sequence[TaskSpec], rows: int) -> "Targets":
+        """Orders labels whose loss must not depend on other compounds' labels.
+
+        Every label weighs 1, whatever its task has, and a deviation is the published spread: what
+        `build` measures of all labels would tell of each. Importance is left out for the same
+        reason.
+        """
+        own = cls.build(replace(labels, importance=None), tasks, rows)
+        ones = np.ones(len(tasks), np.float32)
+        return replace(own, scales=replace(own.scales, deviation=ones, weight=ones))
+
     @property
     def rows(self) -> npt.NDArray[np.int64]:
         """The rows that have a label, ascending."""
@@ -150,6 +162,12 @@ def masked_loss(
         entries: The same rows' labels.
         count: What the sum is divided by, where it is not the number of entries.
     """
+    losses = label_losses(outputs, entries)
+    return losses.sum() / max(len(entries) if count is None else count, 1)
+
+
+def label_losses(outputs: torch.Tensor, entries: Entries) -> torch.Tensor:
+    """Returns each label's loss times its weight, (k,); see `masked_loss`."""
     chosen = outputs.reshape(-1).gather(0, entries.cells)
     residuals = chosen - entries.values
     if entries.limits is not None:
@@ -164,7 +182,7 @@ def masked_loss(
             chosen, entries.values.clamp(0, 1), reduction="none"
         )
         losses = torch.where(entries.classes, entropy, losses)
-    return (losses * entries.weights).sum() / max(len(entries) if count is None else count, 1)
+    return losses * entries.weights
 
 
 def _limits(

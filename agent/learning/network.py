@@ -1,6 +1,7 @@
 """The trunk and its heads in torch; its tensors go by the wire's names (`agent.wire.network`)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -44,6 +45,19 @@ class Dropout(nn.Module):
         kept = drawn[: state.numel()] >= round(self._rate * 2**16)
         mask = torch.from_numpy(kept).reshape(state.shape).to(state.dtype)
         return state * mask.div_(1 - self._rate)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tape:
+    """What a forward pass came by, for whoever needs each row's own gradient (`learning.ghost`).
+
+    Each layer's inputs and its outputs, which are still part of the graph, by its name on the wire;
+    a norm's inputs are normalized already. The heads stand together under `HEAD`. The first layer,
+    whose inputs are the batch, is under `TRUNK`.
+    """
+
+    linear: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    norms: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
 
 class SparseTrunk(nn.Module):
@@ -90,23 +104,25 @@ class SparseTrunk(nn.Module):
         named = self.by_name().items()
         return {name: tensor.detach().cpu().numpy().copy() for name, tensor in named}
 
-    def forward(self, batch: Batch) -> torch.Tensor:
+    def forward(self, batch: Batch, tape: Tape | None = None) -> torch.Tensor:
         """Returns float32 (n, tasks): scaled values, and logits for classes."""
         tensors = self.by_name()
         state = self._first_layer(batch, tensors)
+        if tape is not None:
+            tape.linear[TRUNK] = (batch.dense, state)
         for layer in self.layers:
             prefix = f"{TRUNK}{layer}"
             if layer:
                 linear = f"{prefix}.linear"
-                state = nn.functional.linear(
-                    state, tensors[f"{linear}.weight"], tensors[f"{linear}.bias"]
+                state = _linear(
+                    linear, state, tensors[f"{linear}.weight"], tensors[f"{linear}.bias"], tape
                 )
             norm, bias = tensors[f"{prefix}.norm.weight"], tensors[f"{prefix}.norm.bias"]
-            state = nn.functional.layer_norm(state, norm.shape, norm, bias, LAYER_NORM_EPSILON)
+            state = _norm(f"{prefix}.norm", state, norm, bias, tape)
             state = self.dropout(nn.functional.relu(state))
         weights = torch.cat([tensors[f"{HEAD}{task}.weight"] for task in self.heads])
         biases = torch.cat([tensors[f"{HEAD}{task}.bias"] for task in self.heads])
-        return nn.functional.linear(state, weights, biases)
+        return _linear(HEAD, state, weights, biases, tape)
 
     def _first_layer(self, batch: Batch, tensors: dict[str, nn.Parameter]) -> torch.Tensor:
         weight = tensors[f"{TRUNK}counts.weight"]
@@ -119,6 +135,25 @@ class SparseTrunk(nn.Module):
             batch.dense, tensors[f"{TRUNK}dense.weight"], tensors[f"{TRUNK}dense.bias"]
         )
         return counts + dense
+
+
+def _linear(
+    name: str, state: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, tape: Tape | None
+) -> torch.Tensor:
+    result = nn.functional.linear(state, weight, bias)
+    if tape is not None:
+        tape.linear[name] = (state.detach(), result)
+    return result
+
+
+def _norm(
+    name: str, state: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, tape: Tape | None
+) -> torch.Tensor:
+    result = nn.functional.layer_norm(state, weight.shape, weight, bias, LAYER_NORM_EPSILON)
+    if tape is not None:
+        bare = nn.functional.layer_norm(state.detach(), weight.shape, eps=LAYER_NORM_EPSILON)
+        tape.norms[name] = (bare, result)
+    return result
 
 
 def _bag_sum(weight: torch.Tensor, bags: Bags) -> torch.Tensor:

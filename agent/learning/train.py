@@ -127,7 +127,7 @@ def fit_on(  # noqa: PLR0913  (as `fit`)
                     checkpoint.save(run.standing(), bound_to)
             on_progress(run.epoch + 1, settings.epochs, _finite_loss(run.mean_loss()))
             run.end_epoch(judge)
-    return Fitted(_finite_weights({**weights, **run.result()}), run.moments(), run.done)
+    return Fitted(finite_weights({**weights, **run.result()}), run.moments(), run.done)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +178,7 @@ class _Training:
         self._shared = team.wrap(model)
         self._rows = data.targets.rows
         self._hash_size = model.hash_size
-        self._anchors = _anchors(model, origin) if settings.proximal else []
+        self._anchors = anchors_of(model, origin) if settings.proximal else []
         self._best = start.best
         self._total = torch.tensor(start.loss, dtype=torch.float64, device=data.device)
         self.epoch, self._step = start.epoch, start.step
@@ -260,7 +260,8 @@ class _Training:
         return self._model.to_weights() if self._best is None else self._best.weights
 
 
-def _anchors(model: SparseTrunk, origin: Weights) -> list[tuple[nn.Parameter, torch.Tensor]]:
+def anchors_of(model: SparseTrunk, origin: Weights) -> list[tuple[nn.Parameter, torch.Tensor]]:
+    """Returns the trunk's tensors that are trained, each with what FedProx holds it near."""
     return [
         (tensor, torch.from_numpy(origin[name]).to(tensor.device))
         for name, tensor in model.by_name().items()
@@ -274,7 +275,12 @@ def _finite_loss(loss: float) -> float:
     return loss
 
 
-def _finite_weights(weights: Weights) -> Weights:
+def finite_weights(weights: Weights) -> Weights:
+    """Returns the weights.
+
+    Raises:
+        Refused: `diverged`: one of them is not finite.
+    """
     for tensor in weights.values():
         _finite_loss(float(np.abs(tensor).sum()))
     return weights

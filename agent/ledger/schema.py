@@ -51,7 +51,12 @@ INSERT INTO egress SELECT seq, envelope_id, leaf, leaf_hash(leaf) FROM (
 DROP TABLE egress_chain;
 """
 
-_MIGRATIONS = (_V1, _EGRESS_TREE)
+# What `agent.privacy.account` books: each entry with the head of the chain after it.
+_PRIVACY = """
+CREATE TABLE privacy (seq INTEGER PRIMARY KEY, entry BLOB NOT NULL, head TEXT NOT NULL);
+"""
+
+_MIGRATIONS = (_V1, _EGRESS_TREE, _PRIVACY)
 VERSION = len(_MIGRATIONS)
 
 

@@ -48,11 +48,15 @@ class PrivacySection(Section):
         none_allowed: Whether a plan without any is acceptable.
         max_epsilon: The largest epsilon of a plan that has it.
         n_min: Under masking, the fewest silos that count in a sum with this one's update.
+        budget_epsilon, budget_delta: What may be spent on all plans together, for ever; training
+            and sending with noise are refused beyond it.
     """
 
     none_allowed: bool = True
     max_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1000.0
     n_min: Annotated[int, Field(ge=3)] = 5
+    budget_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 8.0
+    budget_delta: Annotated[float, Field(gt=0, le=1e-4)] = 1e-5
 
 
 class LeaveSection(Section):

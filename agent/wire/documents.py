@@ -4,9 +4,9 @@ Every one travels as a signed container (`agent.wire.signed`) and is parsed only
 signature was checked over the very bytes received.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agent.wire.document import Count as Count
 from agent.wire.document import Document as Document
@@ -25,6 +25,8 @@ from agent.wire.enrolment import EnrolmentToken as EnrolmentToken
 from agent.wire.enrolment import RotationRequest as RotationRequest
 from agent.wire.masking.terms import MaskRules as MaskRules
 from agent.wire.masking.terms import MaskTerms as MaskTerms
+from agent.wire.noise import LocalNoise as LocalNoise
+from agent.wire.noise import PaidNoise as PaidNoise
 from agent.wire.recipe import Recipe as Recipe
 
 
@@ -197,10 +199,10 @@ class NetworkSpec(Document):
 
 
 class Privacy(Document):
-    """What protects a single update.
+    """What protects a single update: no noise. `LocalNoise` is the other mode.
 
     Attributes:
-        mode: The noise that is added; differential privacy will extend it.
+        mode: The noise that is added.
         masking: The rules of secure aggregation, or None where the aggregator sees each update.
     """
 
@@ -226,7 +228,7 @@ class Plan(Document):
     reference_sha256: Sha256
     network: NetworkSpec
     recipe: Recipe
-    privacy: Privacy
+    privacy: Annotated[Privacy | LocalNoise, Field(discriminator="mode")]
     participants: tuple[Name, ...]
     quorum: Count
     round_deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -234,6 +236,12 @@ class Plan(Document):
     not_before: Moment
     expires: Moment
     seal_profile: Literal["classic", "hybrid"] = "classic"
+
+    @model_validator(mode="after")
+    def _says_no_number(self) -> Self:
+        if self.privacy.mode != "none" and self.recipe.weighting != "uniform":
+            raise ValueError("with noise the weighting is uniform: any other tells of compounds")
+        return self
 
 
 class RoundManifest(Document):
@@ -320,7 +328,7 @@ class UpdateCore(Document):
     recipient: Sha256
     commitment: Sha256
     quantization: Literal["float32"] = "float32"
-    privacy: Privacy
+    privacy: Annotated[Privacy | PaidNoise, Field(discriminator="mode")]
     egress_head: Sha256
     crit: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,9 +28,10 @@ from agent.keeper.work.problem import Problem, load_problem
 from agent.learning import train
 from agent.learning.checkpoint import Checkpoint
 from agent.learning.moments import Moments
+from agent.learning.private import Terms, fit_private
 from agent.learning.score import Score, predict, score_tasks
 from agent.learning.tasks import Labels
-from agent.wire.documents import Plan, Recipe
+from agent.wire.documents import LocalNoise, Plan, Recipe
 from agent.wire.members import as_member, bare, member_of_round, of_member, turn_of_round
 from agent.wire.network import expected_shapes, initial_weights
 from agent.wire.update import Weights, decode, decode_some, encode, group_of, pack
@@ -83,7 +85,13 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
     content = read_object(Path(order.base), manifest.base_sha256, manifest.base_bytes)
     base = of_member(decode(content, shapes), member)
-    private = private_heads(problem, plan, order.private_weights)
+    terms = _terms(order)
+    # With noise nothing of this silo's goes in but the labels: what earlier rounds left, perhaps
+    # without noise, would carry out what was not paid for.
+    resting = (
+        order if terms is None else order.model_copy(update={"private_weights": "", "moments": ""})
+    )
+    private = private_heads(problem, plan, resting.private_weights)
     start = {**base, **of_member(private, member)}
     settings = fit_settings(plan, order.settings, plan.recipe.local_epochs, seed=number)
     turn, turns = turn_of_round(number, plan.recipe.rounds, members)
@@ -91,8 +99,10 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     settings = replace(settings, window=window, proximal=plan.recipe.proximal)
     older, _ = problem.split(plan.recipe.held_back)
     job, stage = Job(plan, order.settings, folder, report), f"training for round {number}"
-    kept = _kept_moments(order)
-    fitted = _fit(start, problem, older, settings, job, stage, _moments(kept, member, start))
+    kept = _kept_moments(resting)
+    moments = _moments(kept, member, start)
+    fit = _fit if terms is None else partial(_fit_private, terms)
+    fitted = fit(start, problem, older, settings, job, stage, moments)
     trained = fitted.weights
     delta = as_member({name: trained[name] - base[name] for name in base}, member)
     weight = as_member(_weights(older, problem, plan.recipe), member)
@@ -216,6 +226,37 @@ def _fit(  # noqa: PLR0913  (as `train.fit`)
         lambda done, total, _loss: job.report(stage, done, total),
         moments=moments,
         checkpoint=Checkpoint(job.folder / CHECKPOINT / training),
+    )
+
+
+def _terms(order: RoundOrder) -> Terms | None:
+    asked, recipe = order.plan.privacy, order.plan.recipe
+    if not isinstance(asked, LocalNoise):
+        return None
+    steps = asked.steps(recipe)
+    return Terms(order.noise, asked.clip, asked.sampling_rate, steps, recipe.batch_size)
+
+
+def _fit_private(  # noqa: PLR0913  (as `_fit`)
+    terms: Terms,
+    weights: Weights,
+    problem: Problem,
+    labels: Labels,
+    settings: train.Settings,
+    job: Job,
+    stage: str,
+    moments: Moments | None = None,
+) -> train.Fitted:
+    return fit_private(
+        weights,
+        job.plan.network.single(),
+        problem.features,
+        labels,
+        problem.tasks,
+        settings,
+        terms,
+        lambda done, total, _loss: job.report(stage, done, total),
+        moments=moments,
     )
 
 

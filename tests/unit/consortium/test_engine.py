@@ -13,7 +13,7 @@ from agent.files import sha256_bytes
 from agent.keys import SealingIdentity, load_sealing
 from agent.records import Json
 from agent.wire.adaptive import TAU
-from agent.wire.documents import Plan, Privacy, ReleaseManifest
+from agent.wire.documents import LocalNoise, PaidNoise, Plan, Privacy, ReleaseManifest
 from agent.wire.envelope import open_blob, verify_header
 from agent.wire.network import expected_shapes, round_shapes
 from agent.wire.repository import MANIFEST
@@ -570,3 +570,24 @@ def test_an_update_protected_otherwise_than_the_plan_asks_is_refused(running: "H
     asked = plan.model_copy(update={"privacy": Privacy.model_construct(**_MASKED)})
     with pytest.raises(Refused, match="wrong_privacy"):
         admit(header, "a", "demo", asked, manifest, running.now)
+
+
+def test_an_update_with_the_noise_that_was_asked_is_admitted(running: "House") -> None:
+    asked = LocalNoise(epsilon=8.0, delta=1e-5, clip=1.0, sampling_rate=0.1)
+    said = PaidNoise(
+        **asked.model_dump(),
+        noise=1.1,
+        epsilon_after=2.0,
+        after_delta=1e-5,
+        account_head="00" * 32,
+    )
+    manifest = running.round()
+    with running.store.reading() as session:
+        plan = Plan.parse(session.get_one(PlanRow, "p1").payload)
+        sealed = running.seal("a", changes={"privacy": said})
+        header = verify_header(sealed.header, roster(session))
+    plan = plan.model_copy(update={"privacy": asked})
+    admit(header, "a", "demo", plan, manifest, running.now)
+    less = plan.model_copy(update={"privacy": asked.model_copy(update={"epsilon": 1.0})})
+    with pytest.raises(Refused, match="wrong_privacy"):
+        admit(header, "a", "demo", less, manifest, running.now)

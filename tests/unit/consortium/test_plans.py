@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import Refused, Stop
 from agent.features.spec import default_spec
-from agent.wire.documents import Plan
+from agent.wire.documents import LocalNoise, Plan
 from consortium.plans import Draft, default_features, read_draft
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ def test_the_default_features_are_the_agents() -> None:
         ("bad_quorum", Draft(plan_id="p", quorum=3)),
         ("no_reference", Draft(plan_id="p", reference_sha256="cd" * 32)),
         ("plan_id_too_long", Draft(plan_id="p" * 60)),
+        (
+            "weighting_tells",
+            Draft(
+                plan_id="p",
+                privacy=LocalNoise(epsilon=8.0, delta=1e-5, clip=1.0, sampling_rate=0.1),
+            ),
+        ),
     ],
 )
 def test_a_draft_that_cannot_work_is_refused(house: "House", code: str, draft: Draft) -> None:

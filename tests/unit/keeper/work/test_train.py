@@ -1,6 +1,7 @@
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
@@ -8,17 +9,21 @@ from agent.errors import Refused
 from agent.features.reference import reference_sha256
 from agent.files import sha256_bytes
 from agent.keeper.orders import MOMENTS, QuorumRule
+from agent.keeper.work import train as work_train
 from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
 from agent.learning.checkpoint import Checkpoint
+from agent.learning.private import fit_private
+from agent.wire.documents import LocalNoise
 from agent.wire.members import of_member
-from agent.wire.network import initial_weights, round_shapes
+from agent.wire.network import expected_shapes, initial_weights, round_shapes
 from agent.wire.update import decode_some, encode, unpack
 from tests.kit.consortium import FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent.keeper.orders import RoundOrder
     from tests.unit.keeper.work.conftest import Bench
 
 
@@ -130,6 +135,67 @@ def test_base_weights_that_do_not_fit_are_refused(shared: "tuple[Bench, Path]") 
         train_round(
             order.model_copy(update={"manifest": manifest}), bench.folder("bad"), bench.report
         )
+
+
+def _with_noise(order: "RoundOrder", noise: float) -> "RoundOrder":
+    asked = LocalNoise(epsilon=8.0, delta=1e-5, clip=1.0, sampling_rate=0.25)
+    recipe = order.plan.recipe.model_copy(update={"weighting": "uniform", "held_back": 0.2})
+    plan = order.plan.model_copy(update={"privacy": asked, "recipe": recipe})
+    return order.model_copy(update={"plan": plan, "noise": noise})
+
+
+def test_a_round_with_noise_tells_no_number_and_never_the_same(
+    shared: "tuple[Bench, Path]",
+) -> None:
+    bench, snapshot = shared
+    order = _with_noise(bench.round_order(snapshot), 1.0)
+    shapes = expected_shapes(order.plan.network, FEATURES, order.plan.endpoints)
+    updates = []
+    for name in ("noisy", "again-noisy"):
+        train_round(order, bench.folder(name), bench.report)
+        content = (bench.root / name / "update.safetensors").read_bytes()
+        updates.append(unpack(content, shapes, order.plan.recipe.weight_cap))
+        # Nothing of a training that was killed may be gone on from: it would be paid for once.
+        assert not (bench.root / name / "checkpoint").exists()
+    (first, weight), (second, _) = updates
+    assert set(weight.values()) == {1.0}
+    # Every number carries noise: a bit that no compound sets looks like the others.
+    assert all((first[name] != second[name]).mean() > 0.99 for name in first)
+
+
+def test_nothing_that_was_not_paid_for_goes_into_a_round_with_noise(
+    shared: "tuple[Bench, Path]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, snapshot = shared
+    job = bench.folder("plain")
+    train_round(bench.round_order(snapshot), job, bench.report)
+    own = str(job / "private.safetensors")
+    looking = Mock(wraps=fit_private)
+    monkeypatch.setattr(work_train, "fit_private", looking)
+    for number, private in enumerate(("", own)):
+        order = _with_noise(bench.round_order(snapshot, private), 1.0)
+        recipe = order.plan.recipe.model_copy(update={"keep_moments": True})
+        plan = order.plan.model_copy(update={"recipe": recipe})
+        order = order.model_copy(update={"plan": plan, "moments": own})
+        train_round(order, bench.folder(f"paid-{number}"), bench.report)
+    first, second = looking.call_args_list
+    heads = [call.args[0]["head.private:own.weight"].tobytes() for call in (first, second)]
+    assert heads[0] == heads[1]
+    assert second.kwargs["moments"] is None
+
+
+def test_a_round_that_was_not_paid_for_is_not_trained(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    order = _with_noise(bench.round_order(snapshot), 0.0)
+    with pytest.raises(Refused, match="no_noise"):
+        train_round(order, bench.folder("unpaid"), bench.report)
+
+
+def test_dates_decide_nothing_under_a_plan_with_noise(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    problem = load_problem(_with_noise(bench.round_order(snapshot), 1.0))
+    assert set(problem.train_dates) == {""}
+    assert problem.train.importance is None
 
 
 def test_moments_go_on_over_rounds_where_the_plan_wants_it(shared: "tuple[Bench, Path]") -> None:
