@@ -175,8 +175,8 @@ class Account:
         if self._ledger.floor("restored"):
             raise Refused(
                 "privacy_wound_back",
-                "This ledger was restored from a backup: what was spent after the backup was made is "
-                "not known, so nothing more is spent on these data.",
+                "This ledger was restored from a backup: what was spent after the backup was made "
+                "is not known, so nothing more is spent on these data.",
             )
         with self._ledger.transaction():
             chain = read_chain(self._ledger, self._witness)
