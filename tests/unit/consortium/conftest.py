@@ -35,6 +35,7 @@ from agent.wire.documents import (
 from agent.wire.envelope import seal
 from agent.wire.hybrid import Hybrid
 from agent.wire.network import expected_shapes
+from agent.wire.recipe import Aggregation
 from agent.wire.signed import key_id, sign
 from agent.wire.update import Weights, group_of, pack
 from consortium.answers import Answer, Registrar
@@ -164,6 +165,7 @@ class House:
         weighting: Literal["uniform", "sqrt_n", "n"] = "n",
         optimizer: Literal["momentum", "adam"] = "momentum",
         profile: Literal["classic", "hybrid"] = "classic",
+        aggregate: Aggregation = "mean",
     ) -> Plan:
         recipe = Recipe(
             rounds=rounds,
@@ -175,6 +177,7 @@ class House:
             weight_cap=100.0,
             server_momentum=momentum,
             optimizer=optimizer,
+            aggregate=aggregate,
             release_every=release_every,
             finetune_epochs=0,
         )

@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import Refused, Stop
 from agent.features.spec import default_spec
-from agent.wire.documents import Plan
+from agent.wire.documents import MaskRules, Plan, Privacy
 from consortium.plans import Draft, default_features, read_draft
 
 if TYPE_CHECKING:
@@ -46,6 +46,14 @@ def test_the_default_features_are_the_agents() -> None:
         ("bad_quorum", Draft(plan_id="p", quorum=3)),
         ("no_reference", Draft(plan_id="p", reference_sha256="cd" * 32)),
         ("plan_id_too_long", Draft(plan_id="p" * 60)),
+        (
+            "not_a_sum",
+            Draft(
+                plan_id="p",
+                recipe=Draft(plan_id="p").recipe.model_copy(update={"aggregate": "median"}),
+                privacy=Privacy(masking=MaskRules()),
+            ),
+        ),
     ],
 )
 def test_a_draft_that_cannot_work_is_refused(house: "House", code: str, draft: Draft) -> None:
