@@ -28,6 +28,7 @@ from benchmarks.attack_world import (
 
 _CLIP = 0.25  # the default of MaskRules
 _NOISE = 1.0
+_HELD_OUT, _LONG = 400, 20  # compounds, and epochs of a release
 _PARALLEL, _INSIDE = 1e-4, 2e-3
 _LARGEST = 32  # a batch for the attack that solves
 _MOST = 64  # compounds in one gradient; noise looks like many more, and is not worth solving
@@ -44,14 +45,14 @@ def presence(update: Weights, base: Weights) -> Doubles:
     own = base[COUNTS].astype(np.float64)
     along = (rows * own).sum(axis=1) / np.maximum((own**2).sum(axis=1), 1e-300)
     shrink = np.median(along)  # the same for every row, and most rows show nothing else
-    moved: Doubles = np.linalg.norm(rows - shrink * own, axis=1)
+    moved: Doubles = np.sqrt(((rows - shrink * own) ** 2).sum(axis=1))
     return moved
 
 
 def bits_auc(world: World, update: Weights, base: Weights, rows: Ints) -> float:
     """Returns the AUC of telling the columns that these compounds set from the others."""
-    there = world.counts(rows).any(axis=0)
-    return auroc(presence(update, base), there.astype(np.float64))
+    there = (world.counts(rows) > 0).sum(axis=0) > 0
+    return auroc(presence(update, base), np.asarray(there, dtype=np.float64))
 
 
 def one_gradient(world: World, scale: Scale) -> Iterator[tuple[str, list[float]]]:
@@ -82,7 +83,8 @@ def edges(gradient: Doubles) -> Doubles:
     _, _, basis = np.linalg.svd(unit, full_matrices=False)
     rank = int((np.linalg.svd(unit, compute_uv=False) > 1e-3).sum())
     if rank > _MOST:
-        return unit[:0]
+        none: Doubles = unit[:0]
+        return none
     flat, kept = unit @ basis[:rank].T, list[int]()
     for place, row in enumerate(flat):
         if all(1.0 - float(flat[other] @ row) > _PARALLEL**2 * 50 for other in kept):
@@ -158,8 +160,9 @@ def plant(world: World, scale: Scale) -> Iterator[tuple[str, list[float]]]:
     base = world.start()
     size = 8 if scale.seeds == 1 else _LARGEST
     plain, trapped, summed, worse = [], [], [], []
-    rows = world.draw(scale.compounds, 7)
-    honest = world.trained(base, rows, scale.epochs, 0)
+    order = world.draw(len(world.features), 7)
+    rows, learned = np.sort(order[:_HELD_OUT]), order[_HELD_OUT:]
+    honest = world.trained(base, learned, _LONG if scale.seeds > 1 else 1, 0)
     for seed in range(scale.seeds):
         trap = planted(honest, np.random.default_rng(seed))
         parts = parted(world.draw(size * scale.silos, 300 + seed), scale.silos)

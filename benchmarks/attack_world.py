@@ -124,7 +124,8 @@ class World:
         model.eval()
         with torch.inference_mode():
             outputs = model(to_batch(self.features.take(rows), torch.device("cpu")))
-        return outputs[:, 0].numpy().astype(np.float64) * TASK.spread + TASK.centre
+        scaled: Doubles = outputs[:, 0].numpy().astype(np.float64)
+        return scaled * TASK.spread + TASK.centre
 
     def counts(self, rows: Ints) -> npt.NDArray[np.float32]:
         """Returns the rows' counts, float32 (n, hash size)."""

@@ -127,7 +127,7 @@ def add(public: bytes, given: Sequence[Sequence[bytes]]) -> tuple[bytes, ...]:
     return tuple(sums)
 
 
-def _library() -> "tenseal":  # type: ignore[valid-type]
+def _library() -> "tenseal":
     try:
         import tenseal
     except ImportError as error:
