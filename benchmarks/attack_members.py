@@ -32,7 +32,11 @@ _RARE = 0.01
 
 
 def halves(models: int, compounds: int, seed: int) -> Flags:
-    """Returns who learned from what, bool (models, compounds): each compound is in half of them."""
+    """Returns who learned from what, bool (models, compounds): each compound is in half of them.
+
+    A target leaves its compounds one shadow less on its own side than on the other, which lowers
+    the AUC by some .03 where there is nothing to find.
+    """
     chance = np.random.default_rng(seed)
     order = np.argsort(chance.random((models, compounds)), axis=0)
     found: Flags = order < models // 2

@@ -78,7 +78,8 @@ def test_lira_tells_members_of_a_model_that_remembers() -> None:
     residuals = chance.normal(0.0, 1.0, 400) * ~inside + chance.normal(0.0, 0.2, inside.shape)
     assert float(np.mean(judged(residuals, inside)["AUC"])) > 0.75
     blind = judged(chance.normal(0.0, 1.0, inside.shape), inside)
-    assert float(np.mean(blind["AUC"])) == pytest.approx(0.5, abs=0.03)
+    # Halves are balanced, so a member has one shadow less on its side: a little below chance.
+    assert 0.44 < float(np.mean(blind["AUC"])) < 0.52
 
 
 def test_masked_words_do_not_depend_on_the_update(world: World) -> None:
