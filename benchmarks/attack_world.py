@@ -192,11 +192,6 @@ def _unit(gradient: Weights) -> Weights:
     return {name: one / np.float32(max(norm, 1.0)) for name, one in gradient.items()}
 
 
-def shapes_of(world: World) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every tensor."""
-    return {name: tensor.shape for name, tensor in world.start().items()}
-
-
 def parted(rows: Ints, silos: int) -> list[Ints]:
     """Parts compounds among silos."""
     return [np.sort(part) for part in np.array_split(rows, silos)]
