@@ -19,6 +19,7 @@ Purpose = Literal[
     "aggregator",
     "round",
     "masking",
+    "ckks",
     # Of the release repository: its four top roles, and the two channels.
     "tuf-root",
     "tuf-targets",

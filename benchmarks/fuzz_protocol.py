@@ -33,6 +33,7 @@ from agent.wire.statements import verify_statement
 from agent.wire.token import decode_token, encode_token
 from agent.wire.trusted import Trusted
 from agent.wire.update import unpack
+from benchmarks.fuzz_masking import masking_targets
 from benchmarks.fuzz_samples import NOW, SHAPES, Samples
 from tests.kit.consortium import Consortium
 
@@ -166,7 +167,9 @@ def targets() -> dict[str, Target]:
     )
     policy = _POLICY.read_bytes()
     made["policy"] = Target(lambda chance: damaged(policy, chance), _read_policy)
-    return made
+    return made | {
+        name: Target(make, read) for name, (make, read) in masking_targets(damaged, either).items()
+    }
 
 
 def _no_floor(_: str) -> int:

@@ -17,6 +17,7 @@ from agent.wire.documents import Recipe
 from agent.wire.envelope import Header, Unsealer, open_blob
 from agent.wire.members import bare
 from agent.wire.network import HEAD
+from agent.wire.robust import Given, combine
 from agent.wire.update import Array, Shapes, Weights, group_of, unpack
 
 # Bounds of one silo's step, whatever weight it claims: past them it is a fault or an attack. Adam
@@ -67,7 +68,8 @@ def aggregate(
     """Opens envelopes one at a time and averages them; a bad one is left out.
 
     In memory at once: the sums, two updates' size, and one update with a few chunks of its blob:
-    under four updates' size at the peak (`benchmarks.protocol`).
+    under four updates' size at the peak (`benchmarks.protocol`). A rule other than the mean needs
+    every update at once: it holds all of them.
 
     Args:
         envelopes: In the silos' order.
@@ -75,7 +77,7 @@ def aggregate(
         shapes: Every shared tensor and its shape.
         recipe: Says how much a silo may count.
     """
-    sums = Sums()
+    sums, kept = Sums(), list[Given]()
     counted: list[str] = []
     refused: dict[str, str] = {}
     for envelope in envelopes:
@@ -84,10 +86,14 @@ def aggregate(
         except Refused as refusal:
             refused[envelope.envelope_id] = refusal.reason
             continue
-        sums.add(products, weight)
+        if recipe.aggregate == "mean":
+            sums.add(products, weight)
+        else:
+            kept.append((products, weight))
         del products  # views of the payload, which must be gone before the next one comes
         counted.append(envelope.envelope_id)
-    return Aggregate(sums.mean(), tuple(counted), refused)
+    delta = sums.mean() if recipe.aggregate == "mean" else combine(kept, recipe.aggregate)
+    return Aggregate(delta, tuple(counted), refused)
 
 
 def _open(

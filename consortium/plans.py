@@ -32,6 +32,7 @@ from agent.wire.documents import (
     Sha256,
 )
 from agent.wire.network import expected_shapes
+from agent.wire.robust import check_visible
 from consortium.enrol import reference
 from consortium.folder import Settings
 from consortium.rounds import Attempt, round_id
@@ -131,7 +132,8 @@ def complete(session: Session, draft: Draft, settings: Settings, now: datetime) 
     Raises:
         Refused: `plan_exists`, `unknown_endpoint`, `no_members`, `unknown_member`,
             `bad_quorum`, `untrained_member`, `no_reference`, `no_post_quantum_key`,
-            `plan_id_too_long`, `weighting_tells`, or a code of `expected_shapes`.
+            `plan_id_too_long`, `weighting_tells`, or a code of `expected_shapes` or of
+            `check_visible`.
     """
     if session.get(PlanRow, draft.plan_id) is not None:
         raise Refused("plan_exists", f"There is a plan {draft.plan_id}; choose another id.")
@@ -144,6 +146,7 @@ def complete(session: Session, draft: Draft, settings: Settings, now: datetime) 
     _check_members(draft)
     _check_profile(draft, roster(session), participants)
     _check_noise(draft)
+    check_visible(draft.recipe, masked=draft.privacy.masking is not None)
     return Plan(
         consortium=settings.consortium,
         plan_id=draft.plan_id,

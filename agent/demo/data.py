@@ -54,14 +54,14 @@ def shares(count: int = len(SILOS)) -> dict[str, list[Fact]]:
         Stop: A package with the data is not installed.
     """
     by_compound: dict[str, list[Fact]] = {}
-    for fact in _facts():
+    for fact in facts():
         by_compound.setdefault(_compound(fact), []).append(fact)
     silos = names(count)
     result: dict[str, list[Fact]] = {silo: [] for silo in silos}
-    for compound, facts in by_compound.items():
-        private = any(fact.property == "hydration" for fact in facts)
+    for compound, known in by_compound.items():
+        private = any(fact.property == "hydration" for fact in known)
         silo = "silo-b" if private else silos[_bucket(compound, count)]
-        result[silo].extend(facts)
+        result[silo].extend(known)
     return result
 
 
@@ -74,7 +74,12 @@ def _bucket(text: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % count
 
 
-def _facts() -> Iterator[Fact]:
+def facts() -> Iterator[Fact]:
+    """Yields every measurement, in the order of the files.
+
+    Raises:
+        Stop: A package with the data is not installed.
+    """
     for row in _rows(_file("qc-b3db", "B3DB/B3DB_regression.tsv"), "\t"):
         yield Fact("logbb", row["NO."], row["compound_name"], row["SMILES"], row["logBB"])
     for row in _rows(_file("qc-b3db", "B3DB/B3DB_classification.tsv"), "\t"):

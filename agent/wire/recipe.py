@@ -6,6 +6,8 @@ from pydantic import Field
 
 from agent.wire.document import Count, Document
 
+Aggregation = Literal["mean", "median", "trimmed_mean", "krum"]
+
 
 class Recipe(Document):
     """How to train, in numbers only: nothing in it can make a silo run code.
@@ -28,6 +30,8 @@ class Recipe(Document):
         proximal: mu of FedProx: what holds a round's trunk near its base; 0 does not.
         keep_moments: The silo goes on from its own optimizer's moments of the round before; they
             never leave it.
+        aggregate: How the silos' updates become one: their weighted mean, or a rule that a few
+            lying silos cannot own (`wire.robust`), for which the aggregator must see each update.
     """
 
     rounds: Annotated[int, Field(ge=1, le=500)]
@@ -48,3 +52,4 @@ class Recipe(Document):
     server_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
     proximal: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     keep_moments: bool = False
+    aggregate: Aggregation = "mean"

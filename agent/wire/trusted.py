@@ -36,6 +36,7 @@ from agent.wire.repository import (
     RepositoryFiles,
     verify_repository,
 )
+from agent.wire.robust import check_visible
 from agent.wire.signed import parse, verify
 
 
@@ -154,8 +155,8 @@ class Trusted:
 
         Raises:
             Refused: `wrong_consortium`, `expired`, `wrong_catalogue`, `unknown_endpoint`,
-                `rolled_back` (older than the trusted one of this id), or a code of
-                `signed.verify`.
+                `rolled_back` (older than the trusted one of this id), `not_a_sum` (it masks and
+                asks for more than a mean), or a code of `signed.verify`.
         """
         payload = self._check_role("plan", content, remembered=remembered)
         plan = Plan.parse(payload)
@@ -166,6 +167,7 @@ class Trusted:
         known = {endpoint.id for endpoint in self.catalogue.endpoints}
         if strange := set(plan.endpoints) - known:
             raise Refused("unknown_endpoint", f"The plan names {sorted(strange)[0]!r}, unknown.")
+        check_visible(plan.recipe, masked=plan.privacy.masking is not None)
         if plan.plan_id in self.plans:
             _check_floor("plan", plan.version, self.plans[plan.plan_id][0].version)
         self.plans[plan.plan_id] = (plan, sha256_bytes(payload))

@@ -59,6 +59,7 @@ from consortium.carrying import FolderDesk
 from consortium.engine import Engine
 from consortium.envelopes import Desk
 from consortium.folder import Folder, LiveSigner, Settings, Signers
+from consortium.homomorphic import SumKey
 from consortium.masked import MaskedRounds
 from consortium.metadata import _TufSigner
 from consortium.opening import Opener
@@ -187,6 +188,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
         _NONE, _NONE, _rounds(folder), _NONE, _NONE, Own("a", _sign(), folder)
     ),
     "RoundSecrets": lambda _: RoundSecrets(_RAW * 2),
+    "SumKey": lambda _: SumKey("ckks", _RAW),
     "Row": lambda _: Row("r", "keys", "00" * 32, b"", b"", Held("masking", _RAW)),
     "SiloRound": lambda _: SiloRound(masked_round(6), "silo-00", Site(), _sign()),
     "Rounds": _rounds,

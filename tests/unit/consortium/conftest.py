@@ -35,6 +35,7 @@ from agent.wire.documents import (
 from agent.wire.envelope import seal
 from agent.wire.hybrid import Hybrid
 from agent.wire.network import expected_shapes
+from agent.wire.recipe import Aggregation
 from agent.wire.signed import key_id, sign
 from agent.wire.update import Weights, group_of, pack
 from consortium.answers import Answer, Registrar
@@ -165,6 +166,7 @@ class House:
         optimizer: Literal["momentum", "adam"] = "momentum",
         profile: Literal["classic", "hybrid"] = "classic",
         members: int = 1,
+        aggregate: Aggregation = "mean",
     ) -> Plan:
         recipe = Recipe(
             rounds=rounds,
@@ -176,6 +178,7 @@ class House:
             weight_cap=100.0,
             server_momentum=momentum,
             optimizer=optimizer,
+            aggregate=aggregate,
             release_every=release_every,
             finetune_epochs=0,
         )

@@ -336,6 +336,18 @@ def test_with_uniform_weighting_every_silo_counts_one(house: "House") -> None:
     assert states == {"a": "counted", "b": "counted", "c": "refused"}
 
 
+def test_under_the_median_one_silo_moves_nothing(house: "House") -> None:
+    house.enrol("a", "b", "c")
+    house.plan(aggregate="median")
+    house.settle()
+    start = _weights(house, house.round().base_sha256)
+    for name, step in (("a", 1.0), ("b", 2.0), ("c", -9.0)):
+        house.deliver(name, house.seal(name, house.update(step, 100.0)))
+    house.settle()
+    end = _weights(house, house.round().base_sha256)
+    np.testing.assert_allclose(end["trunk.dense.bias"], start["trunk.dense.bias"] + 1.0, atol=1e-6)
+
+
 def test_an_envelope_that_is_still_arriving_is_not_waited_for(running: "House") -> None:
     late = running.seal("c")
     running.desk.put_header(late.envelope_id, "c", late.header, running.now)

@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import Refused, Stop
 from agent.features.spec import default_spec
-from agent.wire.documents import LocalNoise, Plan
+from agent.wire.documents import LocalNoise, MaskRules, Plan, Privacy
 from consortium.plans import Draft, default_features, read_draft
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ def test_the_default_features_are_the_agents() -> None:
             Draft(
                 plan_id="p",
                 privacy=LocalNoise(epsilon=8.0, delta=1e-5, clip=1.0, sampling_rate=0.1),
+            ),
+        ),
+        (
+            "not_a_sum",
+            Draft(
+                plan_id="p",
+                recipe=Draft(plan_id="p").recipe.model_copy(update={"aggregate": "median"}),
+                privacy=Privacy(masking=MaskRules()),
             ),
         ),
     ],

@@ -43,7 +43,9 @@ def test_nothing_of_a_sites_own_words_is_in_it(tmp_path: Path) -> None:
     assert str(tmp_path) not in text
     assert found["figures"] == ["onggi_things 3"]
     settings = facts.settings(config)
-    assert settings["serve"]["port"] == 8700
+    serve = settings["serve"]
+    assert isinstance(serve, dict)
+    assert serve["port"] == 8700
     assert settings["store"] == 1
     assert settings["exchange"] == {"carrier": "https"}
 

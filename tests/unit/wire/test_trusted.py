@@ -16,6 +16,7 @@ from agent.wire.documents import (
     Document,
     Endpoint,
     FeatureSpec,
+    MaskRules,
     NetworkSpec,
     ObjectRef,
     Plan,
@@ -249,6 +250,12 @@ def test_a_plan_for_another_or_no_catalogue_is_refused() -> None:
 def test_a_plan_with_an_unknown_endpoint_is_refused() -> None:
     content = _signed("plan", _PLAN, "plan", endpoints=("logd", "herg"))
     assert _code("plan", content) == "unknown_endpoint"
+
+
+def test_a_masked_plan_that_asks_for_more_than_a_mean_is_refused() -> None:
+    recipe = _PLAN.recipe.model_copy(update={"aggregate": "krum"})
+    content = _signed("plan", _PLAN, "plan", recipe=recipe, privacy=Privacy(masking=MaskRules()))
+    assert _code("plan", content) == "not_a_sum"
 
 
 def test_the_plan_of_a_round_must_be_known_and_the_same() -> None:
