@@ -31,8 +31,12 @@ _CODES = {
     "too_few_acks",
     "too_few_participants",
     "too_many_unpinned",
+    "unknown_signer",
+    "wrong_consortium",
     "wrong_key_set",
     "wrong_manifest",
+    "wrong_round",
+    "wrong_silo",
     "wrong_upload",
     "wrong_upload_set",
 }
