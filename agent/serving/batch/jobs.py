@@ -203,20 +203,20 @@ class Jobs:
         Raises:
             OSError: The disk is full.
         """
-        job.state = state
         await asyncio.to_thread(folder.write, job.path / STATE, state)
+        job.state = state
 
     async def end(self, job: Job, state: State) -> None:
         """Writes down that a job ended, and how; what only its work needed goes first."""
         state = replace(state, finished=to_text(self._clock()))
-        job.state, job.ahead = state, 0
         keep = {folder.ROWS, folder.SAID} if state.state == "done" else set()
         await asyncio.to_thread(_clear, job.path, keep)
         log.event(_LOGGER, f"job_{state.state}", job=job.name, done=state.done, bad=state.bad)
         try:
-            await self.book(job, state)
+            await asyncio.to_thread(folder.write, job.path / STATE, state)
         except OSError as error:
             log.trouble(_LOGGER, "job_not_written", job=job.name, errno=error.errno)
+        job.state, job.ahead = state, 0  # last: whoever sees it ended finds it ended on the disk
 
     async def cancel(self, job: Job) -> None:
         """Ends a job that is not done, and forgets one that is."""

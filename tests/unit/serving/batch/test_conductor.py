@@ -170,7 +170,8 @@ def test_after_a_swap_a_job_ends_with_the_release_it_began_with(
     bench: Bench, releases: Path
 ) -> None:
     def swap(_texts: list[str]) -> None:
-        if len(bench.workers.asked) == 2:
+        # Two pieces may be on their way at once, so the count may jump.
+        if len(bench.workers.asked) >= 2:
             activate(releases, "r2")
             bench.models.step(1.0)
 
