@@ -124,7 +124,7 @@ def crowded(now: Running, connections: int, smiles: list[str]) -> list[Row]:
     for n in range(connections):
         held.append(socket.create_connection(("127.0.0.1", now.port)))
         if n % 2:
-            held[-1].sendall(b"POST /v1/predict HTTP/1.1\r\nHost: a\r\n")
+            held[-1].sendall(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n")
     meanwhile = share(singles(now.port, smiles), 0.99)
     grown = (now.process.memory_info().rss - before) / 2**20
     for connection in held:
@@ -141,7 +141,7 @@ def uploaded(now: Running, size: int) -> list[Row]:
     before = most = now.process.memory_info().rss
     connection = socket.create_connection(("127.0.0.1", now.port))
     connection.sendall(
-        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     piece, sent = b"100000\r\n" + b" " * (1 << 20) + b"\r\n", 0
     try:

@@ -170,7 +170,7 @@ def test_an_upload_of_a_gigabyte_is_refused_at_the_limit(running: Predict) -> No
     before = _memory(running)
     connection = socket.create_connection(("127.0.0.1", running.status()["port"]))
     connection.sendall(
-        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     piece, sent, most = b"100000\r\n" + b" " * (1 << 20) + b"\r\n", 0, 0
     try:
@@ -186,7 +186,9 @@ def test_an_upload_of_a_gigabyte_is_refused_at_the_limit(running: Predict) -> No
     assert most - before < 150 << 20
     # With its length said before, no byte of it is read.
     whole = socket.create_connection(("127.0.0.1", running.status()["port"]))
-    whole.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n")
+    whole.sendall(
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1073741824\r\n\r\n"
+    )
     assert whole.recv(65_536).startswith(b"HTTP/1.1 413 ")
     whole.close()
 
@@ -194,7 +196,7 @@ def test_an_upload_of_a_gigabyte_is_refused_at_the_limit(running: Predict) -> No
 @pytest.mark.slow
 def test_a_thousand_connections_keep_nobody_from_being_answered(running: Predict) -> None:
     port = running.status()["port"]
-    begun = [b"", b"POST /v1/predict HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: "]
+    begun = [b"", b"POST /v1/predict HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "]
     silent = []
     for n in range(1000):
         silent.append(socket.create_connection(("127.0.0.1", port)))
@@ -213,7 +215,7 @@ def test_what_a_caller_hung_up_on_is_not_worked_out(running: Predict) -> None:
     body = json.dumps({"smiles": (list(REFERENCE_SMILES) * 400)[:MAX_STRUCTURES]}).encode()
     used_s = _used_s(pid)
     connection = socket.create_connection(("127.0.0.1", port))
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode() + body)
     until(lambda: _used_s(pid) > used_s + 0.2)
     connection.close()
