@@ -39,10 +39,10 @@ class Bundles:
     def _changed(self, version: str, *, broken: bool) -> Path:
         copy = self._folder / f"source-{version}"
         _git(self._root, "clone", "--quiet", "--no-hardlinks", str(self._root), str(copy))
-        project = copy / "pyproject.toml"
-        project.write_text(
-            project.read_text().replace('\nversion = "0.1.0"', f'\nversion = "{version}"')
-        )
+        for path in (copy / "pyproject.toml", copy / "agent" / "__init__.py"):
+            text = path.read_text()
+            assert "version" in text
+            path.write_text(text.replace('= "0.1.0"', f'= "{version}"', 1))
         if broken:
             main = copy / "agent" / "__main__.py"
             main.write_text('raise SystemExit("This version is broken, for a test.")\n')
