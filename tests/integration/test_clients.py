@@ -18,9 +18,8 @@ from rdkit import Chem
 
 from agent.cli.main import onggi
 from agent.errors import Refused, Stop, TryLater
-from agent.releases import folder
 from onggi.client import Client
-from tests.kit.predicting import TASK, Predict, build
+from tests.kit.predicting import TASK, served
 
 LEVEL = 1.5
 CSV = "id,SMILES\n1,CCO\n2,no\n3,CCN\n"
@@ -28,13 +27,8 @@ CSV = "id,SMILES\n1,CCO\n2,no\n3,CCN\n"
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    running = Predict.prepare(tmp_path_factory.mktemp("predict"))
-    build(running.root, "r1", 1, LEVEL)
-    folder.activate(running.releases, "r1")
-    running.start()
-    running.wait("r1")
-    yield f"http://127.0.0.1:{running.status()['port']}"
-    running.close()
+    with served(tmp_path_factory.mktemp("predict"), LEVEL) as address:
+        yield address
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.releases import folder
-from tests.kit.predicting import TASK, Predict, build
+from tests.kit.predicting import TASK, served
 
 DOCS = Path(__file__).parents[2] / "docs" / "integrations.md"
 ADDRESS = "http://127.0.0.1:8600"
@@ -20,13 +19,8 @@ LEVEL = 1.5
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    running = Predict.prepare(tmp_path_factory.mktemp("predict"))
-    build(running.root, "r1", 1, LEVEL)
-    folder.activate(running.releases, "r1")
-    running.start()
-    running.wait("r1")
-    yield f"http://127.0.0.1:{running.status()['port']}"
-    running.close()
+    with served(tmp_path_factory.mktemp("predict"), LEVEL) as address:
+        yield address
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -225,3 +226,15 @@ class Load:
     def wait_for(self, more: int) -> None:
         enough = len(self.bodies) + more
         until(lambda: len(self.bodies) >= enough or bool(self.faults))
+
+
+@contextmanager
+def served(root: Path, level: float) -> Iterator[str]:
+    """Runs predict with one release that says `level` of every structure; yields its address."""
+    running = Predict.prepare(root)
+    build(running.root, "r1", 1, level)
+    folder.activate(running.releases, "r1")
+    running.start()
+    running.wait("r1")
+    yield f"http://127.0.0.1:{running.status()['port']}"
+    running.close()
