@@ -38,15 +38,17 @@ _RUNS = 5
 _WORKERS = 1
 _EVERY = 7  # so that relatives come of all sets
 
-_PROGRAM = """
+PROGRAM = """
 import signal, sys, threading
 from pathlib import Path
 from agent import log
+from agent.config import ServeSection
 from agent.serving import server
 log.setup("WARNING")
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
-server.serve(Path(sys.argv[1]), Path(sys.argv[2]), "127.0.0.1", 0, int(sys.argv[3]), stop)
+section = ServeSection(threads=int(sys.argv[3])).model_copy(update={"port": 0})
+server.serve(Path(sys.argv[1]), Path(sys.argv[2]), section, stop)
 """
 
 
@@ -75,7 +77,7 @@ def running(root: Path) -> Iterator[Running]:
     state.mkdir(exist_ok=True)
     (state / "status.json").unlink(missing_ok=True)
     began_s = clock.monotonic_s()
-    command = [sys.executable, "-c", _PROGRAM, str(root / "releases"), str(state), str(_WORKERS)]
+    command = [sys.executable, "-c", PROGRAM, str(root / "releases"), str(state), str(_WORKERS)]
     with subprocess.Popen(command) as process:
         try:
             status: dict[str, object] = {}

@@ -21,23 +21,11 @@ from rich.console import Console
 from agent import clock
 from agent.processes import cores
 from benchmarks.report import Row, save, show
-from benchmarks.serving import REFERENCES, molecules
+from benchmarks.serving import PROGRAM, REFERENCES, molecules
 from benchmarks.serving_release import make_release
 
 MILLION = 1_000_000
 LIMIT_S = 480
-_PROGRAM = """
-import signal, sys, threading
-from pathlib import Path
-from agent import log
-from agent.config import ServeSection
-from agent.serving import server
-log.setup("WARNING")
-stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
-section = ServeSection(threads=int(sys.argv[3])).model_copy(update={"port": 0})
-server.serve(Path(sys.argv[1]), Path(sys.argv[2]), section, stop)
-"""
 
 
 @dataclass
@@ -68,7 +56,7 @@ def running(root: Path, workers: int) -> Iterator[Watched]:
     """Runs predict until the block ends."""
     state = root / "state"
     state.mkdir()
-    command = [sys.executable, "-c", _PROGRAM, str(root / "releases"), str(state), str(workers)]
+    command = [sys.executable, "-c", PROGRAM, str(root / "releases"), str(state), str(workers)]
     with subprocess.Popen(command) as process:
         stop = threading.Event()
         try:
