@@ -7,7 +7,8 @@ monotone before a limit is read from it.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -124,26 +125,42 @@ def inside(
         similarity: float32 (n, tasks).
         domain: Of the same tasks, in the same order.
     """
-    far, apart = outside(spread, similarity, domain)
+    far, apart = Limits.of(domain).outside(spread, similarity)
     return np.asarray(~(far | apart), np.bool_)
 
 
-def outside(
-    spread: npt.NDArray[np.float32], similarity: npt.NDArray[np.float32], domain: Domain
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Tells what puts predictions outside, bool (n, tasks) each.
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """A domain's limits, ready to be asked again and again.
 
-    Args:
-        spread: float32 (n, tasks), between members.
-        similarity: float32 (n, tasks).
-        domain: Of the same tasks, in the same order.
-
-    Returns:
-        Where nothing similar enough was learned from, and where the members differ too much.
+    Attributes:
+        nearest: float32 (tasks,); inside from this similarity on.
+        widest: float64 (tasks,); inside up to this spread.
     """
-    nearest = np.array([task.similarity for task in domain.tasks], np.float32)
-    widest = [np.inf if task.spread is None else task.spread for task in domain.tasks]
-    return similarity < nearest, spread > np.array(widest)
+
+    nearest: npt.NDArray[np.float32]
+    widest: Floats
+
+    @classmethod
+    def of(cls, domain: Domain) -> Self:
+        """Takes the limits of every task."""
+        widest = [np.inf if task.spread is None else task.spread for task in domain.tasks]
+        nearest = np.array([task.similarity for task in domain.tasks], np.float32)
+        return cls(nearest, np.array(widest))
+
+    def outside(
+        self, spread: npt.NDArray[np.float32], similarity: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Tells what puts predictions outside, bool (n, tasks) each.
+
+        Args:
+            spread: float32 (n, tasks), between members; tasks in the domain's order.
+            similarity: float32 (n, tasks).
+
+        Returns:
+            Where nothing similar enough was learned from, and where the members differ too much.
+        """
+        return similarity < self.nearest, spread > self.widest
 
 
 class _Column:

@@ -14,7 +14,7 @@ for either side, follow the last window's bias, and the next one has another: bo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -119,38 +119,75 @@ def calibrate(
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Widths:
+    """A calibration at one level, ready to be asked again and again.
+
+    Attributes:
+        reach, constant, by_spread, by_distance: float64 (tasks,), as of `TaskCalibration`; `reach`
+            is NaN where there is no interval.
+    """
+
+    reach: Floats
+    constant: Floats
+    by_spread: Floats
+    by_distance: Floats
+
+    @classmethod
+    def of(cls, calibration: Calibration, level: float = 0.9) -> Self:
+        """Takes what one level needs.
+
+        Args:
+            calibration: Of all tasks.
+            level: From the first to the last of `LEVELS`.
+
+        Raises:
+            ValueError: The level is outside of what was calibrated.
+        """
+        if not LEVELS[0] <= level <= LEVELS[-1]:
+            raise ValueError(f"intervals are calibrated from {LEVELS[0]} to {LEVELS[-1]}")
+        found = calibration.tasks
+        return cls(
+            np.array([np.interp(level, LEVELS, t.reach) if t.reach else math.nan for t in found]),
+            np.array([t.constant for t in found]),
+            np.array([t.by_spread for t in found]),
+            np.array([t.by_distance for t in found]),
+        )
+
+    def ends(
+        self, answer: Predicted, similarity: npt.NDArray[np.float32] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Returns the low and high ends, float32 (n, tasks) each, on the transformed scale.
+
+        Args:
+            answer: What the model says of n compounds, tasks in the calibration's order.
+            similarity: float32 (n, tasks); None takes every compound for one as far away as those
+                of the calibration were on average.
+
+        Returns:
+            NaN where the calibration has no interval.
+        """
+        if similarity is None:
+            # An average compound's part of distance is as large as the constant part.
+            distant = np.where(self.by_distance > 0, self.constant, 0.0)
+        else:
+            distant = self.by_distance * (1 - similarity)
+        half = self.reach * (self.constant + self.by_spread * answer.spread + distant)
+        return (answer.mean - half).astype(np.float32), (answer.mean + half).astype(np.float32)
+
+
 def intervals(
     answer: Predicted,
     calibration: Calibration,
     level: float = 0.9,
     similarity: npt.NDArray[np.float32] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Returns the low and high ends, float32 (n, tasks) each, on the transformed scale.
-
-    Args:
-        answer: What the model says of n compounds.
-        calibration: Of the same tasks, in the same order.
-        level: From the first to the last of `LEVELS`.
-        similarity: float32 (n, tasks); None takes every compound for one as far away as those of
-            the calibration were on average.
-
-    Returns:
-        NaN where the calibration has no interval.
+    """Returns `Widths.ends` of a calibration that is asked once.
 
     Raises:
         ValueError: The level is outside of what was calibrated.
     """
-    if not LEVELS[0] <= level <= LEVELS[-1]:
-        raise ValueError(f"intervals are calibrated from {LEVELS[0]} to {LEVELS[-1]}")
-    found = calibration.tasks
-    reach = [float(np.interp(level, LEVELS, t.reach)) if t.reach else math.nan for t in found]
-    constant = np.array([t.constant for t in found])
-    by_distance = np.array([t.by_distance for t in found])
-    # An average compound's part of distance is as large as the constant part.
-    average = np.where(by_distance > 0, constant, 0.0)
-    distant = average if similarity is None else by_distance * (1 - similarity)
-    half = reach * (constant + np.array([t.by_spread for t in found]) * answer.spread + distant)
-    return (answer.mean - half).astype(np.float32), (answer.mean + half).astype(np.float32)
+    return Widths.of(calibration, level).ends(answer, similarity)
 
 
 def covered(

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from agent.errors import Refused
 from agent.features.rows import Features
 from agent.learning.certainty import Certainty, read_certainty
-from agent.learning.domain import outside
-from agent.learning.intervals import Said, intervals
+from agent.learning.domain import Limits
+from agent.learning.intervals import Said, Widths
 from agent.learning.similarity import Index, Nearest
 from agent.releases.card import ModelCard
 from agent.releases.folder import CALIBRATION, NEIGHBOURS
@@ -73,7 +73,8 @@ class Judge:
 
     def __init__(self, certainty: Certainty, nearest: Nearest, card: ModelCard) -> None:
         """Binds them to the columns of a graph."""
-        self._certainty = certainty
+        self._widths = Widths.of(certainty.calibration)
+        self._limits = Limits.of(certainty.domain)
         self._nearest = nearest
         self._transforms = [task.transform for task in card.tasks]
 
@@ -116,10 +117,8 @@ class Judge:
     def judged(self, features: Features, mean: Floats, spread: Floats) -> Judged:
         """Judges predictions, as `doubts` does, in arrays."""
         similarity = self._nearest.similarity(features)
-        low, high = intervals(
-            Said(mean, spread), self._certainty.calibration, similarity=similarity
-        )
-        far, apart = outside(spread, similarity, self._certainty.domain)
+        low, high = self._widths.ends(Said(mean, spread), similarity)
+        far, apart = self._limits.outside(spread, similarity)
         return Judged(low, high, similarity, spread, far, apart)
 
     def _row(self, row: Iterable[Sequence[float]]) -> list[Doubt]:

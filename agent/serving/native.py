@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from agent.releases.card import Transform
 
 _LOG_UM_PER_M = 6.0
+_LN_10 = math.log(10.0)
 Numbers = npt.NDArray[np.float64]
 _DIGITS = 5  # far below any assay's error, and far above what float32 carries
 _MOST = 22  # the largest exponent whose power of ten a double holds exactly
@@ -20,7 +22,7 @@ _INVERSES: dict["Transform", Callable[[float], float]] = {
     "identity": lambda y: y,
     "log10": lambda y: 10.0**y,
     "neg_log10_molar": lambda y: 10.0 ** (_LOG_UM_PER_M - y),
-    "log10_plus_1": lambda y: max(10.0**y - 1.0, 0.0),
+    "log10_plus_1": lambda y: max(math.expm1(y * _LN_10), 0.0),
 }
 
 
@@ -58,41 +60,44 @@ def native_interval(low: float, high: float, transform: "Transform") -> tuple[fl
     return rounded(first), rounded(second)
 
 
-def natives(values: npt.NDArray[np.float32], transforms: Sequence["Transform"]) -> Numbers:
-    """Undoes the transforms of the columns of a file, as `to_native` does of one value.
+def natives(values: npt.NDArray[np.floating], transforms: Sequence["Transform"]) -> Numbers:
+    """Undoes the transforms of many numbers at once, as `to_native` does of one value.
 
     The last bit of a number may differ from what `to_native` gives, and is rounded away later.
 
     Args:
-        values: (n, tasks), on the model's scale.
+        values: (..., tasks), on the model's scale.
         transforms: One a task.
 
     Returns:
-        float64 (n, tasks); NaN stays NaN.
+        float64 of the same shape; NaN stays NaN.
     """
     found = values.astype(np.float64)
     with np.errstate(over="ignore"):
-        for column, transform in enumerate(transforms):
-            found[:, column] = _COLUMNS[transform](found[:, column])
+        for undo, columns in _together(tuple(transforms)):
+            found[..., columns] = undo(found[..., columns])
     return found
 
 
 _COLUMNS: dict["Transform", Callable[[Numbers], Numbers]] = {
-    "identity": lambda y: y,
     "log10": lambda y: 10.0**y,
     "neg_log10_molar": lambda y: 10.0 ** (_LOG_UM_PER_M - y),
-    "log10_plus_1": lambda y: np.maximum(10.0**y - 1.0, 0.0),
+    "log10_plus_1": lambda y: np.maximum(np.expm1(y * _LN_10), 0.0),
 }
 
 
-def to_native_all(
-    model_values: npt.NDArray[np.float64], transform: "Transform"
-) -> npt.NDArray[np.float64]:
-    """Does `to_native` to each of (n,), NaN and all."""
-    if transform == "identity":
-        return model_values
-    # One by one, for numpy's power may differ in its last bit with the place in an array.
-    return np.array([to_native(value, transform) for value in model_values.tolist()], np.float64)
+@cache
+def _together(
+    transforms: tuple["Transform", ...],
+) -> tuple[tuple[Callable[[Numbers], Numbers], slice | list[int]], ...]:
+    """Returns how to undo each transform there is, and in which columns."""
+    found: list[tuple[Callable[[Numbers], Numbers], slice | list[int]]] = []
+    for transform, undo in _COLUMNS.items():
+        columns = [place for place, one in enumerate(transforms) if one == transform]
+        if columns:
+            every = len(columns) == len(transforms)
+            found.append((undo, slice(None) if every else columns))
+    return tuple(found)
 
 
 def rounded_all(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from agent.records import InvalidStructure
 from agent.releases.card import TaskCard
 from agent.serving.answers import FAILED_STEP
 from agent.serving.certainty import Judged
-from agent.serving.native import rounded_all, to_native_all
+from agent.serving.native import natives, rounded_all
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -36,6 +36,7 @@ class Writer:
 
     def __init__(self, tasks: Sequence[TaskCard]) -> None:
         self._tasks = tasks
+        self._transforms = [task.transform for task in tasks]
         self._template = ", ".join(_template(task, _KNOWN) for task in tasks)
         self._plain = ", ".join(_template(task, _UNKNOWN) for task in tasks)
 
@@ -50,22 +51,19 @@ class Writer:
             A structure with a prediction that is no finite number has its reason instead.
         """
         model = mean.astype(np.float64)
-        values = self._native(model)
-        rows = (
-            self._plain_rows(values, model) if judged is None else self._rows(values, model, judged)
-        )
+        if judged is None:
+            values = natives(model, self._transforms)
+            rows = self._plain_rows(values, model)
+        else:
+            values, *ends = natives(np.stack([mean, judged.low, judged.high]), self._transforms)
+            rows = self._rows(values, model, (ends[0], ends[1]), judged)
         good = np.isfinite(values) & np.isfinite(model)
+        if good.all():
+            return list(rows)
         return [
             row if numbers.all() else self._failed(numbers)
             for row, numbers in zip(rows, good, strict=True)
         ]
-
-    def _native(self, model: Doubles) -> Doubles:
-        columns = [
-            to_native_all(model[:, column], task.transform)
-            for column, task in enumerate(self._tasks)
-        ]
-        return np.stack(columns, axis=1)
 
     def _failed(self, good: npt.NDArray[np.bool_]) -> InvalidStructure:
         task = self._tasks[int(np.argmin(good))]
@@ -76,11 +74,9 @@ class Writer:
         fields[0::2], fields[1::2] = _numbers(values, model)
         return _filled(self._plain, fields, len(values))
 
-    def _rows(self, values: Doubles, model: Doubles, judged: Judged) -> list[str]:
-        ends = (
-            self._native(judged.low.astype(np.float64)),
-            self._native(judged.high.astype(np.float64)),
-        )
+    def _rows(
+        self, values: Doubles, model: Doubles, ends: tuple[Doubles, Doubles], judged: Judged
+    ) -> list[str]:
         turned = ends[1] < ends[0]
         low, high = np.where(turned, ends[::-1], ends)
         fields = [""] * (_FIELDS * values.size)
