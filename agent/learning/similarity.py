@@ -114,34 +114,49 @@ class Nearest:
 
     def __init__(self, index: Index) -> None:
         """Turns the index inside out: for each bit, the compounds that have it."""
-        rows, bits = _bits(index.indptr, index.indices, index.counts)
         # Of the index only this is kept: its counts are all here, inside out.
         self._tasks = len(index.tasks)
         self._task_rows, self._task_indptr = index.task_rows, index.task_indptr
         self._size = len(index.indptr) - 1
-        space = int(bits.max()) + 1 if len(bits) else 1
-        having = np.bincount(bits, minlength=space)
-        self._column = np.full(space, -1, np.int64)  # of the popular bits
-        popular = np.flatnonzero(having > _POPULAR * self._size)
-        self._column[popular] = np.arange(len(popular))
-        common = self._column[bits] >= 0
-        self._dense = np.zeros((len(popular), self._size), np.uint8)
-        self._dense[self._column[bits[common]], rows[common]] = 1
-        # ">= k" is popular only where ">= k - 1" is: the vector of k adds those below it up.
-        for bit in popular[popular % _LEVELS > 0].tolist():
-            self._dense[self._column[bit]] += self._dense[self._column[bit - 1]]
-        order = np.argsort(bits[~common])  # within a list any order will do
-        self._lists = rows[~common][order]  # int64, as `bincount` wants it
-        lengths = np.where(self._column < 0, having, 0)
-        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        self._turn(index)
         measured = np.diff(index.task_indptr)
         self._large = np.flatnonzero(measured > _LARGE * self._size)
         self._small = np.setdiff1d(np.flatnonzero(measured), self._large)
         self._has = np.zeros((self._size, len(self._large)), np.bool_)
         for column, task in enumerate(self._large.tolist()):
             self._has[self._compounds(task), column] = True
-        sizes = np.bincount(rows, minlength=self._size)
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(index.counts, dtype=np.int64)])
+        sizes = np.diff(ends[index.indptr])
         self._sizes = np.maximum(sizes, 1).astype(np.float32)  # nothing has no union of 0 either
+
+    def _turn(self, index: Index) -> None:
+        """Makes a vector of each popular bit, and a list of each other one."""
+        levels = list(_by_level(index))
+        columns = int(index.indices.max()) + 1 if len(index.indices) else 1
+        having = np.zeros((columns, _LEVELS), np.int64)
+        for level, (_, having_it) in enumerate(levels):
+            having[:, level] = np.bincount(having_it, minlength=columns)
+        having = having.ravel()
+        popular = np.flatnonzero(having > _POPULAR * self._size)
+        self._column = np.full(len(having), -1, np.int64)  # of the popular bits
+        self._column[popular] = np.arange(len(popular))
+        dense = np.zeros(len(popular) * self._size, np.uint8)
+        rare = [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
+        for level, (rows, having_it) in enumerate(levels):
+            bits = having_it * np.int32(_LEVELS) + np.int32(level)
+            place = self._column[bits]
+            common = place >= 0
+            dense[place[common] * self._size + rows[common]] = 1
+            rare.append((bits[~common], rows[~common]))
+        self._dense = dense.reshape(len(popular), self._size)
+        # ">= k" is popular only where ">= k - 1" is: the vector of k adds those below it up.
+        for bit in popular[popular % _LEVELS > 0].tolist():
+            self._dense[self._column[bit]] += self._dense[self._column[bit - 1]]
+        bits, rows = (np.concatenate(part) for part in zip(*rare, strict=True))
+        # Within a list any order will do; int64, as `bincount` wants it.
+        self._lists = rows[np.argsort(bits)].astype(np.int64)
+        lengths = np.where(self._column < 0, having, 0)
+        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
     def similarity(self, features: Rows) -> Floats:
         """Returns the greatest Tanimoto coefficient to a compound of each task.
@@ -200,6 +215,18 @@ class Nearest:
 
 def _pairs(starts: Ints) -> Iterator[tuple[int, int]]:
     return zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+
+
+def _by_level(index: Index) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+    """Yields for ">= 1", ">= 2" and so on the row and the column of each count that is as large."""
+    rows = np.repeat(np.arange(len(index.indptr) - 1, dtype=np.int32), np.diff(index.indptr))
+    columns, counts = index.indices, index.counts
+    level = 0
+    while len(rows):
+        yield rows, columns
+        level += 1
+        more = np.flatnonzero(counts > level)
+        rows, columns, counts = rows[more], columns[more], counts[more]
 
 
 def _highest(bits: Ints) -> Ints:
