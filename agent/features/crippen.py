@@ -94,7 +94,7 @@ _CLASSES: dict[str, tuple[float, float]] = {
     "S3": (0.6237, 6.691),
 }
 _PLACE = {name: place for place, name in enumerate(_CLASSES)}
-_WORTH = np.array(list(_CLASSES.values()))
+WORTH = np.array(list(_CLASSES.values()))
 
 
 # Sets of kinds as SMARTS has them: "A" is any aliphatic atom, "a" any aromatic one, "*" any.
@@ -109,10 +109,10 @@ _Rule = tuple[str, Bools]
 
 def crippen(graph: Graph) -> Doubles:
     """Returns logP and molar refractivity of each molecule, float64 (molecules, 2)."""
-    classes, of_hydrogens = _classes(graph)
+    classes, of_hydrogens = classified(graph)
     # Each molecule's atoms, then its hydrogens: RDKit's order, and bincount adds in order, too.
     owner = np.concatenate([graph.molecule, np.repeat(graph.molecule, graph.hydrogens)])
-    worth = _WORTH[np.concatenate([classes, np.repeat(of_hydrogens, graph.hydrogens)])]
+    worth = WORTH[np.concatenate([classes, np.repeat(of_hydrogens, graph.hydrogens)])]
     sums = [np.bincount(owner, worth[:, column], len(graph.usual)) for column in (0, 1)]
     return np.stack(sums, axis=1)
 
@@ -141,8 +141,8 @@ def _summed(counts: Ints, kinds: Sequence[str]) -> Ints:
     return summed
 
 
-def _classes(graph: Graph) -> tuple[Ints, Ints]:
-    """Returns each atom's class, and that of its hydrogens."""
+def classified(graph: Graph) -> tuple[Ints, Ints]:
+    """Returns each atom's class and that of its hydrogens, as places in `WORTH`."""
     found = np.full(len(graph.kind), _PLACE["CS"])
     of_hydrogens = np.full(len(graph.kind), _PLACE["H1"])
     for name, rules in _BY_KIND.items():

@@ -14,6 +14,7 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from agent.errors import Refused
+from agent.features.alone import Remembering
 from agent.features.atoms import without_each_atom
 from agent.features.graph import Drawer
 from agent.features.light import light_mol
@@ -45,7 +46,7 @@ class Featurizer:
         self._plain, self._plain_size = _plain_call(names), len(_plain_names(names))
         self._order = [[*_plain_names(names), *TOGETHER].index(name) for name in names]
         self._with_patterns = not set(TOGETHER).isdisjoint(names)
-        self._drawer = Drawer()
+        self._drawer, self._remembering = Drawer(), Remembering()
         self._centre = np.array([scaling.centre for scaling in spec.descriptors], np.float64)
         self._spread = np.array([scaling.spread for scaling in spec.descriptors], np.float64)
 
@@ -55,7 +56,7 @@ class Featurizer:
         Returns:
             One row a molecule, in order; a number that RDKit cannot give is 0, the centre.
         """
-        counts, numbers, pending = [], [], Pending(self._drawer)
+        counts, numbers, pending = [], [], Pending(self._drawer, self._remembering)
         for mol in mols:
             counts.append(self._morgan.GetCountFingerprint(mol).GetNonzeroElements())
             numbers.append(self._plain(mol))

@@ -17,7 +17,7 @@ from rdkit.Chem import rdMolDescriptors
 # Aliphatic atoms, then aromatic ones, as SMARTS writes them.
 KINDS = ("C", "N", "O", "F", "S", "Cl", "Br", "I", "c", "n", "o", "s")
 SINGLE, AROMATIC, DOUBLE, TRIPLE = range(4)
-_ORDERS = np.array([1.0, 1.5, 2.0, 3.0])
+ORDERS = np.array([1.0, 1.5, 2.0, 3.0])
 MOST_ATOMS = 120  # a matrix of 120 x 120; larger molecules are rare
 _NO_KIND = -1
 _ANY_EVEN = 0
@@ -45,8 +45,8 @@ def _kind(name: str) -> int:
 
 _PLACE = {species: place for place, species in enumerate(_SPECIES)}
 _CHARGE = np.array([charge for _, charge in _SPECIES])
-_ALIPHATIC = np.array([_kind(aliphatic) for aliphatic, _, _ in _SPECIES.values()])
-_AROMATIC = np.array([_kind(aromatic) for _, aromatic, _ in _SPECIES.values()])
+ALIPHATIC = np.array([_kind(aliphatic) for aliphatic, _, _ in _SPECIES.values()])
+AROMATIC_KIND = np.array([_kind(aromatic) for _, aromatic, _ in _SPECIES.values()])
 _VALENCE = np.array([valence for _, _, valence in _SPECIES.values()])
 
 
@@ -129,10 +129,10 @@ class Graph:
         atoms = len(species)
         source, target, order, ring = _bonds(drawn, sizes)
         aromatic = np.bincount(source[order == AROMATIC], minlength=atoms) > 0
-        kind = np.where(aromatic, _AROMATIC[species], _ALIPHATIC[species])
+        kind = np.where(aromatic, AROMATIC_KIND[species], ALIPHATIC[species])
         code = (order * len(KINDS) + kind[target]) * atoms + source
-        shape = (len(_ORDERS), len(KINDS), atoms)
-        filled = np.bincount(source, _ORDERS[order], atoms) + hydrogens
+        shape = (len(ORDERS), len(KINDS), atoms)
+        filled = np.bincount(source, ORDERS[order], atoms) + hydrogens
         # A dative or undefined bond, a radical: what no rule was written for.
         asked = np.where(
             _VALENCE[species] == _ANY_EVEN, filled % 2 == 0, filled == _VALENCE[species]
@@ -167,7 +167,9 @@ def _bonds(drawn: Sequence[Drawn], sizes: Ints) -> tuple[Ints, Ints, Ints, Bools
     source, target = np.divmod(places - np.repeat(ends - lengths, counts), size)
     begin = np.repeat(first, counts)
     ring = _in_rings(drawn, (ends - lengths).tolist(), len(flat))[places]
-    return source + begin, target + begin, np.searchsorted(_ORDERS, flat[places]), ring
+    # A quadruple bond counts as a triple one, which leaves its atoms short of what they ask for.
+    order = np.minimum(np.searchsorted(ORDERS, flat[places]), TRIPLE)
+    return source + begin, target + begin, order, ring
 
 
 def _in_rings(drawn: Sequence[Drawn], begins: Sequence[int], size: int) -> Bools:

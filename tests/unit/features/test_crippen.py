@@ -1,6 +1,6 @@
 from rdkit.Chem import rdMolDescriptors
 
-from agent.features.crippen import _PLACE, _classes, crippen
+from agent.features.crippen import _PLACE, classified, crippen
 from agent.features.graph import Drawer, Graph
 from tests.unit.features.molecules import molecules
 
@@ -19,6 +19,6 @@ def test_every_bit_is_rdkits() -> None:
 def test_the_molecules_here_have_atoms_of_every_class() -> None:
     drawn = [Drawer().draw(mol) for mol in molecules()]
     graph = Graph.join([one for one in drawn if one is not None])
-    atoms, hydrogens = _classes(graph)
+    atoms, hydrogens = classified(graph)
     found = {*atoms.tolist(), *hydrogens[graph.hydrogens > 0].tolist()}
     assert [name for name, place in _PLACE.items() if place not in found] == []
