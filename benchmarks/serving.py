@@ -8,6 +8,8 @@ clock's and do.
 import argparse
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,7 @@ from benchmarks.report import Row, median, save, show
 from benchmarks.serving_release import RELEASE, make_release
 
 REFERENCES = 50_000
+_SMALL = 5_325
 PEER = ("torch==2.13.0", "admet-ai")
 # Within every limit, and yet a third of a second of RDKit's time.
 HOSTILE = "CC" + ".*" * 990
@@ -101,22 +103,40 @@ def _status(state: Path) -> dict[str, object]:
 
 
 class Client:
-    """One connection that asks and waits."""
+    """One connection that asks and waits; no more than a socket, so as not to measure itself."""
 
     def __init__(self, port: int) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port)
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._host = f"Host: 127.0.0.1:{port}"
 
     def ask(self, smiles: str | list[str]) -> float:
         """Asks once and returns the seconds until the answer was there."""
         body = json.dumps({"smiles": smiles}).encode()
+        lines = ("POST /v1/predict HTTP/1.1", self._host, f"Content-Length: {len(body)}", "", "")
+        asked = "\r\n".join(lines).encode() + body
         began_s = time.perf_counter()
-        self._connection.request("POST", "/v1/predict", body)
-        response = self._connection.getresponse()
-        response.read()
+        self._socket.sendall(asked)
+        status = self._answer()
         took_s = time.perf_counter() - began_s
-        if response.status != 200:
-            raise SystemExit(f"predict answered {response.status}")
+        if status != 200:
+            raise SystemExit(f"predict answered {status}")
         return took_s
+
+    def _answer(self) -> int:
+        said = b""
+        while b"\r\n\r\n" not in said:
+            said += self._more()
+        head, _, body = said.partition(b"\r\n\r\n")
+        left = int(re.findall(rb"(?i)\r\ncontent-length: (\d+)", head)[0]) - len(body)
+        while left > 0:
+            left -= len(self._more())
+        return int(head.split(b" ", 2)[1])
+
+    def _more(self) -> bytes:
+        if not (part := self._socket.recv(1 << 20)):
+            raise SystemExit("predict hung up")
+        return part
 
 
 def singles(port: int, smiles: list[str]) -> list[float]:
@@ -171,7 +191,12 @@ def measured(root: Path, smiles: list[str]) -> list[Row]:
         ]
         rates = [bulk(now, smiles) for _ in range(_RUNS)]
         rows.append(
-            Row("bulk over HTTP, 5 members and domain", median(rates), "/s a core", runs=rates)
+            Row(
+                f"bulk over HTTP, 5 members and domain of {REFERENCES:,} references",
+                median(rates),
+                "/s a core",
+                runs=rates,
+            )
         )
         usual_ms = median([share(times, 0.99) for times in alone])
         for what, other in (("a hostile structure", HOSTILE), ("10,000 structures", smiles * 10)):
@@ -201,6 +226,16 @@ def _at_most(
 ) -> Row:
     value = middle(runs)
     return Row(name, value, unit, must=f"≤ {limit:g} {unit}", met=value <= limit, runs=runs)
+
+
+def in_a_small_silo(root: Path, smiles: list[str], known: Sequence[str]) -> Row:
+    """Measures bulk with as many references as ExpansionRx has compounds."""
+    (root / "releases").mkdir(parents=True)
+    make_release(root / "releases", smiles, known[:_SMALL])
+    with running(root) as now:
+        rates = [bulk(now, smiles) for _ in range(_RUNS)]
+    name = f"bulk over HTTP, 5 members and domain of {_SMALL:,} references"
+    return Row(name, median(rates), "/s a core", runs=rates)
 
 
 def walls(root: Path, smiles: list[str]) -> list[Row]:
@@ -288,8 +323,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         (root / "releases").mkdir()
-        make_release(root / "releases", smiles, references(given.data, smiles, REFERENCES))
-        rows = [*measured(root, smiles), *walls(root, smiles)]
+        known = references(given.data, smiles, REFERENCES)
+        make_release(root / "releases", smiles, known)
+        rows = [*measured(root, smiles), in_a_small_silo(root / "small", smiles, known)]
+        rows += walls(root, smiles)
         if not given.no_peer:
             rows = against_peer(rows, smiles, given.out or root)
     console = Console()

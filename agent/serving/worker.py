@@ -61,13 +61,14 @@ def work(releases: Path, channel: socket.socket, place: int, deadline_s: float, 
         deadline_s: Processor seconds that one structure may take.
         nice: Whether this worker steps back behind those that answer single molecules.
     """
-    if nice:
-        os.nice(_NICE)
     resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
     desk = Desk(releases, Guard(place, deadline_s).over)
     with channel, channel.makefile("rb") as incoming, contextlib.suppress(ConnectionError):
         while (message := frames.read(incoming)) is not None:
             channel.sendall(frames.pack(*desk.reply(*message)))
+            if nice:  # not before: until the first release is loaded, all wait for this worker
+                os.nice(_NICE)
+                nice = False
 
 
 def _give_memory_back() -> None:
