@@ -153,8 +153,7 @@ class Nearest:
         for bit in popular[popular % _LEVELS > 0].tolist():
             self._dense[self._column[bit]] += self._dense[self._column[bit - 1]]
         bits, rows = (np.concatenate(part) for part in zip(*rare, strict=True))
-        # Within a list any order will do; int64, as `bincount` wants it.
-        self._lists = rows[np.argsort(bits)].astype(np.int64)
+        self._lists = rows[np.argsort(bits)]  # within a list any order will do
         lengths = np.where(self._column < 0, having, 0)
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
@@ -191,7 +190,7 @@ class Nearest:
         common /= union
         return common
 
-    def _listed(self, bits: Ints) -> Ints:
+    def _listed(self, bits: Ints) -> npt.NDArray[np.int32]:
         """Returns the compounds that have each bit, one bit's behind the other's."""
         lists = [self._lists[self._starts[bit] : self._starts[bit + 1]] for bit in bits.tolist()]
         return np.concatenate([*lists, self._lists[:0]])
