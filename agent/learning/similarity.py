@@ -133,10 +133,10 @@ class Nearest:
         """Makes a vector of each popular bit, and a list of each other one."""
         levels = list(_by_level(index))
         columns = int(index.indices.max()) + 1 if len(index.indices) else 1
-        having = np.zeros((columns, _LEVELS), np.int64)
+        table = np.zeros((columns, _LEVELS), np.int64)
         for level, (_, having_it) in enumerate(levels):
-            having[:, level] = np.bincount(having_it, minlength=columns)
-        having = having.ravel()
+            table[:, level] = np.bincount(having_it, minlength=columns)
+        having = table.ravel()
         popular = np.flatnonzero(having > _POPULAR * self._size)
         self._column = np.full(len(having), -1, np.int64)  # of the popular bits
         self._column[popular] = np.arange(len(popular))
