@@ -82,7 +82,8 @@ class Client:
 
         Returns:
             A row a structure, in order, with the index of what was given; for each endpoint the
-            columns ENDPOINT, ENDPOINT_lower, ENDPOINT_upper and ENDPOINT_inside, and `error`.
+            columns ENDPOINT, ENDPOINT_lower, ENDPOINT_upper and ENDPOINT_inside, ENDPOINT_measured
+            where the site measured some of them itself (a text, as `>100`), and `error`.
 
         Raises:
             OnggiRefused: The endpoint said no.
@@ -234,5 +235,8 @@ def _row(result: dict[str, Any]) -> dict[str, Any]:
             f"{endpoint}_upper": high,
             f"{endpoint}_inside": said.get("inside"),
         }
+        if measured := said.get("measured"):
+            qualifier = measured["qualifier"].replace("=", "")
+            row[f"{endpoint}_measured"] = f"{qualifier}{measured['value']:g}"
     fault = result.get("error")
     return {**row, "error": f"{fault['step']}: {fault['cause']}" if fault else None}

@@ -128,14 +128,26 @@ def _show(structures: Sequence[str], answer: dict[str, Any]) -> None:
         table = Table(title=given, title_justify="left")
         table.add_column("endpoint")
         table.add_column("predicted", justify="right")
+        known = any("measured" in value for value in result["predictions"].values())
+        if known:
+            table.add_column("measured", justify="right")
         table.add_column("90% interval")
         table.add_column("unit")
         table.add_column("domain")
         for task, value in result["predictions"].items():
-            said = (f"{value['value']:.4g}", _interval(value), value.get("unit") or "")
-            table.add_row(task, *said, _domain(value))
+            said = (_interval(value), value.get("unit") or "", _domain(value))
+            own = [_measured(value)] if known else []
+            table.add_row(task, f"{value['value']:.4g}", *own, *said)
         console.print(table)
     console.print(f"release {answer['release']}", style="dim")
+
+
+def _measured(value: dict[str, Any]) -> str:
+    said = value.get("measured")
+    if said is None:
+        return "–"
+    qualifier = "" if said["qualifier"] == "=" else said["qualifier"]
+    return f"{qualifier}{said['value']:.4g}"
 
 
 def _interval(value: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -81,17 +81,36 @@ class Collection:
             asked: The structures.
             answers: One each, written as `Predictor.write` does.
         """
+        good = [at for at, answer in enumerate(answers) if isinstance(answer, str)]
+        known = self.measured(name, [(one.structure, one.fmt) for one in asked], good) or {}
+        return [
+            _beside(answer, known[at]) if isinstance(answer, str) and at in known else answer
+            for at, answer in enumerate(answers)
+        ]
+
+    def measured(
+        self, name: str, structures: Sequence[Given], wanted: Iterable[int]
+    ) -> "dict[int, _Known] | None":
+        """Looks up what the site measured itself.
+
+        Args:
+            name: As of `with_measured`.
+            structures: Texts and how to read each.
+            wanted: The numbers of those to look up.
+
+        Returns:
+            By a structure's number what was measured of it, by endpoint; nothing of those of which
+            nothing was. None where the caller may see none, or the reference cannot be used.
+        """
         if not name:
-            return list(answers)
+            return None
         try:
             reference = self.opened(name)
-            return [
-                self._completed((name, reference), one, number, answer)
-                for number, (one, answer) in enumerate(zip(asked, answers, strict=True))
-            ]
+            found = ((at, self._known((name, reference), structures[at], at)) for at in wanted)
+            return {at: known for at, known in found if known}
         except Refused as refused:
             self._judged(name, refused)
-            return list(answers)
+            return None
 
     def neighbours(
         self, name: str, asked: Asked, endpoint: str | None, most: int
@@ -140,20 +159,17 @@ class Collection:
         counts = counted(features.indices, features.values)
         return Similar(str(Chem.MolToSmiles(mol)), reference.neighbours(counts, most, endpoint))
 
-    def _completed(
-        self, known: tuple[str, Reference], asked: Asked, number: int, answer: Written
-    ) -> Written:
-        name, reference = known
-        if isinstance(answer, InvalidStructure) or not _may_be_known(reference, asked):
-            return answer
-        place = (name, asked.structure, asked.fmt)
+    def _known(self, source: tuple[str, Reference], given: Given, number: int) -> _Known:
+        name, reference = source
+        if not _may_be_known(reference, given):
+            return {}
+        place = (name, *given)
         if place not in self._found:
-            given = (asked.structure, asked.fmt)
             (found,) = (_looked_up(reference, one) for one in self._watch([given], number))
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
             self._found[place] = found
-        return _beside(answer, self._found[place])
+        return self._found[place]
 
     def _featurizer(self, reference: Reference) -> Featurizer:
         spec = reference.about("features")
@@ -187,10 +203,11 @@ class Collection:
             reference.close()
 
 
-def _may_be_known(reference: Reference, asked: Asked) -> bool:
+def _may_be_known(reference: Reference, given: Given) -> bool:
     """Tells, in microseconds, whether it is worth milliseconds to find out which compound it is."""
-    if asked.fmt == "smiles":
-        text = asked.structure.strip()
+    structure, fmt = given
+    if fmt == "smiles":
+        text = structure.strip()
         composition = composition_of_text(text)
         if composition is not None:
             if not reference.may_know(composition):
@@ -200,7 +217,7 @@ def _may_be_known(reference: Reference, asked: Asked) -> bool:
                 return reference.has_skeleton(graph.skeleton)
     return any(
         not graph.usual or reference.has_skeleton(graph.skeleton)
-        for graph in graphs(asked.structure, asked.fmt)
+        for graph in graphs(structure, fmt)
     )
 
 

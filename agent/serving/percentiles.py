@@ -45,6 +45,11 @@ class Found:
     reference: str
     sets: list[dict[str, Any]]
 
+    @property
+    def ranks_own(self) -> bool:
+        """Whether the site's own compounds are among the sets."""
+        return any(one["name"] == OWN_COMPOUNDS for one in self.sets)
+
 
 class Percentiles:
     """Works them out in the background and keeps the newest.

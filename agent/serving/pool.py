@@ -149,20 +149,23 @@ class Pool:
         head = {"do": "predict", "release": release, "reference": reference}
         return await self._read(head, piece, quick=quick)
 
-    async def figures(self, release: str, piece: bytes) -> Frame:
+    async def figures(self, release: str, piece: bytes, reference: str = "") -> Frame:
         """Answers one piece of a file.
 
         Args:
             release: Which release answers.
             piece: As `batch.pieces` writes it.
+            reference: As of `predict`.
 
         Returns:
-            What `batch.figures.packed` wrote.
+            What `batch.figures.packed` wrote, and, where a reference was looked up in, the
+            `measured.findings` in its head.
 
         Raises:
             Problem: As of `predict`.
         """
-        return await self._read({"do": "figures", "release": release}, piece, quick=False)
+        head = {"do": "figures", "release": release, "reference": reference}
+        return await self._read(head, piece, quick=False)
 
     async def explain(self, release: str, piece: bytes, endpoint: str | None) -> bytes:
         """Tells what each atom of one structure contributes.

@@ -101,6 +101,22 @@ def reference_room(
     return add
 
 
+def shows(request: Request, shown: Shown, percentiles: Percentiles) -> list[str]:
+    """Names the routes below that have something for a caller.
+
+    A page that asks for what is not there has an error in the browser's console each time.
+    """
+    found = percentiles.found()
+    has = {
+        # Whether a reference shows compounds is known once it was tried to rank them.
+        "neighbours": bool(reference := shown.for_caller(request))
+        and (found is None or found.reference != reference or found.ranks_own),
+        "percentiles": found is not None,
+        "site": shown.site_report() is not None,
+    }
+    return [name for name, there in has.items() if there]
+
+
 def _add_neighbours(app: FastAPI, models: Models, questions: Questions, shown: Shown) -> None:
     schema = NeighboursRequest.model_json_schema()
 

@@ -36,7 +36,7 @@ from agent.serving.patience import Patience, Terms
 from agent.serving.percentiles import Percentiles
 from agent.serving.pool import Pool
 from agent.serving.questions import Questions
-from agent.serving.reference_room import reference_room
+from agent.serving.reference_room import reference_room, shows
 from agent.serving.rehearsal import Rehearsal
 from agent.serving.remote import RemoteRelease
 from agent.serving.shown import Shown
@@ -89,13 +89,16 @@ def serve(
     shown = Shown.beside(releases)
     questions = Questions(pool)
     percentiles = Percentiles(models, questions, shown, state)
-    rooms: list[Room] = [me.room, oip.Room(models, pool, width), swagger.add, batch_room(jobs)]
+    there = partial(shows, shown=shown, percentiles=percentiles)
+    rooms: list[Room] = [partial(me.room, shows=there), oip.Room(models, pool, width), swagger.add]
+    rooms += [batch_room(jobs, shown.for_caller)]
     rooms += [reference_room(models, questions, shown, percentiles), pages.room(silo)]
     app = create_app(models, pool, width, rooms, shown.for_caller)
     server = uvicorn.Server(_config(door, app, {BATCH: section.batch_bytes}))
     # Outside the main thread uvicorn leaves signals alone.
     http = _Http(server, notify)
-    behind = (Conductor(jobs, models, pool, width).running, percentiles.kept)
+    conductor = Conductor(jobs, models, pool, width, shown.current)
+    behind = (conductor.running, percentiles.kept)
     work = http.answer(listener, pool, behind)
     thread = threading.Thread(target=_run, args=(work,), name="http", daemon=True)
     with listener, door:

@@ -23,6 +23,7 @@ from agent.records import InvalidStructure
 from agent.releases.folder import path_of
 from agent.serving import bodies, frames, tensors
 from agent.serving.answers import FAILED_STEP
+from agent.serving.batch import measured
 from agent.serving.batch.figures import Figures, packed
 from agent.serving.batch.pieces import read_piece
 from agent.serving.bodies import Asked
@@ -166,7 +167,12 @@ class Desk:
             parts.append(said)
             if stop in gone:
                 faults.append(_GONE[gone[stop]])
-        return packed(faults, parts, sum(_failed(fault) for fault in faults))
+        said_of, content = packed(faults, parts, sum(_failed(fault) for fault in faults))
+        fine = [at for at, fault in enumerate(faults) if fault is None]
+        known = self._collection.measured(head.get("reference", ""), given, fine)
+        if known is not None:
+            said_of[measured.KEY] = measured.findings(known, predictor.card.tasks)
+        return said_of, content
 
     def _explain(self, head: Head, body: bytes) -> Frame:
         (asked,) = bodies.read_chunk(body)

@@ -146,11 +146,9 @@ def test_tokens_scopes_rates_headers_and_the_audit_log_of_a_running_service(host
     refused, problem = host.ask(*predict, slow, CCO)
     assert (refused.status, problem["code"]) == (429, "too_many_requests")
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
-    assert host.ask("GET", "/v1/me", kim)[1] == {
-        "name": "kim",
-        "scopes": ["predict"],
-        "access": "token",
-    }
+    me = host.ask("GET", "/v1/me", kim)[1]
+    assert me.pop("shows") in ([], ["percentiles"])  # these are worked out meanwhile
+    assert me == {"name": "kim", "scopes": ["predict"], "access": "token"}
     assert host.code(*predict, kim, {"smiles": 5})[0] == 422
     assert host.code("POST", "/v1/CCO", kim, {}) == (404, "no_such_route")
 

@@ -18,8 +18,10 @@ from agent import clock
 from agent.releases import folder
 from agent.serving import tokens
 from agent.serving.batch.folder import SAID
+from agent.serving.callers import Scope
 from tests.kit.batches import Caller, as_csv, as_xlsx, read_csv, zip_bomb
 from tests.kit.predicting import TASK, Load, Predict, build, until
+from tests.kit.references import lay_out
 
 LEVEL = 1.5
 HOSTILE = "CC" + ".*" * 990  # within every limit, and a third of a second of RDKit's time
@@ -272,7 +274,7 @@ def test_a_job_is_its_owners_alone(tmp_path: Path) -> None:
     try:
         predict.wait("r1")
         port = predict.status()["port"]
-        anna, bela = (Caller(port, {"Authorization": f"Bearer {one}"}) for one in secrets)
+        anna, bela = (Caller(port, _bearer(one)) for one in secrets)
         job = anna.ended(anna.send(as_csv(_rows(10)))["job"])
         for method, path in (
             ("GET", job["links"]["self"]),
@@ -295,6 +297,64 @@ def test_a_job_is_its_owners_alone(tmp_path: Path) -> None:
         predict.close()
 
 
-def _token(state: Path, name: str) -> str:
+@pytest.mark.slow
+def test_what_was_measured_is_in_the_answers_of_those_who_may_see_it(tmp_path: Path) -> None:
+    predict = Predict.prepare(tmp_path)
+    build(predict.root, "r1", 1, LEVEL)
+    folder.activate(predict.releases, "r1")
+    lay_out(predict.root / "reference")
+    anna = _token(predict.state, "anna", "predict", "data")
+    bela = _token(predict.state, "bela", "predict")
+    predict.start()
+    try:
+        predict.wait("r1")
+        port = predict.status()["port"]
+        knowing, other = (Caller(port, _bearer(one)) for one in (anna, bela))
+        given = as_csv([["SMILES"], *([smiles] for smiles, _ in _KNOWN)])
+        job = knowing.ended(knowing.send(given)["job"])
+        _check_measured(knowing, job["links"]["result"])
+        assert b"measured" not in other.through(given)
+        line = json.loads(_streamed(knowing, given).splitlines()[1])
+        said = {"value": 0.46, "unit": "", "qualifier": "=", "n": 3}
+        assert line["predictions"][TASK]["measured"] == said
+        assert b"measured" not in _streamed(other, given)
+        # The same name, by another token.
+        tokens.revoke(predict.state, "anna", clock.now())
+        less = Caller(port, _bearer(_token(predict.state, "anna", "predict")))
+        status, table = less.ask("GET", job["links"]["result"])
+        assert (status, b"measured" in table) == (200, False)
+    finally:
+        predict.close()
+
+
+_KNOWN = [("CCO", None), ("CC(=O)Nc1ccc(O)cc1.Cl", "0.46"), ("nonsense", None)]
+
+
+def _check_measured(caller: Caller, result: str) -> None:
+    """Wants the same in each format."""
+    wanted = [text for _, text in _KNOWN]
+    found = {
+        kind: caller.ask("GET", f"{result}?format={kind}")[1] for kind in ("csv", "sdf", "parquet")
+    }
+    name = f"{TASK}_measured"
+    assert [row[name] or None for row in read_csv(found["csv"])] == wanted
+    assert pl.read_parquet(io.BytesIO(found["parquet"]))[name].to_list() == wanted
+    supplier = Chem.SDMolSupplier()
+    supplier.SetData(found["sdf"].decode())
+    shown = [mol.GetPropsAsDict(autoConvertStrings=False).get(name) for mol in supplier]
+    assert shown == wanted
+
+
+def _streamed(caller: Caller, given: bytes) -> bytes:
+    status, lines = caller.ask("POST", "/v1/batch", given, Accept="application/x-ndjson")
+    assert status == 200
+    return lines
+
+
+def _bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def _token(state: Path, name: str, *scopes: Scope) -> str:
     now = clock.now()
-    return tokens.add(state, tokens.drafted(name, ("predict",), 0, None, now), now)
+    return tokens.add(state, tokens.drafted(name, scopes or ("predict",), 0, None, now), now)

@@ -480,6 +480,15 @@ def test_nothing_leaves_the_screen_sideways(begin: Opening, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_on_paper_all_years_of_the_model_fit(begin: Opening) -> None:
+    page = begin("model", width=718)  # what A4 leaves between its margins
+    page.wait_for_selector(".coverage")
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    right = page.evaluate("document.querySelector('.coverage').getBoundingClientRect().right")
+    assert right <= 718
+
+
 def test_the_model_shows_its_card_and_why_releases_came_and_went(begin: Opening) -> None:
     page = begin("model")
     expect(page.get_by_role("heading", name="Release 7")).to_be_visible()

@@ -33,7 +33,12 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 section = ServeSection(threads=1).model_copy(update={"port": 0})
 server.serve(Path(sys.argv[1]), Path(sys.argv[2]), section, stop, "Alpha Pharma")
 """
-_EVERYTHING = {"name": "local", "scopes": ["predict", "data", "admin"], "access": "open"}
+_EVERYTHING = {
+    "name": "local",
+    "scopes": ["predict", "data", "admin"],
+    "access": "open",
+    "shows": ["neighbours", "percentiles", "site"],
+}
 
 
 @contextlib.contextmanager

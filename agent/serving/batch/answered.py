@@ -1,6 +1,6 @@
 """One part of a job, answered: the caller's columns and what was predicted, as a Polars frame."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from agent.serving import frames
 from agent.serving.batch import figures, folder
 from agent.serving.batch.figures import Figures
 from agent.serving.batch.folder import ROWS, SAID, Release, Table
+from agent.serving.batch.measured import Finding, by_task
 from agent.serving.batch.split import FAULT
 from agent.serving.native import natives, rounded_all
 
@@ -29,12 +30,14 @@ class Part:
         said: The figures of the rows that have some.
         places: Which rows these are.
         errors: For each row why it has none, as text; None for the others.
+        measured: What the site measured itself, by endpoint; the rows are the part's.
     """
 
     rows: pl.DataFrame
     said: Figures
     places: npt.NDArray[np.int64]
     errors: list[str | None]
+    measured: Mapping[int, Sequence[Finding]]
 
 
 def read_part(job: Path, number: int, tasks: int) -> Part:
@@ -46,10 +49,12 @@ def read_part(job: Path, number: int, tasks: int) -> Part:
     rows = pl.read_parquet(folder.part(job, number, ROWS))
     errors: list[str | None] = []
     parts: list[Figures] = []
+    heads: list[tuple[int, frames.Head]] = []
     with folder.part(job, number, SAID).open("rb") as handle:
         while (message := frames.read(handle)) is not None:
             head, body = message
             start = len(errors)
+            heads.append((start, head))
             errors += [None] * head["rows"]
             for at, step, cause in head["bad"]:
                 errors[start + at] = f"{step}: {cause}"
@@ -58,7 +63,7 @@ def read_part(job: Path, number: int, tasks: int) -> Part:
     for at, fault in enumerate(rows[FAULT]):
         if fault:
             errors[at] = f"row: {fault}"
-    return Part(rows, figures.joined(parts, tasks), places, errors)
+    return Part(rows, figures.joined(parts, tasks), places, errors, by_task(heads))
 
 
 def chosen(release: Release, endpoints: Sequence[str]) -> list[int]:
@@ -123,6 +128,14 @@ def placed(part: Part, column: Numbers) -> pl.Series:
     all_rows = np.full(len(part.errors), np.nan)
     all_rows[part.places] = column
     return pl.Series(all_rows, nan_to_null=True)
+
+
+def measured(part: Part, task: int) -> list[Finding | None]:
+    """Returns what the site measured itself for one endpoint, row by row."""
+    all_rows: list[Finding | None] = [None] * len(part.errors)
+    for finding in part.measured.get(task, ()):
+        all_rows[finding.row] = finding
+    return all_rows
 
 
 def _transforms(release: Release) -> list[Any]:

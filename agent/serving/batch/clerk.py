@@ -41,11 +41,13 @@ class Wanted:
         kind: The format.
         endpoints: Those that are wanted; none means all.
         follow: Whether to go on with the parts as they are answered.
+        measured: Whether the caller may see what the site measured itself.
     """
 
     kind: Result
     endpoints: tuple[str, ...] = ()
     follow: bool = False
+    measured: bool = False
 
 
 def step_back() -> None:
@@ -82,7 +84,10 @@ def render(job: Path, wanted: Wanted, out: BinaryIO) -> None:
         release, table = folder.read_release(job), folder.read_table(job)
         tasks = answered.chosen(release, wanted.endpoints)
         parts = _parts(job, release, follow=wanted.follow)
-        results.write(results.Job(job, table, release, tasks), wanted.kind, parts, out)
+        # Whether there is anything to see is known once the job is done.
+        measured = wanted.measured and (wanted.follow or folder.read_state(job).measured)
+        shown = results.Job(job, table, release, tasks, measured)
+        results.write(shown, wanted.kind, parts, out)
     state = folder.read_state(job)
     if state.state != "done":
         code, detail = state.problem or (state.state, "The job was ended.")
@@ -127,12 +132,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--format", choices=get_args(Result), default="csv")
     parser.add_argument("--endpoint", action="append", default=[])
     parser.add_argument("--follow", action="store_true")
+    parser.add_argument("--measured", action="store_true")
     given = parser.parse_args(arguments)
     step_back()
     if given.what == "split":
         say_parts(given.job, sys.stdout.buffer)
     else:
-        wanted = Wanted(given.format, tuple(given.endpoint), given.follow)
+        wanted = Wanted(given.format, tuple(given.endpoint), given.follow, given.measured)
         render(given.job, wanted, sys.stdout.buffer)
 
 

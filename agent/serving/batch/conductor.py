@@ -8,7 +8,7 @@ import asyncio
 import errno
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
@@ -18,8 +18,8 @@ from agent.errors import Refused
 from agent.files import write_atomic
 from agent.serving import frames
 from agent.serving.answers import Answering
-from agent.serving.batch import clerks, folder, pieces
-from agent.serving.batch.folder import ASKED, RELEASE, SAID, TABLE
+from agent.serving.batch import clerks, folder, measured, pieces
+from agent.serving.batch.folder import ASKED, RELEASE, SAID, TABLE, State
 from agent.serving.batch.jobs import Job, Jobs
 from agent.serving.frames import Frame
 from agent.serving.problems import Problem
@@ -40,7 +40,7 @@ _UNREADABLE = "It cannot be predicted: the processes that tried it failed."
 class Compute(Protocol):
     """Who does the chemistry: `Pool`."""
 
-    async def figures(self, release: str, piece: bytes) -> Frame:
+    async def figures(self, release: str, piece: bytes, reference: str = "") -> Frame:
         """Answers one piece of a file."""
 
 
@@ -56,13 +56,22 @@ class Conductor:
         models: Which release answers.
         compute: Who answers.
         width: How many pieces are worked on at the same time.
+        reference: Names what says what the site measured itself; empty where nothing does.
     """
 
-    def __init__(self, jobs: Jobs, models: Models, compute: Compute, width: int) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        models: Models,
+        compute: Compute,
+        width: int,
+        reference: Callable[[], str] = str,
+    ) -> None:
         self._jobs = jobs
         self._models = models
         self._compute = compute
         self._width = width
+        self._reference = reference
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -149,7 +158,7 @@ class Conductor:
         note = job.state.note
         if job.state.parts and job.state.release != name:
             note = f"It began with {job.state.release}, which answers no longer, and began anew."
-        state = replace(job.state, done=0, bad=0, parts=0, hostile=0, release=name, note=note)
+        state = State(state=job.state.state, total=job.state.total, release=name, note=note)
         # First of all, so that whoever reads the parts never takes the new ones for the old ones'.
         await self._jobs.book(job, state)
         document = folder.release_of(release.card)
@@ -196,10 +205,12 @@ class Conductor:
         self, job: Job, number: int, release: str, width: asyncio.Semaphore
     ) -> list[Frame]:
         asked = await asyncio.to_thread(folder.part(job.path, number, ASKED).read_bytes)
+        # A name a part: the keeper removes references that are no longer in use.
+        reference = self._reference() if job.request.measured else ""
 
         async def one(piece: bytes) -> list[Frame]:
             async with width:
-                answers = await self._asked(job, release, piece)
+                answers = await self._asked(piece, release, reference)
             job.ahead += sum(head["rows"] for head, _ in answers)
             return answers
 
@@ -223,6 +234,7 @@ class Conductor:
             bad=job.state.bad + len(faults),
             parts=job.state.parts + 1,
             hostile=hostile,
+            measured=job.state.measured or any(measured.KEY in head for head, _ in answers),
         )
         job.ahead -= rows
         await self._jobs.book(job, state)
@@ -231,12 +243,12 @@ class Conductor:
                 422, "too_slow", f"Over {_MOST_HOSTILE} structures took too long or ended a worker."
             )
 
-    async def _asked(self, job: Job, release: str, piece: bytes) -> list[Frame]:
+    async def _asked(self, piece: bytes, release: str, reference: str) -> list[Frame]:
         """Answers a piece, if need be structure by structure."""
         lost = 0
         while True:
             try:
-                answer = await self._compute.figures(release, piece)
+                answer = await self._compute.figures(release, piece, reference)
             except Problem as problem:
                 if problem.code == "busy" or (problem.code == "worker_lost" and lost < _MOST_LOST):
                     lost += problem.code == "worker_lost"
@@ -244,19 +256,19 @@ class Conductor:
                     continue
                 if problem.status == 503:
                     raise
-                return await self._apart(job, release, piece)
+                return await self._apart(piece, release, reference)
             if answer[0]["failed"]:
                 self._strike(release)
             return [answer]
 
-    async def _apart(self, job: Job, release: str, piece: bytes) -> list[Frame]:
+    async def _apart(self, piece: bytes, release: str, reference: str) -> list[Frame]:
         self._strike(release)
         if len(pieces.read_piece(piece)) == 1:
             return [({"rows": 1, "bad": [(0, "crash", _UNREADABLE)], "failed": 0}, b"")]
         first, second = pieces.cut(piece)
         return [
-            *await self._asked(job, release, first),
-            *await self._asked(job, release, second),
+            *await self._asked(first, release, reference),
+            *await self._asked(second, release, reference),
         ]
 
     def _strike(self, release: str) -> None:

@@ -40,6 +40,7 @@ class Request:
         structure, id: The columns' names, or empty.
         size: Bytes of the input.
         rows_a_part: How many rows are answered before they are written down together.
+        measured: Whether whoever asked may see what the site measured itself.
     """
 
     job: str
@@ -50,6 +51,7 @@ class Request:
     id: str
     size: int
     rows_a_part: int
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class State:
         problem: A code and a sentence where it failed.
         note: A sentence about what the caller may wonder at.
         finished: When, as text; empty while it is not.
+        measured: Whether what the site measured was looked up for some of the rows.
     """
 
     state: Stage = "queued"
@@ -103,6 +106,7 @@ class State:
     note: str = ""
     finished: str = ""
     hostile: int = field(default=0)
+    measured: bool = False
 
 
 def part(folder: Path, number: int, kind: str) -> Path:

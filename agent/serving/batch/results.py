@@ -14,11 +14,13 @@ from agent.records import InvalidStructure
 from agent.serving.batch import answered
 from agent.serving.batch.answered import Part
 from agent.serving.batch.folder import Release, Table
+from agent.serving.batch.measured import Finding
 from agent.serving.batch.split import RECORD
 
 Result = Literal["csv", "sdf", "parquet", "ndjson"]
 ERROR, RELEASE, ROW = "onggi_error", "onggi_release", "row"
 _NAMES = ("{}", "{}_lower", "{}_upper", "{}_inside")
+_MEASURED = "{}_measured"
 _COPIED_BYTES = 1 << 20
 _NO_ATOMS = "\n     Onggi\n\n  0  0  0  0  0  0  0  0  0  0999 V2000\nM  END\n"
 
@@ -29,17 +31,20 @@ class Job:
 
     Attributes:
         tasks: The columns of the endpoints that are wanted.
+        measured: Whether what the site measured itself stands beside what was predicted.
     """
 
     folder: Path
     table: Table
     release: Release
     tasks: Sequence[int]
+    measured: bool = False
 
     def names(self) -> list[str]:
         """Returns the names of our columns; the caller's own come first and keep theirs."""
         taken = set(self.table.header)
-        shown = [name.format(self.release.tasks[at].task) for at in self.tasks for name in _NAMES]
+        ends = (*_NAMES, _MEASURED) if self.measured else _NAMES
+        shown = [name.format(self.release.tasks[at].task) for at in self.tasks for name in ends]
         return [_free(name, taken) for name in (*shown, ERROR, RELEASE)]
 
     def columns(self, part: Part) -> list[pl.Series]:
@@ -51,6 +56,8 @@ class Job:
             numbers = (value[:, at], ends[0][:, at], ends[1][:, at], inside[:, at])
             *three, last = (answered.placed(part, column) for column in numbers)
             found += [*three, last.cast(pl.Boolean)]
+            if self.measured:
+                found.append(_measured_texts(answered.measured(part, at)))
         errors = pl.Series(part.errors, dtype=pl.String)
         release = pl.repeat(self.release.release, len(errors), eager=True)
         return [*found, errors, release]
@@ -150,9 +157,24 @@ def _predictions(job: Job, part: Part) -> pl.Series:
             "inside": answered.placed(part, inside[:, at]).cast(pl.Boolean),
             **named,
         }
+        if job.measured:
+            shown["measured"] = _measured(answered.measured(part, at), task.unit)
         heads.append(_together(list(shown.values()), list(shown)))
     all_heads = _together(heads, [job.release.tasks[at].task for at in job.tasks])
     return _where(all_heads, pl.Series(part.errors, dtype=pl.String).is_null())
+
+
+def _measured_texts(found: Sequence[Finding | None]) -> pl.Series:
+    return pl.Series([one and one.text for one in found], dtype=pl.String)
+
+
+def _measured(found: Sequence[Finding | None], unit: str) -> pl.Series:
+    """Returns what `/v1/predict` says of it, as a column of structs."""
+    kinds = {"value": pl.Float64, "unit": pl.String, "qualifier": pl.String, "n": pl.Int64}
+    shown = [one and (one.value, unit, one.qualifier, one.n) for one in found]
+    return pl.Series(
+        [one and dict(zip(kinds, one, strict=True)) for one in shown], dtype=pl.Struct(kinds)
+    )
 
 
 def _errors(part: Part) -> pl.Series:

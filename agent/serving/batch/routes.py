@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
@@ -90,18 +90,23 @@ class JobList(BaseModel):
     jobs: list[JobOut]
 
 
-def room(jobs: Jobs) -> Room:
-    """Returns what adds the routes to the app."""
-    return lambda app: _add(app, jobs)
+def room(jobs: Jobs, reference: Callable[[Request], str] = lambda _: "") -> Room:
+    """Returns what adds the routes to the app.
+
+    Args:
+        jobs: The jobs.
+        reference: As of `create_app`.
+    """
+    return lambda app: _add(app, jobs, reference)
 
 
-def _add(app: FastAPI, jobs: Jobs) -> None:
-    _add_upload(app, jobs)
+def _add(app: FastAPI, jobs: Jobs, reference: Callable[[Request], str]) -> None:
+    _add_upload(app, jobs, reference)
     _add_state(app, jobs)
-    _add_result(app, jobs)
+    _add_result(app, jobs, reference)
 
 
-def _add_upload(app: FastAPI, jobs: Jobs) -> None:
+def _add_upload(app: FastAPI, jobs: Jobs, reference: Callable[[Request], str]) -> None:
     @app.post(
         BATCH,
         status_code=202,
@@ -139,6 +144,7 @@ def _add_upload(app: FastAPI, jobs: Jobs) -> None:
             id=id,
             size=0,
             rows_a_part=STREAMED_ROWS if streamed else USUAL_ROWS,
+            measured=bool(reference(request)),
         )
         job = await _received(request, jobs, asked)
         audit.tell(request.scope, job=job.name)
@@ -203,8 +209,11 @@ def _tell(request: Request, job: Job) -> None:
 
 
 async def _followed(jobs: Jobs, job: Job, request: Request) -> AsyncIterator[bytes]:
+    arguments = ["--format", "ndjson", "--follow"]
+    if job.request.measured:
+        arguments.append("--measured")
     try:
-        async with aclosing(clerks.rendered(job.path, ["--format", "ndjson", "--follow"])) as lines:
+        async with aclosing(clerks.rendered(job.path, arguments)) as lines:
             async for piece in lines:
                 yield piece
     finally:
@@ -238,7 +247,7 @@ def _add_state(app: FastAPI, jobs: Jobs) -> None:
         return Response(status_code=204)
 
 
-def _add_result(app: FastAPI, jobs: Jobs) -> None:
+def _add_result(app: FastAPI, jobs: Jobs, reference: Callable[[Request], str]) -> None:
     at_once = asyncio.Semaphore(_RENDERED_AT_ONCE)
 
     @app.get(
@@ -262,6 +271,8 @@ def _add_result(app: FastAPI, jobs: Jobs) -> None:
         await _check(job, endpoints)
         _tell(request, job)
         arguments = ["--format", fmt, *(f"--endpoint={one}" for one in endpoints)]
+        if reference(request):  # the token may be another one than the job's, of the same name
+            arguments.append("--measured")
         name = f'attachment; filename="onggi-{job.name}.{fmt}"'
         return StreamingResponse(
             _rendered(job, arguments, at_once),

@@ -17,7 +17,7 @@ import { tokenDialog } from "./token.js";
 
 const VIEWS = ["one", "many", "model"];
 const POLL_MS = 30_000;
-const EVERYTHING = { name: "local", scopes: ["predict", "data", "admin"], access: "open" };
+const EVERYTHING = { name: "local", scopes: ["predict", "data", "admin"], access: "open", shows: ["neighbours", "percentiles", "site"] };
 
 const app = {
   api: null, t: (key) => key, lang: firstLanguage(), theme: firstTheme(), model: null, me: EVERYTHING,

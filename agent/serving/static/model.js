@@ -27,7 +27,8 @@ export function mount(element, app) {
 }
 
 // What the keeper tells of the site; a server that does not show it leaves the rest of the page as it is.
-async function ask({ api, notify }) {
+async function ask({ api, me, notify }) {
+  if (!me.shows.includes("site")) return null;
   try {
     return await api.get("/v1/site");
   } catch (error) {

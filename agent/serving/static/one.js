@@ -113,7 +113,8 @@ export function mount(element, app) {
   async function lookCloser(given, signal) {
     const [explained, near] = await Promise.allSettled([
       app.api.post("/v1/explain", asked(given), { signal }),
-      app.me.scopes.includes("data") ? app.api.post("/v1/neighbours", { ...asked(given), most: 10 }, { signal }) : Promise.reject(new Error("not shown")),
+      app.me.shows.includes("neighbours") ? app.api.post("/v1/neighbours", { ...asked(given), most: 10 }, { signal }) : Promise.reject(new Error("not shown")),
+      loadSets(app), // they are worked out for some seconds after a release came
     ]);
     if (signal.aborted) return;
     state.explained = explained.status === "fulfilled" ? explained.value : null;
@@ -228,11 +229,11 @@ function linkedStructure() {
 }
 
 async function loadSets(app) {
-  if (sets.release === app.model.release_id) return;
+  if (sets.release === app.model.release_id || !app.me.shows.includes("percentiles")) return;
   try {
     const found = await app.api.get("/v1/percentiles", { quiet: true });
     sets = { release: app.model.release_id, found: found.sets };
-  } catch (error) {
-    sets = { release: error.status === 404 ? app.model.release_id : null, found: [] }; // 404: it shows none
+  } catch {
+    sets = { release: null, found: [] };
   }
 }

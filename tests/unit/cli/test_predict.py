@@ -31,12 +31,21 @@ ANSWER = {
     ],
 }
 
+MEASURED = {"value": 3.5, "unit": "", "qualifier": ">", "n": 2}
+KNOWN_ANSWER = {
+    **ANSWER,
+    "results": [
+        {"smiles": "CCN", "predictions": {"logd": KNOWN, "ppb": {**KNOWN, "measured": MEASURED}}}
+    ],
+}
+
 
 class _Endpoint(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = KNOWN_ANSWER if b"CCN" in asked else ANSWER
         token = self.headers["Authorization"]
-        body = json.dumps({**ANSWER, "bearer": token} if token else ANSWER).encode()
+        body = json.dumps({**answer, "bearer": token} if token else answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -69,6 +78,13 @@ def test_an_interval_and_the_domain_are_shown(home: "Home", url: str) -> None:
     said = home.said("predict", "CCO", "no", "--url", url)
     assert "-1.2 – 0.6" in said
     assert "outside by similarity" in said
+
+
+def test_what_was_measured_stands_beside_what_was_predicted(home: "Home", url: str) -> None:
+    said = home.said("predict", "CCN", "--url", url)
+    assert "measured" in said
+    assert ">3.5" in said
+    assert "measured" not in home.said("predict", "CCO", "no", "--url", url)
 
 
 def test_an_endpoint_that_is_away(home: "Home", url: str) -> None:

@@ -63,6 +63,9 @@ class _Endpoint(BaseHTTPRequestHandler):
 def _result(text: str) -> dict[str, Any]:
     if text in ("", "no"):
         return {"smiles": text, "error": {"step": "parse", "cause": "This is no SMILES."}}
+    if text == "known":
+        measured = {"value": 100.0, "unit": "", "qualifier": ">", "n": 2}
+        return {"smiles": text, "predictions": {"logd": {**KNOWN, "measured": measured}}}
     return {"smiles": text, "predictions": {"logd": KNOWN, "ppb": {**KNOWN, "interval": None}}}
 
 
@@ -96,6 +99,13 @@ def test_structures_become_a_frame(client: Client, endpoint: type[_Endpoint]) ->
     assert pd.isna(found["logd"][1])
     assert found["error"][1] == "parse: This is no SMILES."
     assert endpoint.asked[0][2] == "Bearer secret"
+
+
+def test_what_was_measured_is_shown(client: Client) -> None:
+    found = client.predict(["CCO", "known"])
+    assert [name for name in found.columns if name.endswith("_measured")] == ["logd_measured"]
+    assert found["logd_measured"][1] == ">100"
+    assert pd.isna(found["logd_measured"][0])
 
 
 def test_the_index_of_what_was_given_is_kept(client: Client) -> None:

@@ -90,6 +90,7 @@ def test_on_this_host_alone_everybody_may_do_everything(site: Site) -> None:
         "name": "local",
         "scopes": ["admin", "data", "predict"],
         "access": "open",
+        "shows": [],
     }
     assert site.ask("/v1/neighbours").status == 200
     assert site.ask("/v1/me", "ong_whatever").json["name"] == "local"
@@ -104,6 +105,7 @@ def test_with_a_token_made_access_is_checked_at_once_here_too(site: Site) -> Non
         "name": "kim",
         "scopes": ["predict"],
         "access": "token",
+        "shows": [],
     }
     (site.state / tokens.FILE).unlink()  # a file that is lost opens no door
     assert site.code("/v1/predict") == (401, "token_missing")
@@ -204,7 +206,12 @@ def test_it_does_not_start_open_to_the_network(site: Site, host: str) -> None:
 
 def test_open_means_predicting_alone(site: Site) -> None:
     site.start(ServeSection(host=EVERYWHERE, open=True))
-    assert site.ask().json == {"name": "anonymous", "scopes": ["predict"], "access": "open"}
+    assert site.ask().json == {
+        "name": "anonymous",
+        "scopes": ["predict"],
+        "access": "open",
+        "shows": [],
+    }
     assert site.code("/v1/neighbours") == (403, "not_allowed")
     secret = site.token("kim", "predict", "data")
     assert site.ask("/v1/neighbours", secret).status == 200

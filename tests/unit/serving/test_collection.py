@@ -138,6 +138,22 @@ def test_an_error_keeps_its_place(known: Collection) -> None:
 def test_who_may_see_none_is_shown_none(known: Collection) -> None:
     asked = [Asked(PARACETAMOL, "smiles")]
     assert known.with_measured("", asked, [PLAIN]) == [PLAIN]
+    assert known.measured("", [(PARACETAMOL, "smiles")], [0]) is None
+
+
+def test_of_many_only_what_was_measured_is_told(known: Collection, watched: Watched) -> None:
+    given: list[Given] = [("CCO", "smiles"), (PARACETAMOL, "smiles"), (PARACETAMOL, "smiles")]
+    found = known.measured(NAME, given, [0, 2])
+    assert found is not None
+    assert list(found) == [2]
+    assert found[2]["logd"] == lookup.Measured(0.46, "", "=", 3, "2024-05-06")
+    assert watched.seen == [(2, PARACETAMOL)]
+
+
+def test_fingerprints_alone_tell_nothing(tmp_path: Path) -> None:
+    lay_out(tmp_path / "reference", "similarity")
+    known = Collection(tmp_path / "reference", Watched())
+    assert known.measured(NAME, [(PARACETAMOL, "smiles")], [0]) is None
 
 
 def test_fingerprints_alone_show_no_value_and_no_neighbour(tmp_path: Path) -> None:

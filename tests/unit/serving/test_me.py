@@ -12,5 +12,6 @@ def test_without_access_everybody_is_local() -> None:
         "name": "local",
         "scopes": ["admin", "data", "predict"],
         "access": "open",
+        "shows": [],
     }
     assert "/v1/me" in app.openapi()["paths"]

@@ -24,6 +24,7 @@ from agent.serving.reference_room import (
     NeighboursResponse,
     PercentilesResponse,
     reference_room,
+    shows,
 )
 from agent.serving.shown import Shown
 from agent.serving.swap import Models
@@ -208,6 +209,28 @@ def test_before_the_first_release_there_is_nothing_to_ask(empty: Asking) -> None
     answer = empty.get("/v1/percentiles")
     assert _code(answer) == (503, "not_yet")
     assert answer.headers["retry-after"] == "5"
+
+
+def test_what_there_is_to_ask_for_is_told(asking: Asking) -> None:
+    def told(scopes: str = "predict data") -> list[str]:
+        shown = Shown.beside(asking.folder.parent / "releases")
+        request = Request({"type": "http", "headers": [], "state": {}})
+        setattr(request.state, STATE, Caller("lab", frozenset(scopes.split())))  # type: ignore[arg-type]
+        return shows(request, shown, asking.percentiles)
+
+    assert told() == ["neighbours"]  # nobody has tried it yet
+    asking.client.portal.call(asking.percentiles.step)  # type: ignore[union-attr]
+    assert told() == ["neighbours", "percentiles"]
+    assert told("predict") == ["percentiles"]
+    lay_out(asking.folder, "similarity", "b" * 64)
+    asking.client.portal.call(asking.percentiles.step)  # type: ignore[union-attr]
+    assert told() == ["percentiles"]
+    asking.folder.joinpath("current").unlink()
+    assert told() == ["percentiles"]
+    status = asking.folder.parent / "status"
+    status.mkdir()
+    (status / "site.json").write_text('{"at": "2026-01-02T03:04:05Z", "status": {}}')
+    assert told() == ["percentiles", "site"]
 
 
 def test_a_reference_that_is_replaced_is_used_at_once(asking: Asking) -> None:

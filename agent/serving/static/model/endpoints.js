@@ -72,7 +72,7 @@ function made(t, task) {
 }
 
 function axisHead() {
-  const marks = [[0.5, "50"], [1, "100"], [1.5, "150 %"]];
+  const marks = [[0.5, "50"], [1, "100"], [1.5, percent(1.5)]];
   return svg("svg", { class: "relative-head", viewBox: "0 0 160 12", "aria-hidden": "true" },
     marks.map(([at, text]) => svg("text", { x: shareAt(at), y: 10, "text-anchor": "middle" }, text)));
 }

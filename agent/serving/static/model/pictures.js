@@ -37,7 +37,7 @@ export function calibration({ t }, levels) {
     svg("line", { class: "ideal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
     svg("path", { class: "trend", d: path }),
     levels.map(({ predicted, observed }) => svg("circle", { class: "point", cx: x(predicted), cy: y(observed), r: 3 })),
-    ends(x, y, ["0", "100 %"], ["0", "100 %"]));
+    ends(x, y, ["0", percent(1)], ["0", percent(1)]));
 }
 
 /** The mean error of compounds by how near the nearest known one is. */

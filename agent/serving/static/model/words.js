@@ -7,9 +7,10 @@ export function count(number) {
   return number.toLocaleString("en");
 }
 
-/** A share in percent. */
+/** A share in percent; Korean has no space before the sign. */
 export function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  const space = document.documentElement.lang === "ko" ? "" : " ";
+  return `${Math.round(100 * share)}${space}%`;
 }
 
 /** An error as the card has it, or a dash. */

@@ -17,7 +17,7 @@ export function heat(app, picked) {
   const select = h("select", { id: "heat-endpoint", "aria-label": t("heat.endpoint"), onchange: () => picked(select.value) },
     GROUPS.map((group) => options(app, group)));
   const figures = h("div", { class: "figures" });
-  const readout = h("p", { class: "readout", "aria-live": "polite" });
+  const readout = h("p", { class: "readout no-print", "aria-live": "polite" });
   const legend = h("div", { class: "legend" });
   const element = h("section", { class: "panel heat", "aria-labelledby": "heat-title" },
     h("header", {}, h("h2", { id: "heat-title" }, t("heat.title")), select), figures, legend, readout);

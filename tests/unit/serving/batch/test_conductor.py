@@ -19,8 +19,10 @@ from agent.serving.batch.split import split
 from agent.serving.frames import Frame
 from agent.serving.predictor import Predictor
 from agent.serving.problems import Problem
+from agent.serving.shown import Shown
 from agent.serving.swap import Models
 from agent.serving.worker import Desk
+from tests.kit.references import NAME, lay_out
 
 Build = Callable[..., ModelCard]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -35,14 +37,17 @@ class Workers:
         self._desk = Desk(releases, lambda structures, _start: structures)
         self.meets: list[Callable[[list[str]], None]] = []
         self.asked: list[tuple[str, int]] = []
+        self.references: set[str] = set()
 
-    async def figures(self, release: str, piece: bytes) -> Frame:
+    async def figures(self, release: str, piece: bytes, reference: str = "") -> Frame:
         texts = [text for text, _ in read_piece(piece)]
         self.asked.append((release, len(texts)))
+        self.references.add(reference)
         await asyncio.sleep(0)
         for meet in self.meets:
             meet(texts)
-        return self._desk.reply({"do": "figures", "release": release}, piece)
+        asks = {"do": "figures", "release": release, "reference": reference}
+        return self._desk.reply(asks, piece)
 
 
 class Bench:
@@ -53,18 +58,21 @@ class Bench:
         self.models = Models(releases, Attempts(root), partial(Predictor.load, threads=1))
         self.workers = Workers(releases)
         self.jobs = Jobs(root / "jobs", Limits(), lambda: NOW)
+        self.shown = Shown.beside(releases)
 
-    async def add(self, rows: int, part: int = 10) -> Job:
+    async def add(self, rows: int, part: int = 10, *, measured: bool = False) -> Job:
         path = self.jobs.upload("anna", None)
         lines = ["smiles", *("C" * (1 + at % 5) + "O" for at in range(rows))]
         (path / INPUT).write_text("\n".join(lines))
-        return await self.jobs.add(path, Request("", "anna", "", "csv", "", "", 0, part))
+        request = Request("", "anna", "", "csv", "", "", 0, part, measured)
+        return await self.jobs.add(path, request)
 
     def run(self, use: Callable[["Bench"], Awaitable[Job]]) -> Job:
         """Does something while the conductor works; returns its job once it has ended."""
 
         async def whole() -> Job:
-            async with Conductor(self.jobs, self.models, self.workers, 2).running():
+            parties = (self.jobs, self.models, self.workers)
+            async with Conductor(*parties, 2, self.shown.current).running():
                 job = await use(self)
                 while job.state.state not in folder.ENDED:
                     await asyncio.sleep(0.01)
@@ -100,6 +108,17 @@ def test_a_job_is_answered_part_by_part(bench: Bench) -> None:
         *(f"0000{at}.{kind}" for at in range(3) for kind in (folder.ROWS, folder.SAID)),
         *(folder.REQUEST, folder.STATE, folder.TABLE, folder.RELEASE),
     }
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_what_was_measured_is_asked_for_where_the_caller_may_see_it(
+    bench: Bench, *, measured: bool
+) -> None:
+    lay_out(bench.shown.reference)
+    job = bench.run(lambda bench: bench.add(12, measured=measured))
+    assert bench.workers.references == {NAME if measured else ""}
+    assert job.state.measured is measured
+    assert folder.read_state(job.path).measured is measured
 
 
 def test_an_empty_table_is_done_at_once(bench: Bench) -> None:

@@ -24,7 +24,10 @@ from agent.serving.batch.results import Result
 from agent.serving.bodies import Asked
 from agent.serving.worker import Desk
 from benchmarks.serving_release import RELEASE, make_release
+from tests.kit.references import NAME, lay_out
+from tests.unit.serving.conftest import build
 
+PARACETAMOL = "CC(=O)Nc1ccc(O)cc1"  # measured: 0.46 for logd, over 100 for solubility
 SMILES = [*REFERENCE_SMILES[:20], "nonsense", "CCO"]
 
 
@@ -37,37 +40,56 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return Desk(root / "releases", lambda structures, _start: structures)
 
 
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A worker of a site that measured some compounds."""
+    root = tmp_path_factory.mktemp("knowing")
+    (root / "releases").mkdir()
+    build(root / "releases", "r1", 1)
+    lay_out(root / "reference")
+    return Desk(root / "releases", lambda structures, _start: structures)
+
+
 class Job:
     """A job that is answered, in its folder."""
 
-    def __init__(self, path: Path, desk: Desk, content: bytes, **asked: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        desk: Desk,
+        content: bytes,
+        release: str = RELEASE,
+        reference: str = "",
+    ) -> None:
         self.path = path
         self.path.mkdir()
-        given = {"structure": "", "id": "", "fmt": "", **asked}
         (path / folder.INPUT).write_bytes(content)
         request = Request(
             job="x",
             owner="o",
             created="t",
+            fmt="",
+            structure="",
+            id="",
             size=0,
             rows_a_part=8,
-            **given,
         )
         folder.write(path / folder.REQUEST, request)
         counts = list(split.split(path))
-        card = read_card(path_of(desk._releases, RELEASE))
+        card = read_card(path_of(desk._releases, release))
         folder.write(path / folder.RELEASE, folder.release_of(card))
         for number in range(len(counts)):
             pieces = folder.part(path, number, folder.ASKED).read_bytes().splitlines()
-            asks = {"do": "figures", "release": RELEASE}
+            asks = {"do": "figures", "release": release, "reference": reference}
             said = b"".join(frames.pack(*desk.reply(asks, piece)) for piece in pieces)
             folder.part(path, number, folder.SAID).write_bytes(said)
-        state = State(state="done", release=RELEASE, parts=len(counts), done=sum(counts))
+        state = State(state="done", release=release, parts=len(counts), done=sum(counts))
+        state.measured = bool(reference)
         folder.write(path / folder.STATE, state)
 
-    def render(self, kind: Result, *endpoints: str) -> bytes:
+    def render(self, kind: Result, *endpoints: str, measured: bool = False) -> bytes:
         out = io.BytesIO()
-        clerk.render(self.path, Wanted(kind, endpoints), out)
+        clerk.render(self.path, Wanted(kind, endpoints, measured=measured), out)
         return out.getvalue()
 
 
@@ -116,6 +138,60 @@ def test_a_table_has_four_columns_an_endpoint_and_two_more(desk: Desk, tmp_path:
 
 
 _ENDS = ("", "_lower", "_upper", "_inside")
+
+
+def _answered(knowing: Desk, path: Path) -> Job:
+    """Returns a job of two parts; what was measured is in the second."""
+    smiles = ["CCO"] * 7 + ["nonsense", "CCN", f"{PARACETAMOL}.Cl"]
+    return Job(path / "job", knowing, _lines(smiles), "r1", NAME)
+
+
+def test_what_was_measured_stands_beside_what_was_predicted(knowing: Desk, tmp_path: Path) -> None:
+    job = _answered(knowing, tmp_path)
+    asked = ("solubility", "logd")
+    rows = list(csv.DictReader(io.StringIO(job.render("csv", *asked, measured=True).decode())))
+    names = [f"{name}{end}" for name in asked for end in (*_ENDS, "_measured")]
+    assert list(rows[0]) == ["smiles", *names, "onggi_error", "onggi_release"]
+    assert [(row["logd_measured"], row["solubility_measured"]) for row in rows] == [
+        *([("", "")] * 9),
+        ("0.46", ">100"),
+    ]
+    table = pl.read_parquet(io.BytesIO(job.render("parquet", *asked, measured=True)))
+    assert table["solubility_measured"].to_list() == [*([None] * 9), ">100"]
+    assert table.columns == list(rows[0])
+    supplier = Chem.SDMolSupplier()
+    supplier.SetData(job.render("sdf", *asked, measured=True).decode())
+    last = list(supplier)[-1]
+    assert last.GetProp("logd_measured") == "0.46"
+    assert last.GetProp("solubility_measured").strip() == ">100"
+
+
+def test_lines_say_what_was_measured_as_a_single_call_does(knowing: Desk, tmp_path: Path) -> None:
+    job = _answered(knowing, tmp_path)
+    lines = [json.loads(line) for line in job.render("ndjson", measured=True).splitlines()]
+    (piece,) = bodies.chunks([Asked(f"{PARACETAMOL}.Cl", "smiles")])
+    asks = {"do": "predict", "release": "r1", "reference": NAME}
+    single = json.loads(knowing.reply(asks, piece)[1])["predictions"]
+    found = {name: said["measured"] for name, said in lines[-1]["predictions"].items()}
+    assert found == {name: said.get("measured") for name, said in single.items()}
+    assert found["solubility"] == {"value": 100.0, "unit": "uM", "qualifier": ">", "n": 1}
+    assert lines[7]["predictions"] is None
+    assert {said["measured"] for said in lines[8]["predictions"].values()} == {None}
+
+
+def test_who_may_not_see_what_was_measured_gets_the_table_without(
+    knowing: Desk, tmp_path: Path
+) -> None:
+    job = _answered(knowing, tmp_path)
+    for kind in ("csv", "sdf", "ndjson"):
+        assert b"measured" not in job.render(kind)
+    table = pl.read_parquet(io.BytesIO(job.render("parquet")))
+    assert not [name for name in table.columns if name.endswith("_measured")]
+
+
+def test_where_nobody_looked_there_is_no_column(desk: Desk, tmp_path: Path) -> None:
+    job = Job(tmp_path / "job", desk, _lines(SMILES))
+    assert b"measured" not in job.render("csv", measured=True)
 
 
 def test_an_endpoint_that_is_none_is_refused(desk: Desk, tmp_path: Path) -> None:
