@@ -103,7 +103,7 @@ def show(console: Console, aggregator: Aggregator, dropped: str) -> dict[str, An
     console.print(
         f"{silo}'s envelope opened to that vector and to shares that are sealed for other silos: "
         f"there was no more of it on the aggregator's disk or in its memory. {dropped} dropped out "
-        "between its keys and its update: the others' sum of that round was taken without it.",
+        "between its keys and its update: the others' sum of that round was taken without it.\n",
         highlight=False,
     )
     if not held.looks_uniform:
