@@ -46,7 +46,7 @@ from rich.console import Console
 @click.option(
     "--rounds",
     type=click.IntRange(1, 50),
-    help="Instead of ten; of three with --masked.",
+    help="Instead of ten; of four with --masked.",
     hidden=True,
 )
 def demo(json_path: Path | None, folder: Path | None, **wished: Any) -> None:  # noqa: ANN401

@@ -70,14 +70,13 @@ def _rows(status: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo], *, kept: bool) -> None:
-    """Prints the figures, a prediction fetched over HTTP, and where to look further.
+def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo]) -> None:
+    """Prints the figures, and a prediction fetched over HTTP.
 
     Args:
         console: Where to print.
         outcome: What `collect` returned.
         silos: The silos, still running.
-        kept: Their folders will be there afterwards, so that it helps to name them.
     """
     console.print(_error_table(outcome))
     console.print(
@@ -89,7 +88,17 @@ def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo], *, ke
     _show_set_aside(console, outcome["set_aside"])
     _show_egress(console, outcome["bytes_sent"])
     _show_prediction(console, silos[-1])
-    console.print(f"\n{outcome['rounds']} rounds in {outcome['seconds']:.0f} s.", highlight=False)
+    console.print(f"\n{outcome['rounds']} rounds in {outcome['seconds']:.0f} s.\n", highlight=False)
+
+
+def show_ways_on(console: Console, silos: Sequence[Silo], *, kept: bool) -> None:
+    """Prints where to look further.
+
+    Args:
+        console: Where to print.
+        silos: The silos.
+        kept: Their folders will be there afterwards, so that it helps to name them.
+    """
     if not kept:
         console.print(
             "All of it is removed now; `onggi demo --folder DIR --keep` leaves it for a look.",

@@ -15,12 +15,13 @@ def draft(rounds: int = ROUNDS, *, masked: bool = False) -> dict[str, Any]:
 
     Args:
         rounds: How many.
-        masked: Updates are masked, and there is one release at the end.
+        masked: Updates are masked, and there is one release at the end. Rounds are few there, and
+            a private head learns only from its own silo: so its copies are fitted for longer.
     """
     plan = _draft(rounds)
     if masked:
         plan |= masking()
-        plan["recipe"]["release_every"] = rounds
+        plan["recipe"] |= {"release_every": rounds, "finetune_epochs": 24}
     return plan
 
 

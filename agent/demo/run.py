@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from agent.clock import monotonic_s, now, rest, to_text
-from agent.demo import bad_releases, masked, outcome
+from agent.demo import bad_releases, held, outcome
 from agent.demo.data import SILOS, shares
 from agent.demo.display import Display
 from agent.demo.masked import Dropout
@@ -80,15 +80,16 @@ def run(
                 bad = bad_releases.rehearse(silos, aggregator, parties, display.say, stop)
             figures = outcome.collect(silos, aggregator.status() or {}, monotonic_s() - start_s)
             figures |= {"bad_releases": bad} if wishes.bad_releases else {}
+            outcome.show(console, figures, silos)
             if dropout is not None:
-                figures["masked"] = masked.show(console, aggregator, dropout.silo)
+                figures["masked"] = held.show(console, aggregator, dropout.silo)
             if json_path is not None:
                 content = json.dumps(figures, indent=1, ensure_ascii=False)
                 write_atomic(json_path.absolute(), content.encode())
-            outcome.show(console, figures, silos, kept=wishes.keep or folder is not None)
             if wishes.bad_releases:
                 bad_releases.show(console, bad)
                 bad_releases.check(bad)
+            outcome.show_ways_on(console, silos, kept=wishes.keep or folder is not None)
             if wishes.keep:
                 console.print("Left running; end it with Ctrl-C.")
                 _until_stopped(parties, stop)

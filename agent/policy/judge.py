@@ -21,6 +21,7 @@ Code = Literal[
     "peer_not_pinned",
     "privacy_required",
     "epsilon_too_large",
+    "masking_required",
     "outside_hours",
     "not_approved",
     "not_judged",
@@ -38,6 +39,7 @@ class Ask:
         rounds_per_week: On average over the plan's time, or of the last seven days.
         participants: Names of the silos.
         epsilon: None without differential privacy.
+        masked: Whether the aggregator learns sums only.
     """
 
     endpoints: tuple[str, ...]
@@ -45,6 +47,7 @@ class Ask:
     rounds_per_week: float
     participants: tuple[str, ...]
     epsilon: float | None
+    masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ def asked_by(plan: Plan) -> Ask:
         rounds_per_week=plan.recipe.rounds / weeks,
         participants=plan.participants,
         epsilon=plan.privacy.epsilon if isinstance(plan.privacy, LocalNoise) else None,
+        masked=plan.privacy.masking is not None,
     )
 
 
@@ -207,3 +211,5 @@ def _privacy(ask: Ask, policy: Policy) -> Iterator[tuple[Code, str]]:
             yield "privacy_required", "It has no differential privacy, which the policy requires."
     elif ask.epsilon > largest:
         yield "epsilon_too_large", f"Its epsilon is {ask.epsilon:g}, of at most {largest:g}."
+    if not ask.masked and not policy.privacy.unmasked_allowed:
+        yield "masking_required", "It masks no update, and the policy requires that all are masked."

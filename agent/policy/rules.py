@@ -42,11 +42,12 @@ class PeersSection(Section):
 
 
 class PrivacySection(Section):
-    """What differential privacy a plan must have.
+    """What differential privacy and which masks a plan must have.
 
     Attributes:
         none_allowed: Whether a plan without any is acceptable.
         max_epsilon: The largest epsilon of a plan that has it.
+        unmasked_allowed: Whether a plan whose aggregator sees each silo's update is acceptable.
         n_min: Under masking, the fewest silos that count in a sum with this one's update.
         budget_epsilon, budget_delta: What may be spent on all plans together, for ever; training
             and sending with noise are refused beyond it.
@@ -54,6 +55,7 @@ class PrivacySection(Section):
 
     none_allowed: bool = True
     max_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1000.0
+    unmasked_allowed: bool = True
     n_min: Annotated[int, Field(ge=3)] = 5
     budget_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 8.0
     budget_delta: Annotated[float, Field(gt=0, le=1e-4)] = 1e-5

@@ -20,9 +20,9 @@ ROWS = {(silo, task) for silo in ("silo-a", "silo-b", "silo-c") for task in SHAR
 ROWS |= {("silo-b", PRIVATE)}
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    json_path = str(folder.with_suffix(".json"))
-    command = [sys.executable, "-m", "agent", "demo", "--folder", str(folder), "--json", json_path]
+def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    places = ("--folder", str(folder), "--json", str(folder.with_suffix(".json")))
+    command = [sys.executable, "-m", "agent", "demo", *places, *options]
     with folder.with_suffix(".out").open("wb") as out:
         return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
 
@@ -116,3 +116,19 @@ def test_interrupted_it_takes_its_processes_along(tmp_path: Path) -> None:
     assert process.wait() == 75
     assert agents(folder) == []
     assert "stopped before its end" in folder.with_suffix(".out").read_text()
+
+
+def test_under_masks_a_silo_drops_out_and_the_aggregator_holds_but_chance(tmp_path: Path) -> None:
+    folder = tmp_path / "masked"
+    process = start(folder, "--silos", "6", "--masked", "--rounds", "2")
+    assert process.wait() == 0, folder.with_suffix(".out").read_text()
+    result = figures(folder)
+    assert result["counted"] == [6, 5]
+    held = result["masked"]
+    assert held["silo"] != held["dropped"]
+    assert abs(held["chi_square"] - 255) < 6 * 22.6
+    assert abs(held["correlation_with_the_sum"]) < 6 * (held["bytes"] / 4) ** -0.5
+    said = folder.with_suffix(".out").read_text()
+    assert f"{held['dropped']} has sent its keys of demo.r2.a1 and drops out" in said
+    assert "there was no more of it on the aggregator's disk" in " ".join(said.split())
+    assert agents(folder) == []

@@ -14,7 +14,7 @@ from tests.kit.consortium import START
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Home
 
-TEXT = "version = 4\n[ask]\nmax_parameters = 10\n"
+TEXT = "version = 4\n[ask]\nmax_parameters = 10\n[privacy]\nunmasked_allowed = false\n"
 
 
 @pytest.fixture
@@ -77,6 +77,7 @@ def test_what_is_in_force_is_shown(home: "Home", policy: Path, officer: Path) ->
     assert shown["file"]["signer"] == "Kim"
     assert shown["keeper"]["state"] == "signed"
     assert shown["policy"]["ask"]["max_parameters"] == 10
+    assert shown["policy"]["privacy"]["unmasked_allowed"] is False
     said = home.said("policy", "show")
     assert "version 4, signed off by Kim" in said
     assert "The keeper: signed, last signed off" in said

@@ -166,6 +166,7 @@ OBJECTIONS: Mapping[str, str] = {
     "too_many_rounds": "[ask]\nmax_rounds_per_week = 1",
     "too_few_participants": "[peers]\nmin_participants = 5",
     "privacy_required": "[privacy]\nnone_allowed = false",
+    "masking_required": "[privacy]\nunmasked_allowed = false",
 }
 
 

@@ -25,7 +25,7 @@ from agent.policy.rules import (
     Policy,
     PrivacySection,
 )
-from agent.wire.documents import Member, Roster
+from agent.wire.documents import MaskRules, Member, Privacy, Roster
 from agent.wire.signed import key_id
 from tests.kit.consortium import HEADS, Consortium
 
@@ -105,6 +105,13 @@ def test_epsilon_too_large() -> None:
     assert _codes(policy, replace(ASK, epsilon=3.0)) == ()
 
 
+def test_masking_required() -> None:
+    policy = Policy(privacy=PrivacySection(unmasked_allowed=False))
+    assert _codes(policy) == ("masking_required",)
+    assert _codes(policy, replace(ASK, masked=True)) == ()
+    assert _codes(policy, replace(ASK, epsilon=1.0)) == ("masking_required",)
+
+
 def test_outside_hours() -> None:
     noon = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - a local time
     verdict = outside_hours("18-07", noon, within=False)
@@ -117,7 +124,7 @@ def test_all_objections_at_once() -> None:
     policy = Policy(
         ask=AskSection(endpoints=(), max_parameters=1, max_rounds_per_week=1),
         peers=PeersSection(min_participants=9, count=()),
-        privacy=PrivacySection(none_allowed=False),
+        privacy=PrivacySection(none_allowed=False, unmasked_allowed=False),
     )
     verdict = judge(ASK, policy, KEYS, ME)
     assert verdict.codes == (
@@ -127,6 +134,7 @@ def test_all_objections_at_once() -> None:
         "too_few_participants",
         "peer_not_pinned",
         "privacy_required",
+        "masking_required",
     )
     assert all(f"[{code}]" in verdict.sentence for code in verdict.codes)
 
@@ -153,6 +161,8 @@ def test_what_a_plan_asks() -> None:
     assert ask.rounds_per_week == pytest.approx(2 / (30 / 7))
     short = plan.model_copy(update={"expires": plan.not_before})
     assert asked_by(short).rounds_per_week == 2
+    masked = plan.model_copy(update={"privacy": Privacy(masking=MaskRules())})
+    assert (ask.masked, asked_by(masked).masked) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +204,6 @@ def test_a_looser_policy_never_objects_to_more(
     strict = Policy(
         ask=AskSection(max_parameters=1000, max_rounds_per_week=10),
         peers=PeersSection(min_participants=needed),
-        privacy=PrivacySection(max_epsilon=3.0, none_allowed=False),
+        privacy=PrivacySection(max_epsilon=3.0, none_allowed=False, unmasked_allowed=False),
     )
     assert set(_codes(DEFAULT, ask)) <= set(_codes(strict, ask))

@@ -36,6 +36,7 @@ count = ["%s"]
 [privacy]
 none_allowed = false
 max_epsilon = 3.0
+unmasked_allowed = false
 [leave]
 approval = "each"
 tell = "nothing"
@@ -47,6 +48,7 @@ max_worsening = 0.1
     )
     assert isinstance(found, Policy)
     assert (found.version, found.ask.hours, found.peers.count) == (3, "18-07", ("ab" * 32,))
+    assert not found.privacy.unmasked_allowed
     assert found.gate is not None
     assert (found.gate.max_worsening, found.gate.min_labels) == (0.1, 20)
 
