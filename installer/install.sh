@@ -8,7 +8,8 @@ USAGE="usage: install.sh [--key release.pub] [--dry-run] [--root DIR] [--no-star
 SERVICES=(onggi-keeper.service onggi-courier.service onggi-predict.service)
 TRIAL_S=${ONGGI_TRIAL_S:-20}
 
-BUNDLE='' ROOT='' DRY='' KEY='' NO_START='' WORK=''
+# PACKAGED: the postinst of the .deb calls, so dpkg has laid units and the command where they belong.
+BUNDLE='' ROOT='' DRY='' KEY='' NO_START='' WORK='' PACKAGED=''
 
 say() { printf 'install.sh: %s\n' "$*"; }
 stop() { printf 'install.sh: %s\n' "$*" >&2; exit 78; }
@@ -26,6 +27,7 @@ parse_arguments() {
     case $1 in
       --dry-run) DRY=1 ;;
       --no-start) NO_START=1 ;;
+      --packaged) PACKAGED=1 ;;
       --root) [ $# -ge 2 ] || usage; ROOT=${2%/}; shift ;;
       --key) [ $# -ge 2 ] || usage; KEY=$2; shift ;;
       -h | --help) echo "$USAGE"; exit 0 ;;
@@ -41,6 +43,8 @@ check_inputs() {
   [ -f "$BUNDLE" ] || stop "There is no file $BUNDLE."
   [ -n "$DRY" ] || [ "$(id -u)" = 0 ] || stop "It makes users and units: run it as root, or try --dry-run."
   [ -z "$ROOT" ] || [[ $ROOT = /* ]] || stop "--root needs an absolute path."
+  [ -n "$PACKAGED" ] || [ ! -e "$ROOT/usr/share/onggi/install.sh" ] ||
+    stop "Onggi is here as a package: upgrade it with its .deb, or apt-get remove it first."
   command -v openssl >/dev/null || stop "openssl is missing, which checks the signature; install it."
 }
 
@@ -106,6 +110,7 @@ find_python() {
 
 how_to_get_python() {
   local ID='' ID_LIKE=''
+  # shellcheck source=/dev/null
   [ ! -r /etc/os-release ] || . /etc/os-release
   case "$ID $ID_LIKE" in
     *rhel* | *fedora*) echo "Install it: dnf install python$PYTHON_WANTED" ;;
@@ -163,16 +168,33 @@ forget_root() {
 point_current_to() {
   do_it ln -sfn "releases/$1" "$ROOT/opt/onggi/current.new"
   do_it mv -T "$ROOT/opt/onggi/current.new" "$ROOT/opt/onggi/current"
-  do_it mkdir -p "$ROOT/usr/local/bin"
-  do_it ln -sfn /opt/onggi/current/bin/onggi "$ROOT/usr/local/bin/onggi"
+}
+
+install_command() {
+  local command=$ROOT/usr/local/bin/onggi
+  # The package has its own; one of an installation before it would go stale.
+  [ -z "$PACKAGED" ] || { do_it rm -f "$command"; return; }
+  do_it mkdir -p "${command%/*}"
+  do_it ln -sfn /opt/onggi/current/bin/onggi "$command"
+}
+
+# To go back to, the version before stays; older ones would fill the disk.
+remove_older() {
+  local release
+  [ -n "$BEFORE" ] && [ "$BEFORE" != "$VERSION" ] || return 0
+  for release in "$ROOT"/opt/onggi/releases/*; do
+    case ${release##*/} in "$BEFORE" | "$VERSION") ;; *) do_it rm -rf "$release" ;; esac
+  done
 }
 
 # ---- Users, folders, templates, units --------------------------------------------------------------
 
+place() { [ -n "$PACKAGED" ] || do_it install -D -m 0644 "$1" "$ROOT/$2"; }
+
 install_users_and_folders() {
   local from=$1
-  do_it install -D -m 0644 "$from/systemd/onggi.sysusers" "$ROOT/usr/lib/sysusers.d/onggi.conf"
-  do_it install -D -m 0644 "$from/systemd/onggi.tmpfiles" "$ROOT/usr/lib/tmpfiles.d/onggi.conf"
+  place "$from/systemd/onggi.sysusers" usr/lib/sysusers.d/onggi.conf
+  place "$from/systemd/onggi.tmpfiles" usr/lib/tmpfiles.d/onggi.conf
   [ -z "$ROOT" ] || do_it mkdir -p "$ROOT/etc"
   do_it systemd-sysusers ${ROOT:+"--root=$ROOT"} onggi.conf
   do_it systemd-tmpfiles ${ROOT:+"--root=$ROOT"} --create onggi.conf
@@ -200,10 +222,19 @@ install_templates() {
 install_units() {
   local unit from=$1
   for unit in "$from"/systemd/*.service "$from"/systemd/*.socket; do
-    do_it install -D -m 0644 "$unit" "$ROOT/usr/lib/systemd/system/$(basename "$unit")"
+    place "$unit" "usr/lib/systemd/system/$(basename "$unit")"
   done
-  do_it systemctl ${ROOT:+"--root=$ROOT"} --quiet enable "${SERVICES[@]}"
+  enable_new_services
   ! live || do_it systemctl daemon-reload
+}
+
+# What the version before had, and somebody disabled since, stays disabled.
+enable_new_services() {
+  local service
+  for service in "${SERVICES[@]}"; do
+    [ -e "$ROOT/opt/onggi/releases/$BEFORE/systemd/$service" ] ||
+      do_it systemctl ${ROOT:+"--root=$ROOT"} --quiet enable "$service"
+  done
 }
 
 live() { [ -z "$ROOT" ] && [ -d /run/systemd/system ]; }
@@ -222,12 +253,16 @@ restart_or_return() {
   if stays_up $running; then
     return 0
   fi
-  [ -n "$before" ] && [ "$before" != "$VERSION" ] || stop "The services do not stay up: journalctl -u 'onggi-*' says why."
+  if [ -z "$before" ] || [ "$before" = "$VERSION" ]; then
+    stop "The services do not stay up: journalctl -u 'onggi-*' says why."
+  fi
   say "Version $VERSION does not stay up; version $before is put back."
   local old=/opt/onggi/releases/$before
+  PACKAGED='' # dpkg's units are those of the version that failed
   point_current_to "$before"
   install_users_and_folders "$old"
   install_units "$old"
+  # shellcheck disable=SC2086
   systemctl reset-failed $running 2>/dev/null || true
   # shellcheck disable=SC2086
   systemctl restart $running
@@ -275,9 +310,11 @@ unpack
 find_python
 BEFORE=$(basename "$(readlink "$ROOT/opt/onggi/current" || true)")
 install_release
-point_current_to "$VERSION"
 install_users_and_folders "$WORK"
 install_templates
 install_units "$WORK"
+point_current_to "$VERSION"
+install_command
 restart_or_return "$BEFORE"
+remove_older
 say_what_is_next

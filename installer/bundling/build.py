@@ -149,6 +149,9 @@ def _wheels(chosen: argparse.Namespace, target: Target, source: Path, folder: Pa
         # A build for CUDA brings NVIDIA's libraries along, which differ from build to build.
         alone = ["--no-deps"] if chosen.variant == "cpu" else []
         wheels.fetch(target, fresh, [*kept, *index, *alone, TORCH])
+    for wheel in fresh.glob("*.whl"):
+        (folder / wheel.name).unlink(missing_ok=True)
+        (folder / wheel.name).hardlink_to(wheel)
     return fresh
 
 
