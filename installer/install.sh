@@ -4,12 +4,16 @@
 # taken back by itself.
 set -euo pipefail
 
-USAGE="usage: install.sh [--key release.pub] [--dry-run] [--root DIR] [--no-start] onggi-....bundle"
+USAGE="usage: install.sh [--key release.pub] [--dry-run] [--root DIR] [--no-start] [--old-systemd] onggi-....bundle"
 SERVICES=(onggi-keeper.service onggi-courier.service onggi-predict.service)
 TRIAL_S=${ONGGI_TRIAL_S:-20}
+# The first that knows RestrictAddressFamilies=none and NoExecPaths; older ones ignore them.
+SYSTEMD_WANTED=249
+# RDKit and the others are linked with these and bring none of them; a server often has no X11.
+LIBRARIES=(libX11.so.6 libXext.so.6 libXrender.so.1 libexpat.so.1 libstdc++.so.6 libz.so.1)
 
 # PACKAGED: the postinst of the .deb calls, so dpkg has laid units and the command where they belong.
-BUNDLE='' ROOT='' DRY='' KEY='' NO_START='' WORK='' PACKAGED=''
+BUNDLE='' ROOT='' DRY='' KEY='' NO_START='' WORK='' PACKAGED='' OLD_SYSTEMD=''
 
 say() { printf 'install.sh: %s\n' "$*"; }
 stop() { printf 'install.sh: %s\n' "$*" >&2; exit 78; }
@@ -27,6 +31,7 @@ parse_arguments() {
     case $1 in
       --dry-run) DRY=1 ;;
       --no-start) NO_START=1 ;;
+      --old-systemd) OLD_SYSTEMD=1 ;;
       --packaged) PACKAGED=1 ;;
       --root) [ $# -ge 2 ] || usage; ROOT=${2%/}; shift ;;
       --key) [ $# -ge 2 ] || usage; KEY=$2; shift ;;
@@ -108,13 +113,22 @@ find_python() {
   stop "This bundle needs Python $PYTHON_WANTED, which this host does not have. $(how_to_get_python)"
 }
 
-how_to_get_python() {
-  local ID='' ID_LIKE=''
+# Prints `debian`, `rhel` or nothing.
+family() {
+  local ID='' ID_LIKE='' file=$ROOT/etc/os-release
+  [ -r "$file" ] || file=/etc/os-release
   # shellcheck source=/dev/null
-  [ ! -r /etc/os-release ] || . /etc/os-release
+  [ ! -r "$file" ] || . "$file"
   case "$ID $ID_LIKE" in
-    *rhel* | *fedora*) echo "Install it: dnf install python$PYTHON_WANTED" ;;
-    *debian* | *ubuntu*) echo "Install it: apt-get install python$PYTHON_WANTED, or take the bundle for $(python3 -c 'import sys; print("Python %d.%d" % sys.version_info[:2])' 2>/dev/null || echo "this host's Python")." ;;
+    *rhel* | *fedora*) echo rhel ;;
+    *debian* | *ubuntu*) echo debian ;;
+  esac
+}
+
+how_to_get_python() {
+  case $(family) in
+    rhel) echo "Install it: dnf install python$PYTHON_WANTED" ;;
+    debian) echo "Install it: apt-get install python$PYTHON_WANTED, or take the bundle for $(python3 -c 'import sys; print("Python %d.%d" % sys.version_info[:2])' 2>/dev/null || echo "this host's Python")." ;;
     *) echo "Install it, or name one: PYTHON=/path/to/python$PYTHON_WANTED install.sh ..." ;;
   esac
 }
@@ -128,6 +142,29 @@ check_interpreter() {
       [ -n "$DRY$ROOT" ] || stop "$real is in a home, which the services cannot see; install
 a Python of the system, or name one with PYTHON=..."
       ;;
+  esac
+}
+
+# What the bundle does not bring. An image's own libraries are not looked at.
+check_host() {
+  local version library missing=()
+  [ -z "$ROOT" ] || return 0
+  version=$({ systemctl --version 2>/dev/null || true; } | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+  [ "${version:-0}" -ge "$SYSTEMD_WANTED" ] || [ -n "$OLD_SYSTEMD" ] ||
+    stop "This host has systemd ${version:-(none)}, and only $SYSTEMD_WANTED and newer hold all the walls between the
+services. With --old-systemd it is installed all the same; onggi doctor then says which are missing."
+  for library in "${LIBRARIES[@]}"; do
+    "$INTERPRETER" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$library" 2>/dev/null || missing+=("$library")
+  done
+  [ -x /bin/kill ] || missing+=(/bin/kill)
+  [ ${#missing[@]} = 0 ] || stop "This host lacks ${missing[*]}. $(how_to_get_libraries)"
+}
+
+how_to_get_libraries() {
+  case $(family) in
+    rhel) echo "Install: dnf install libX11 libXext libXrender expat libstdc++ zlib util-linux" ;;
+    debian) echo "Install: apt-get install libx11-6 libxext6 libxrender1 libexpat1 libstdc++6 zlib1g procps" ;;
+    *) echo "Install the packages that have them." ;;
   esac
 }
 
@@ -308,6 +345,7 @@ umask 022
 choose_key
 unpack
 find_python
+check_host
 BEFORE=$(basename "$(readlink "$ROOT/opt/onggi/current" || true)")
 install_release
 install_users_and_folders "$WORK"

@@ -31,6 +31,8 @@ _LIBRARIES = (
     *("libc6 (>= 2.28)", "libexpat1", "libgcc-s1", "libstdc++6", "libx11-6", "libxext6"),
     *("libxrender1", "zlib1g"),
 )
+# The signature's check; users, folders and services; `systemctl reload`.
+_PROGRAMS = ("openssl", "systemd (>= 249)", "procps")
 _ABOUT = {
     "cpu": "This build curates, trains on CPUs and predicts.",
     "gpu": "This build curates, trains on NVIDIA's GPUs and predicts.",
@@ -150,7 +152,7 @@ def version_of(version: str) -> str:
 
 def _depends(python: str) -> Iterator[str]:
     # Wheels are for one ABI, so the distribution's default python3 may be another.
-    yield from (f"python{python}", "openssl", "systemd (>= 249)", *_LIBRARIES)
+    yield from (f"python{python}", *_PROGRAMS, *_LIBRARIES)
 
 
 def _parts(bundle: Bundle, key: Path) -> Mapping[str, bytes | Path | _Link]:
