@@ -1,11 +1,11 @@
 """A bundle of somebody's, believed only once its signature and every hash are right."""
 
 import hashlib
+import io
 import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from installer.bundling import manifest
 from installer.bundling.wheels import NotBuilt
@@ -76,13 +76,13 @@ def _read(path: Path, archived: tarfile.TarFile, key: Path) -> Bundle:
     return Bundle(path, manifest.facts_of(content), epoch_s, texts, unpacked)
 
 
-def _open(archived: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+def _open(archived: tarfile.TarFile, entry: tarfile.TarInfo) -> io.BufferedReader:
     opened = archived.extractfile(entry) if entry.isfile() else None
-    if opened is None:
+    if not isinstance(opened, io.BufferedReader):
         raise NotBuilt(f"The bundle holds {entry.name}, which is no file.")
     return opened
 
 
-def _unpacked(wheel: IO[bytes]) -> int:
+def _unpacked(wheel: io.BufferedReader) -> int:
     with zipfile.ZipFile(wheel) as held:
         return sum(entry.file_size for entry in held.infolist())
