@@ -183,7 +183,7 @@ install_release() {
   do_it mkdir -p "${release%/*}"
   do_it "$INTERPRETER" -m venv --without-pip "$release"
   do_it with_pip "$release"
-  do_it cp -r "$WORK/systemd" "$WORK/config_templates" "$WORK/sbom.cdx.json" "$WORK/manifest" "$release/"
+  do_it cp -r "$WORK/systemd" "$WORK/config_templates" "$WORK/sbom.cdx.json" "$WORK/manifest" "$WORK/onggi.1" "$release/"
   do_it install -m 0755 "$WORK/install.sh" "$WORK/uninstall.sh" "$release/bin/"
   [ -z "$ROOT" ] || do_it forget_root "$release"
   [ -n "$DRY" ] || { printf '%s\n' "$sum" >"$mark"; sync -f "$mark"; }
@@ -207,12 +207,14 @@ point_current_to() {
   do_it mv -T "$ROOT/opt/onggi/current.new" "$ROOT/opt/onggi/current"
 }
 
+# The command and its manual page.
 install_command() {
-  local command=$ROOT/usr/local/bin/onggi
-  # The package has its own; one of an installation before it would go stale.
-  [ -z "$PACKAGED" ] || { do_it rm -f "$command"; return; }
-  do_it mkdir -p "${command%/*}"
+  local command=$ROOT/usr/local/bin/onggi page=$ROOT/usr/local/share/man/man1/onggi.1
+  # The package has its own; those of an installation before it would go stale.
+  [ -z "$PACKAGED" ] || { do_it rm -f "$command" "$page"; return; }
+  do_it mkdir -p "${command%/*}" "${page%/*}"
   do_it ln -sfn /opt/onggi/current/bin/onggi "$command"
+  do_it ln -sfn /opt/onggi/current/onggi.1 "$page"
 }
 
 # To go back to, the version before stays; older ones would fill the disk.

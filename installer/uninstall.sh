@@ -42,7 +42,9 @@ stop_services() {
 
 remove_program() {
   rm -f /usr/lib/systemd/system/onggi-*.{service,socket} /etc/systemd/system/*.wants/onggi-*.service
-  rm -f /usr/lib/tmpfiles.d/onggi.conf /usr/local/bin/onggi
+  rm -f /usr/lib/tmpfiles.d/onggi.conf /usr/local/bin/onggi /usr/local/share/man/man1/onggi.1
+  # On many hosts the folder was made for this page.
+  rmdir /usr/local/share/man/man1 2>/dev/null || true
   rm -rf /opt/onggi
   [ ! -d /run/systemd/system ] || { systemctl daemon-reload; systemctl reset-failed 'onggi-*.service' 2>/dev/null || true; }
 }

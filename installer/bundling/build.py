@@ -126,6 +126,7 @@ def _texts(source: Path) -> dict[str, bytes | Path]:
     for script in sorted((source / "installer").glob("*.sh")):
         parts[script.name] = script.read_bytes()
     parts["LICENSE"] = (source / "LICENSE").read_bytes()
+    parts["onggi.1"] = (source / "docs" / "onggi.1").read_bytes()
     return parts
 
 

@@ -166,6 +166,7 @@ def _parts(bundle: Bundle, key: Path) -> Mapping[str, bytes | Path | _Link]:
         "usr/share/doc/onggi/sbom.cdx.json.gz": _gzip(texts["sbom.cdx.json"]),
         "usr/lib/sysusers.d/onggi.conf": texts["systemd/onggi.sysusers"],
         "usr/lib/tmpfiles.d/onggi.conf": texts["systemd/onggi.tmpfiles"],
+        "usr/share/man/man1/onggi.1.gz": _gzip(texts["onggi.1"]),
         "usr/bin/onggi": _Link("/opt/onggi/current/bin/onggi"),
     }
     for name, text in texts.items():

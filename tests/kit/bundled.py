@@ -25,6 +25,7 @@ def texts() -> dict[str, bytes | Path]:
     for name in ("install.sh", "uninstall.sh"):
         parts[name] = ROOT / "installer" / name
     parts["LICENSE"] = ROOT / "LICENSE"
+    parts["onggi.1"] = ROOT / "docs" / "onggi.1"
     parts["wheels/pip-1-py3-none-any.whl"] = _wheel()
     return parts
 
