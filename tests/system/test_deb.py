@@ -119,7 +119,7 @@ def test_an_upgrade_keeps_what_the_site_changed(machine: Machine, package: Packa
     assert sorted(path.name for path in releases) == ["0.1.0", "0.1.3"]
 
 
-def test_removing_keeps_configuration_data_and_users(machine: Machine, package: Package) -> None:
+def test_removing_keeps_configuration_data_and_users(machine: Machine) -> None:
     kept = machine.root / "var/lib/onggi/predict/kept"
     kept.write_text("data")
     code, said = dpkg(machine, "--remove", "onggi")
@@ -130,11 +130,7 @@ def test_removing_keeps_configuration_data_and_users(machine: Machine, package: 
     assert not machine.run("find", *gone, check=False).stdout
     assert (machine.root / "etc/onggi/onggi.toml").read_text() == "# ours\n"
     assert kept.read_text() == "data"
-    code, said = dpkg(machine, "--install", package("0.1.3"))
-    assert code == 0, said
-    machine.run("systemctl", "start", "onggi-predict")
-    serves(machine, "0.1.3")
-    assert kept.read_text() == "data"
+    assert "onggi-predict" in (machine.root / "etc/passwd").read_text()
 
 
 def test_purging_leaves_nothing(machine: Machine, before: dict[str, str]) -> None:
