@@ -9,7 +9,7 @@ export ORT_DISABLE_TELEMETRY := 1
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser)
 BROWSER := $(if $(CHROMIUM),,-m "not browser")
 
-.PHONY: demo test test-quick test-system bundle lint format clean lock
+.PHONY: demo test test-quick test-system bundle deb manual lint format clean lock
 .DEFAULT_GOAL := test
 
 .venv/.ready: requirements/lock.txt requirements/demo-data.txt requirements/oracle.txt pyproject.toml
@@ -38,11 +38,20 @@ test-system: .venv/.ready  ## a booted machine: install, enrol, train, kill, upg
 bundle: .venv/.ready  ## the one file that a host is installed from: make bundle KEY=release.key [VARIANT=cpu]
 	$(BIN)/python installer/build-bundle --key $(KEY) --variant $(or $(VARIANT),cpu) --wheels build/wheels
 
+deb: .venv/.ready  ## a Debian package of a bundle: make deb BUNDLE=dist/....bundle KEY=release.pub
+	$(BIN)/python installer/build-deb --key $(KEY) $(BUNDLE)
+
+manual: .venv/.ready  ## write the manual page anew, after a command's help has changed
+	$(BIN)/python -m installer.manual > docs/onggi.1
+
+# Scripts are checked where shellcheck is installed, and `make lint` says where they were not.
+SHELLCHECK := $(shell command -v shellcheck)
 lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy agent consortium installer onggi tests
 	$(BIN)/lint-imports
+	$(if $(SHELLCHECK),shellcheck installer/*.sh installer/debian/* .ci/run,@echo "LEFT OUT: the shell scripts' check, for no shellcheck is installed.")
 
 format: .venv/.ready
 	$(BIN)/ruff check --fix .

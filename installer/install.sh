@@ -4,11 +4,16 @@
 # taken back by itself.
 set -euo pipefail
 
-USAGE="usage: install.sh [--key release.pub] [--dry-run] [--root DIR] [--no-start] onggi-....bundle"
+USAGE="usage: install.sh [--key release.pub] [--dry-run] [--root DIR] [--no-start] [--old-systemd] onggi-....bundle"
 SERVICES=(onggi-keeper.service onggi-courier.service onggi-predict.service)
 TRIAL_S=${ONGGI_TRIAL_S:-20}
+# The first that knows RestrictAddressFamilies=none and NoExecPaths; older ones ignore them.
+SYSTEMD_WANTED=249
+# RDKit and the others are linked with these and bring none of them; a server often has no X11.
+LIBRARIES=(libX11.so.6 libXext.so.6 libXrender.so.1 libexpat.so.1 libstdc++.so.6 libz.so.1)
 
-BUNDLE='' ROOT='' DRY='' KEY='' NO_START='' WORK=''
+# PACKAGED: the postinst of the .deb calls, so dpkg has laid units and the command where they belong.
+BUNDLE='' ROOT='' DRY='' KEY='' NO_START='' WORK='' PACKAGED='' OLD_SYSTEMD=''
 
 say() { printf 'install.sh: %s\n' "$*"; }
 stop() { printf 'install.sh: %s\n' "$*" >&2; exit 78; }
@@ -26,6 +31,8 @@ parse_arguments() {
     case $1 in
       --dry-run) DRY=1 ;;
       --no-start) NO_START=1 ;;
+      --old-systemd) OLD_SYSTEMD=1 ;;
+      --packaged) PACKAGED=1 ;;
       --root) [ $# -ge 2 ] || usage; ROOT=${2%/}; shift ;;
       --key) [ $# -ge 2 ] || usage; KEY=$2; shift ;;
       -h | --help) echo "$USAGE"; exit 0 ;;
@@ -41,6 +48,8 @@ check_inputs() {
   [ -f "$BUNDLE" ] || stop "There is no file $BUNDLE."
   [ -n "$DRY" ] || [ "$(id -u)" = 0 ] || stop "It makes users and units: run it as root, or try --dry-run."
   [ -z "$ROOT" ] || [[ $ROOT = /* ]] || stop "--root needs an absolute path."
+  [ -n "$PACKAGED" ] || [ ! -e "$ROOT/usr/share/onggi/install.sh" ] ||
+    stop "Onggi is here as a package: upgrade it with its .deb, or apt-get remove it first."
   command -v openssl >/dev/null || stop "openssl is missing, which checks the signature; install it."
 }
 
@@ -104,12 +113,22 @@ find_python() {
   stop "This bundle needs Python $PYTHON_WANTED, which this host does not have. $(how_to_get_python)"
 }
 
-how_to_get_python() {
-  local ID='' ID_LIKE=''
-  [ ! -r /etc/os-release ] || . /etc/os-release
+# Prints `debian`, `rhel` or nothing.
+family() {
+  local ID='' ID_LIKE='' file=$ROOT/etc/os-release
+  [ -r "$file" ] || file=/etc/os-release
+  # shellcheck source=/dev/null
+  [ ! -r "$file" ] || . "$file"
   case "$ID $ID_LIKE" in
-    *rhel* | *fedora*) echo "Install it: dnf install python$PYTHON_WANTED" ;;
-    *debian* | *ubuntu*) echo "Install it: apt-get install python$PYTHON_WANTED, or take the bundle for $(python3 -c 'import sys; print("Python %d.%d" % sys.version_info[:2])' 2>/dev/null || echo "this host's Python")." ;;
+    *rhel* | *fedora*) echo rhel ;;
+    *debian* | *ubuntu*) echo debian ;;
+  esac
+}
+
+how_to_get_python() {
+  case $(family) in
+    rhel) echo "Install it: dnf install python$PYTHON_WANTED" ;;
+    debian) echo "Install it: apt-get install python$PYTHON_WANTED, or take the bundle for $(python3 -c 'import sys; print("Python %d.%d" % sys.version_info[:2])' 2>/dev/null || echo "this host's Python")." ;;
     *) echo "Install it, or name one: PYTHON=/path/to/python$PYTHON_WANTED install.sh ..." ;;
   esac
 }
@@ -123,6 +142,29 @@ check_interpreter() {
       [ -n "$DRY$ROOT" ] || stop "$real is in a home, which the services cannot see; install
 a Python of the system, or name one with PYTHON=..."
       ;;
+  esac
+}
+
+# What the bundle does not bring. An image's own libraries are not looked at.
+check_host() {
+  local version library missing=()
+  [ -z "$ROOT" ] || return 0
+  version=$({ systemctl --version 2>/dev/null || true; } | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+  [ "${version:-0}" -ge "$SYSTEMD_WANTED" ] || [ -n "$OLD_SYSTEMD" ] ||
+    stop "This host has systemd ${version:-(none)}, and only $SYSTEMD_WANTED and newer hold all the walls between the
+services. With --old-systemd it is installed all the same; onggi doctor then says which are missing."
+  for library in "${LIBRARIES[@]}"; do
+    "$INTERPRETER" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$library" 2>/dev/null || missing+=("$library")
+  done
+  [ -x /bin/kill ] || missing+=(/bin/kill)
+  [ ${#missing[@]} = 0 ] || stop "This host lacks ${missing[*]}. $(how_to_get_libraries)"
+}
+
+how_to_get_libraries() {
+  case $(family) in
+    rhel) echo "Install: dnf install libX11 libXext libXrender expat libstdc++ zlib util-linux" ;;
+    debian) echo "Install: apt-get install libx11-6 libxext6 libxrender1 libexpat1 libstdc++6 zlib1g procps" ;;
+    *) echo "Install the packages that have them." ;;
   esac
 }
 
@@ -141,7 +183,7 @@ install_release() {
   do_it mkdir -p "${release%/*}"
   do_it "$INTERPRETER" -m venv --without-pip "$release"
   do_it with_pip "$release"
-  do_it cp -r "$WORK/systemd" "$WORK/config_templates" "$WORK/sbom.cdx.json" "$WORK/manifest" "$release/"
+  do_it cp -r "$WORK/systemd" "$WORK/config_templates" "$WORK/sbom.cdx.json" "$WORK/manifest" "$WORK/onggi.1" "$release/"
   do_it install -m 0755 "$WORK/install.sh" "$WORK/uninstall.sh" "$release/bin/"
   [ -z "$ROOT" ] || do_it forget_root "$release"
   [ -n "$DRY" ] || { printf '%s\n' "$sum" >"$mark"; sync -f "$mark"; }
@@ -163,16 +205,35 @@ forget_root() {
 point_current_to() {
   do_it ln -sfn "releases/$1" "$ROOT/opt/onggi/current.new"
   do_it mv -T "$ROOT/opt/onggi/current.new" "$ROOT/opt/onggi/current"
-  do_it mkdir -p "$ROOT/usr/local/bin"
-  do_it ln -sfn /opt/onggi/current/bin/onggi "$ROOT/usr/local/bin/onggi"
+}
+
+# The command and its manual page.
+install_command() {
+  local command=$ROOT/usr/local/bin/onggi page=$ROOT/usr/local/share/man/man1/onggi.1
+  # The package has its own; those of an installation before it would go stale.
+  [ -z "$PACKAGED" ] || { do_it rm -f "$command" "$page"; return; }
+  do_it mkdir -p "${command%/*}" "${page%/*}"
+  do_it ln -sfn /opt/onggi/current/bin/onggi "$command"
+  do_it ln -sfn /opt/onggi/current/onggi.1 "$page"
+}
+
+# To go back to, the version before stays; older ones would fill the disk.
+remove_older() {
+  local release
+  [ -n "$BEFORE" ] && [ "$BEFORE" != "$VERSION" ] || return 0
+  for release in "$ROOT"/opt/onggi/releases/*; do
+    case ${release##*/} in "$BEFORE" | "$VERSION") ;; *) do_it rm -rf "$release" ;; esac
+  done
 }
 
 # ---- Users, folders, templates, units --------------------------------------------------------------
 
+place() { [ -n "$PACKAGED" ] || do_it install -D -m 0644 "$1" "$ROOT/$2"; }
+
 install_users_and_folders() {
   local from=$1
-  do_it install -D -m 0644 "$from/systemd/onggi.sysusers" "$ROOT/usr/lib/sysusers.d/onggi.conf"
-  do_it install -D -m 0644 "$from/systemd/onggi.tmpfiles" "$ROOT/usr/lib/tmpfiles.d/onggi.conf"
+  place "$from/systemd/onggi.sysusers" usr/lib/sysusers.d/onggi.conf
+  place "$from/systemd/onggi.tmpfiles" usr/lib/tmpfiles.d/onggi.conf
   [ -z "$ROOT" ] || do_it mkdir -p "$ROOT/etc"
   do_it systemd-sysusers ${ROOT:+"--root=$ROOT"} onggi.conf
   do_it systemd-tmpfiles ${ROOT:+"--root=$ROOT"} --create onggi.conf
@@ -200,10 +261,19 @@ install_templates() {
 install_units() {
   local unit from=$1
   for unit in "$from"/systemd/*.service "$from"/systemd/*.socket; do
-    do_it install -D -m 0644 "$unit" "$ROOT/usr/lib/systemd/system/$(basename "$unit")"
+    place "$unit" "usr/lib/systemd/system/$(basename "$unit")"
   done
-  do_it systemctl ${ROOT:+"--root=$ROOT"} --quiet enable "${SERVICES[@]}"
+  enable_new_services
   ! live || do_it systemctl daemon-reload
+}
+
+# What the version before had, and somebody disabled since, stays disabled.
+enable_new_services() {
+  local service
+  for service in "${SERVICES[@]}"; do
+    [ -e "$ROOT/opt/onggi/releases/$BEFORE/systemd/$service" ] ||
+      do_it systemctl ${ROOT:+"--root=$ROOT"} --quiet enable "$service"
+  done
 }
 
 live() { [ -z "$ROOT" ] && [ -d /run/systemd/system ]; }
@@ -222,12 +292,16 @@ restart_or_return() {
   if stays_up $running; then
     return 0
   fi
-  [ -n "$before" ] && [ "$before" != "$VERSION" ] || stop "The services do not stay up: journalctl -u 'onggi-*' says why."
+  if [ -z "$before" ] || [ "$before" = "$VERSION" ]; then
+    stop "The services do not stay up: journalctl -u 'onggi-*' says why."
+  fi
   say "Version $VERSION does not stay up; version $before is put back."
   local old=/opt/onggi/releases/$before
+  PACKAGED='' # dpkg's units are those of the version that failed
   point_current_to "$before"
   install_users_and_folders "$old"
   install_units "$old"
+  # shellcheck disable=SC2086
   systemctl reset-failed $running 2>/dev/null || true
   # shellcheck disable=SC2086
   systemctl restart $running
@@ -273,11 +347,14 @@ umask 022
 choose_key
 unpack
 find_python
+check_host
 BEFORE=$(basename "$(readlink "$ROOT/opt/onggi/current" || true)")
 install_release
-point_current_to "$VERSION"
 install_users_and_folders "$WORK"
 install_templates
 install_units "$WORK"
+point_current_to "$VERSION"
+install_command
 restart_or_return "$BEFORE"
+remove_older
 say_what_is_next

@@ -126,6 +126,7 @@ def _texts(source: Path) -> dict[str, bytes | Path]:
     for script in sorted((source / "installer").glob("*.sh")):
         parts[script.name] = script.read_bytes()
     parts["LICENSE"] = (source / "LICENSE").read_bytes()
+    parts["onggi.1"] = (source / "docs" / "onggi.1").read_bytes()
     return parts
 
 
@@ -149,6 +150,9 @@ def _wheels(chosen: argparse.Namespace, target: Target, source: Path, folder: Pa
         # A build for CUDA brings NVIDIA's libraries along, which differ from build to build.
         alone = ["--no-deps"] if chosen.variant == "cpu" else []
         wheels.fetch(target, fresh, [*kept, *index, *alone, TORCH])
+    for wheel in fresh.glob("*.whl"):
+        (folder / wheel.name).unlink(missing_ok=True)
+        (folder / wheel.name).hardlink_to(wheel)
     return fresh
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -39,6 +39,12 @@ def facts_of(manifest_: bytes) -> dict[str, str]:
     """Returns the facts of a manifest."""
     lines = (line[2:] for line in manifest_.decode().splitlines()[1:] if line.startswith("# "))
     return dict(line.split(": ", 1) for line in lines)
+
+
+def hashes_of(manifest_: bytes) -> dict[str, str]:
+    """Returns what a manifest says of each file: its SHA-256, by its name."""
+    lines = manifest_.decode().splitlines()
+    return {line[66:]: line[:64] for line in lines if not line.startswith("#")}
 
 
 def new_key(path: Path) -> None:
@@ -75,6 +81,24 @@ def sign(content: bytes, key_file: Path) -> tuple[bytes, bytes]:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise NotBuilt(f"{key_file} holds another kind of key; make one with --new-key.")
     return key.sign(content, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)), _public(key)
+
+
+def verify(content: bytes, signature: bytes, public: Path) -> None:
+    """Believes a manifest, or ends.
+
+    Raises:
+        NotBuilt: The file holds no such key, or the signature is another's.
+    """
+    try:
+        key = serialization.load_pem_public_key(public.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise NotBuilt(f"{public} holds no public key; --key names that of the bundles.") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise NotBuilt(f"{public} holds another kind of key; --key names that of the bundles.")
+    try:
+        key.verify(signature, content, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature as error:
+        raise NotBuilt(f"The signature is not that of {public}: do not use this bundle.") from error
 
 
 def _public(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -4,20 +4,16 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from installer.bundling import archive, manifest, sbom
+from installer.bundling import manifest, sbom
 from installer.bundling.build import main
 from installer.bundling.wheels import NotBuilt, Wheel, read, without
+from tests.kit.bundled import EPOCH_S, Change, bundle, texts
 
 ROOT = Path(__file__).parents[2]
-EPOCH_S = 1_790_000_000
-HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-Change = Callable[[dict[str, bytes | Path]], None]
 
 
 @pytest.fixture(scope="module")
@@ -25,34 +21,6 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("key") / "release.key"
     manifest.new_key(path)
     return path
-
-
-def texts() -> dict[str, bytes | Path]:
-    parts: dict[str, bytes | Path] = {"sbom.cdx.json": b"{}"}
-    for folder in ("systemd", "config_templates"):
-        for path in (ROOT / folder).iterdir():
-            parts[f"{folder}/{path.name}"] = path
-    for name in ("install.sh", "uninstall.sh"):
-        parts[name] = ROOT / "installer" / name
-    parts["wheels/pip-1-py3-none-any.whl"] = b""
-    return parts
-
-
-def bundle(folder: Path, key: Path, change: Change = lambda _: None, **facts: str) -> Path:
-    """Writes a bundle of this checkout's texts; `change` alters it after it was signed."""
-    parts = texts()
-    said = {"version": "9.9", "variant": "cpu", "python": HERE, "machine": "x86_64"} | facts
-    content = manifest.manifest(said, parts)
-    signature, _ = manifest.sign(content, key)
-    signed: dict[str, bytes | Path] = {
-        manifest.NAME: content,
-        manifest.SIGNATURE: signature,
-        **parts,
-    }
-    change(signed)
-    made = folder / "onggi.bundle"
-    archive.write(made, signed, EPOCH_S, manifest.NAME)
-    return made
 
 
 def install(*arguments: str) -> subprocess.CompletedProcess[str]:
