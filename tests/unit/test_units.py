@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import credentials
 from agent.config import DEFAULT_CONFIG, Paths, Site
 from agent.errors import EXIT_STOP
+from agent.key_ring import NONE
 from installer.bundling.build import TORCH
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +153,24 @@ def test_nothing_else_is_mounted_where_the_empty_state_is(name: str) -> None:
     assert not any(STATE in words(found, key) for key in keys)
 
 
+@pytest.mark.parametrize(
+    ("name", "service"), [("keeper", "onggi-keys"), ("courier", "onggi-courier-keys")]
+)
+def test_what_opens_its_keys_comes_from_systemd_or_is_none(name: str, service: str) -> None:
+    found = unit(name)
+    assert credentials._NAMES[name] == service
+    place = DEFAULT_CONFIG.parent / "credentials" / f"{service}.cred"
+    assert found["LoadCredentialEncrypted"] == [f"{service}:{place}"]
+    # Without this word a host where none was made could not start the service.
+    assert found["SetCredential"] == [f"{service}:{NONE.decode()}"]
+    assert f"{service}" in (ROOT / "installer" / "install.sh").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["predict", "reader@"])
+def test_what_opens_keys_reaches_nobody_else(name: str) -> None:
+    assert not {"LoadCredentialEncrypted", "SetCredential"} & set(unit(name))
+
+
 def test_a_reader_finds_its_spool_made() -> None:
     assert unit("reader@")["StateDirectory"] == ["onggi/spool/%i"]
 
@@ -163,9 +183,12 @@ def tmpfiles(kind: str) -> dict[str, tuple[str, str, str]]:
 
 
 def test_every_folder_of_the_state_has_its_owner() -> None:
+    settings = DEFAULT_CONFIG.parent
     assert set(tmpfiles("d")) == {str(p) for p in Paths(Site().state).folders()} | {
-        str(DEFAULT_CONFIG.parent)
+        str(settings),
+        str(settings / "credentials"),
     }
+    assert tmpfiles("d")[str(settings / "credentials")] == ("0700", "root", "root")
 
 
 def test_folders_are_closed_to_others_and_entered_by_those_who_need_them() -> None:
