@@ -186,6 +186,14 @@ def test_another_hosts_key_opens_no_credential(machine: Machine) -> None:
     machine.run("systemctl", "restart", "onggi-keeper")
 
 
+def test_the_log_says_more_without_a_restart(machine: Machine) -> None:
+    pids = [machine.shows(service, "MainPID") for service in _SERVICES]
+    for level in ("debug", "info"):
+        said = machine.run("onggi", "log-level", level).stdout
+        assert all(f"{service} logs {level}." in said for service in _SERVICES)
+        assert [machine.shows(service, "MainPID") for service in _SERVICES] == pids
+
+
 def test_no_key_is_in_the_journal_or_in_a_backup(machine: Machine) -> None:
     opener = ("systemd-creds", "decrypt", "--transcode=hex", "--name=onggi-keys")
     secret = machine.run(*opener, f"/{_CREDENTIALS}/onggi-keys.cred", "-").stdout.strip()
