@@ -194,6 +194,20 @@ def test_the_log_says_more_without_a_restart(machine: Machine) -> None:
         assert [machine.shows(service, "MainPID") for service in _SERVICES] == pids
 
 
+def test_a_gpu_hosts_drop_in_fits_the_keeper(machine: Machine) -> None:
+    drop_in = "/etc/systemd/system/onggi-keeper.service.d/gpu.conf"
+    template = "/opt/onggi/current/config_templates/gpu.conf"
+    machine.run("install", "-D", "-m", "0644", template, drop_in)
+    machine.run("systemctl", "daemon-reload")
+    done = machine.run("systemd-analyze", "verify", "onggi-keeper.service")
+    assert done.stdout + done.stderr == ""
+    machine.run("systemctl", "restart", "onggi-keeper")
+    assert machine.shows("onggi-keeper", "ActiveState") == "active"
+    assert machine.shows("onggi-keeper", "DevicePolicy") == "closed"
+    machine.run("rm", drop_in)
+    machine.run("systemctl", "daemon-reload")
+
+
 def test_no_key_is_in_the_journal_or_in_a_backup(machine: Machine) -> None:
     opener = ("systemd-creds", "decrypt", "--transcode=hex", "--name=onggi-keys")
     secret = machine.run(*opener, f"/{_CREDENTIALS}/onggi-keys.cred", "-").stdout.strip()

@@ -238,6 +238,32 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def exposure(unit: Path) -> float:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return float(re.findall(r"exposure level for \S+: ([0-9.]+)", done.stdout)[0])
+
+
+def test_a_gpu_opens_its_devices_and_costs_little(tmp_path: Path) -> None:
+    template = (ROOT / "config_templates" / "gpu.conf").read_text(encoding="utf-8")
+    lines = {line for line in template.splitlines() if line and line[0] != "#"}
+    assert {"PrivateDevices=no", "DevicePolicy=closed"} < lines
+    allowed = {line for line in lines if line.startswith("DeviceAllow=")}
+    assert allowed == {"DeviceAllow=char-nvidia rw", "DeviceAllow=char-nvidia-* rw"}
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not on this host")
+    unit = tmp_path / "onggi-keeper.service"
+    shutil.copyfile(SYSTEMD / unit.name, unit)
+    before = exposure(unit)
+    (tmp_path / f"{unit.name}.d").mkdir()
+    (tmp_path / f"{unit.name}.d" / "gpu.conf").write_text(template, encoding="utf-8")
+    assert before < exposure(unit) <= min(before + 0.4, 0.8)
+
+
 def wheel(folder: Path, name: str = "onggi-0.1.0-py3-none-any.whl") -> Path:
     path = folder / name
     path.write_bytes(b"")
