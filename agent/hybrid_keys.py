@@ -12,7 +12,7 @@ from nacl.public import PrivateKey
 from nacl.utils import random as random_bytes
 
 from agent.errors import Refused
-from agent.key_file import Purpose, Secret, load_held
+from agent.key_file import Purpose, Ring, Secret, load_held
 
 # The very same as in `agent.wire.hybrid`, which may not be imported here; a test opens with the one
 # what the other has sealed.
@@ -91,13 +91,13 @@ def new_hybrid(purpose: Purpose, made: datetime | None = None) -> HybridSealingI
     return HybridSealingIdentity(purpose, random_bytes(32 + 64), made)
 
 
-def load_post_quantum(path: Path) -> PostQuantumIdentity:
+def load_post_quantum(path: Path, ring: Ring | None = None) -> PostQuantumIdentity:
     """Reads an ML-DSA-65 key.
 
     Raises:
-        Stop: The file is missing, open to others, damaged, or for another purpose.
+        Stop: as `agent.key_file.load_held`.
     """
-    found = load_held(path, "pq-sign")
+    found = load_held(path, "pq-sign", ring=ring)
     return PostQuantumIdentity("pq-sign", found.raw, found.made)
 
 

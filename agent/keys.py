@@ -2,7 +2,8 @@
 
 A key is one line in a file: `onggi-key-v2 PURPOSE HEX MADE`. The first word is the format's
 version; `onggi-key-v1 PURPOSE HEX`, which did not say when the key was made, is read for ever,
-because an identity outlives the program that made it. Beside `sign.key`, `sign.next.key` is a key
+because an identity outlives the program that made it. `onggi-key-v3` is such a line, sealed with
+the key of the key ring (`agent.key_ring`). Beside `sign.key`, `sign.next.key` is a key
 that waits for the roster to name it.
 
 PyNaCl's own classes show the raw key in an f-string, so they stay behind these wrappers.
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
@@ -28,7 +30,11 @@ from agent.hybrid_keys import new_hybrid as new_hybrid
 from agent.hybrid_keys import new_post_quantum as new_post_quantum
 from agent.key_file import Held as Held
 from agent.key_file import Purpose as Purpose
-from agent.key_file import Secret, load_held
+from agent.key_file import Ring, Secret, load_held, rests_sealed
+from agent.key_ring import NO_RINGS, Rings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _RETIRED = "retired"
 
@@ -87,23 +93,23 @@ def new_sealing(purpose: Purpose, made: datetime | None = None) -> SealingIdenti
     return SealingIdentity(purpose, bytes(PrivateKey.generate()), made)
 
 
-def load_signing(path: Path, purpose: Purpose) -> SigningIdentity:
+def load_signing(path: Path, purpose: Purpose, ring: Ring | None = None) -> SigningIdentity:
     """Reads a signing key that was saved for this very purpose.
 
     Raises:
-        Stop: The file is missing, open to others, damaged, or for another purpose.
+        Stop: as `agent.key_file.load_held`.
     """
-    found = load_held(path, purpose)
+    found = load_held(path, purpose, ring=ring)
     return SigningIdentity(purpose, found.raw, found.made)
 
 
-def load_sealing(path: Path, purpose: Purpose) -> SealingIdentity:
+def load_sealing(path: Path, purpose: Purpose, ring: Ring | None = None) -> SealingIdentity:
     """Reads a sealing key that was saved for this very purpose.
 
     Raises:
-        Stop: The file is missing, open to others, damaged, or for another purpose.
+        Stop: as `agent.key_file.load_held`.
     """
-    found = load_held(path, purpose)
+    found = load_held(path, purpose, ring=ring)
     return SealingIdentity(purpose, found.raw, found.made)
 
 
@@ -122,17 +128,22 @@ class Identity:
 
 
 def make_identity(
-    keys_folder: Path, courier_folder: Path, made: datetime | None = None
+    keys_folder: Path,
+    courier_folder: Path,
+    made: datetime | None = None,
+    rings: Rings = NO_RINGS,
 ) -> Identity:
     """Makes those of a silo's keys that are not there yet, and reads all of them.
 
-    A kill in between loses nothing: a key's file is whole or absent, and what exists is kept.
+    A kill in between loses nothing: a key's file is whole or absent, and what exists is kept. Where
+    one that exists cannot be read, none is made beside it.
 
     Args:
         keys_folder: For `sign.key`, `seal.key` and `pq-sign.key`; made with mode 0700 where it is
             missing.
         courier_folder: For `courier.key`, which another user may own; likewise.
         made: The time, which new keys remember.
+        rings: What seals new keys, and opens those that are sealed.
 
     Raises:
         Stop: A folder or key cannot be written or read.
@@ -142,29 +153,34 @@ def make_identity(
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Stop(f"Cannot make the folder {folder}: {error.strerror}.") from error
-    if not (path := keys_folder / "sign.key").exists():
-        new_signing("sign", made).save(path)
-    if not (path := keys_folder / "seal.key").exists():
-        new_sealing("seal", made).save(path)
-    if not (path := keys_folder / "pq-sign.key").exists():
-        new_post_quantum(made).save(path)
-    if not (path := courier_folder / "courier.key").exists():
-        new_signing("courier", made).save(path)
-    return load_identity(keys_folder, courier_folder)
+    ring = rings.keeper
+    wanted: tuple[tuple[Path, Callable[[], Secret], Ring | None], ...] = (
+        (keys_folder / "sign.key", lambda: new_signing("sign", made), ring),
+        (keys_folder / "seal.key", lambda: new_sealing("seal", made), ring),
+        (keys_folder / "pq-sign.key", lambda: new_post_quantum(made), ring),
+        (courier_folder / "courier.key", lambda: new_signing("courier", made), rings.courier),
+    )
+    missing = [one for one in wanted if not one[0].exists()]
+    for path, _, opens in wanted:
+        if path.exists():
+            rests_sealed(path, opens)
+    for path, make, seals in missing:
+        make().save(path, ring=seals)
+    return load_identity(keys_folder, courier_folder, rings)
 
 
-def load_identity(keys_folder: Path, courier_folder: Path) -> Identity:
+def load_identity(keys_folder: Path, courier_folder: Path, rings: Rings = NO_RINGS) -> Identity:
     """Reads a silo's keys.
 
     Raises:
         Stop: as `load_signing`.
     """
-    path = keys_folder / "pq-sign.key"
+    path, ring = keys_folder / "pq-sign.key", rings.keeper
     return Identity(
-        load_signing(keys_folder / "sign.key", "sign"),
-        load_sealing(keys_folder / "seal.key", "seal"),
-        load_signing(courier_folder / "courier.key", "courier"),
-        load_post_quantum(path) if path.exists() else None,
+        load_signing(keys_folder / "sign.key", "sign", ring),
+        load_sealing(keys_folder / "seal.key", "seal", ring),
+        load_signing(courier_folder / "courier.key", "courier", rings.courier),
+        load_post_quantum(path, ring) if path.exists() else None,
     )
 
 
@@ -173,17 +189,20 @@ def next_key(path: Path) -> Path:
     return path.with_suffix(".next.key")
 
 
-def prepare_next(path: Path, purpose: Purpose, made: datetime) -> None:
+def prepare_next(path: Path, purpose: Purpose, made: datetime, ring: Ring | None = None) -> None:
     """Makes the key that shall follow the one at `path`, unless it is there already.
 
+    It rests as that one does: a service that was started before there was a key of the key ring
+    could not open it else.
+
     Raises:
-        Stop: It cannot be written.
+        Stop: It cannot be written, or `ring` does not open the key at `path`.
     """
     following = next_key(path)
     if following.exists():
         return
     fresh = new_sealing(purpose, made) if purpose == "seal" else new_signing(purpose, made)
-    fresh.save(following, like=path)
+    fresh.save(following, like=path, ring=ring if rests_sealed(path, ring) else None)
 
 
 def promote(path: Path, *, keep: bool) -> None:

@@ -278,6 +278,41 @@ enable_new_services() {
 
 live() { [ -z "$ROOT" ] && [ -d /run/systemd/system ]; }
 
+# ---- How the keys rest ------------------------------------------------------------------------------
+
+# What seals the files of the keys, for this host alone. It is made after the trial: what would be
+# put back else may be a version that cannot read them. The services use it from their next start on.
+make_credentials() {
+  local folder=/etc/onggi/credentials
+  live || return 0
+  if ! command -v systemd-creds >/dev/null; then
+    say "The keys rest as plain files (0400): systemd $(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p') is older than 250."
+    return
+  fi
+  make_credential "$folder/onggi-keys.cred" onggi-keys /var/lib/onggi/keys
+  make_credential "$folder/onggi-courier-keys.cred" onggi-courier-keys /var/lib/onggi/courier
+}
+
+make_credential() {
+  local file=$1 name=$2 keys=$3
+  [ ! -e "$file" ] || return 0
+  if grep -rqs --include='*.key' '^onggi-key-v3 ' "$keys"; then
+    say "$file is missing, and the keys in $keys were sealed with it: put it back, or move them away and enrol anew." >&2
+  elif do_it seal_random "$file" "$name"; then
+    return 0
+  else
+    say "systemd-creds made no $file: the keys rest as plain files (0400)." >&2
+  fi
+}
+
+seal_random() {
+  (
+    set -o pipefail
+    umask 077
+    head -c 32 /dev/urandom | SYSTEMD_LOG_LEVEL=err systemd-creds encrypt --with-key=host --name="$2" - "$1.new"
+  ) && sync -f "$1.new" && mv -T "$1.new" "$1"
+}
+
 # ---- The trial ----------------------------------------------------------------------------------------
 
 # What ran before runs the new version, or the old one is put back: also when it dies at its start.
@@ -357,4 +392,5 @@ point_current_to "$VERSION"
 install_command
 restart_or_return "$BEFORE"
 remove_older
+make_credentials
 say_what_is_next

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agent.cli.credentials import CREDENTIALS, ring_of
 from agent.cli.setup import JSON
 from agent.clock import now
 from agent.config import Config, load
@@ -23,15 +24,16 @@ Findings = dict[str, list[Finding]]
 @click.command()
 @click.option("--service", default="", help="Do the checks of this service, in this very process.")
 @JSON
+@CREDENTIALS
 @click.pass_obj
-def doctor(config_path: Path, service: str, as_json: bool) -> None:
+def doctor(config_path: Path, service: str, as_json: bool, credentials: Path | None) -> None:
     """Try what must not work and what must, within the walls of each service.
 
     As root on a host with systemd, each installed unit is tried within its own walls. Elsewhere
     only the host is looked at.
     """
     config = load(config_path)
-    found = _one(config, service) if service else _all(config, config_path)
+    found = _one(config_path, service, credentials) if service else _all(config, config_path)
     if as_json:
         services = {name: [asdict(one) for one in some] for name, some in found.items()}
         click.echo(json.dumps({"services": services, "ok": not _failures(found)}))
@@ -45,23 +47,14 @@ def _failures(found: Findings) -> int:
     return sum(one.outcome == "failed" for some in found.values() for one in some)
 
 
-def _one(config: Config, service: str) -> Findings:
+def _one(config_path: Path, service: str, credentials: Path | None) -> Findings:
     from agent.doctor.services import SERVICES, examine
 
     name, _, store = service.partition("@")
     if name not in SERVICES or (name == "reader") != bool(store):
         raise Stop(f"No service is named {service}: {', '.join(SERVICES[:-1])} or reader@STORE.")
-    # Set by systemd in a unit with LoadCredential=; a folder of this unit's own.
-    folder = _credentials()
-    return {service: examine(name, config, now, store=store, credentials=folder)}
-
-
-def _credentials() -> Path | None:
-    for entry in Path("/proc/self/environ").read_bytes().split(b"\0"):
-        name, _, value = entry.partition(b"=")
-        if name == b"CREDENTIALS_DIRECTORY":
-            return Path(os.fsdecode(value))
-    return None
+    ring = ring_of(name, config_path, credentials)
+    return {service: examine(name, load(config_path), now, store=store, ring=ring)}
 
 
 def _all(config: Config, config_path: Path) -> Findings:

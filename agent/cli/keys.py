@@ -10,12 +10,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from agent.cli.credentials import CREDENTIALS, rings_of
 from agent.clock import now
 from agent.config import Paths, load
 from agent.errors import Stop
 
 if TYPE_CHECKING:
     from agent.keeper.identity import KeyFiles, Purpose
+    from agent.key_ring import Rings
     from agent.wire.trusted import Trusted
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine.")
@@ -29,8 +31,9 @@ def keys() -> None:
 
 @keys.command("list")
 @_JSON
+@CREDENTIALS
 @click.pass_obj
-def list_keys(config_path: Path, as_json: bool) -> None:
+def list_keys(config_path: Path, as_json: bool, credentials: Path | None) -> None:
     """List each key: purpose, fingerprint, since when, until when, and what is wrong."""
     from agent.keeper.identity import key_lines
     from agent.wire.roster import member_of
@@ -38,7 +41,10 @@ def list_keys(config_path: Path, as_json: bool) -> None:
     paths = Paths(load(config_path).site.state)
     trusted, silo = _trusted(paths, now())
     member = member_of(trusted.roster, silo) if trusted.roster else None
-    lines = [asdict(line) for line in key_lines(_files(paths), member, now())]
+    lines = [
+        asdict(line)
+        for line in key_lines(_files(paths, rings_of(config_path, credentials)), member, now())
+    ]
     if as_json:
         click.echo(json.dumps(lines, indent=1))
         return
@@ -59,8 +65,11 @@ def list_keys(config_path: Path, as_json: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Without a network: write the request to this file, too.",
 )
+@CREDENTIALS
 @click.pass_obj
-def rotate_key(config_path: Path, purpose: "Purpose", request: Path | None) -> None:
+def rotate_key(
+    config_path: Path, purpose: "Purpose", request: Path | None, credentials: Path | None
+) -> None:
     """Make a new key for PURPOSE and ask the consortium to put it into the roster.
 
     The old key works until the new roster is there. Asked again, it changes nothing.
@@ -75,7 +84,8 @@ def rotate_key(config_path: Path, purpose: "Purpose", request: Path | None) -> N
     member = member_of(trusted.roster, silo) if trusted.roster else None
     if member is None or member.revoked:
         raise Stop("The roster that this silo believes does not name it; ask the consortium.")
-    content = rotate(_files(paths), purpose, member, trusted.root.consortium, now())
+    files = _files(paths, rings_of(config_path, credentials))
+    content = rotate(files, purpose, member, trusted.root.consortium, now())
     if request is not None:
         write_atomic(request, content)
     new = json.loads(parse(content).payload)["new_key"]
@@ -87,15 +97,17 @@ def rotate_key(config_path: Path, purpose: "Purpose", request: Path | None) -> N
 
 
 @keys.command("show-fingerprint")
+@CREDENTIALS
 @click.pass_obj
-def show_fingerprint(config_path: Path) -> None:
+def show_fingerprint(config_path: Path, credentials: Path | None) -> None:
     """Print what the consortium's operator sees too; compare it over the telephone."""
     from agent.keeper.identity import key_publics
     from agent.wire.token import fingerprint
 
     paths = Paths(load(config_path).site.state)
     trusted, _ = _trusted(paths, now())
-    click.echo(fingerprint(trusted.root_sha256, *key_publics(_files(paths))))
+    files = _files(paths, rings_of(config_path, credentials))
+    click.echo(fingerprint(trusted.root_sha256, *key_publics(files)))
 
 
 def trust_alarms(paths: Paths, at: datetime) -> list[str]:
@@ -109,10 +121,10 @@ def trust_alarms(paths: Paths, at: datetime) -> list[str]:
         return [str(error)]
 
 
-def _files(paths: Paths) -> "KeyFiles":
+def _files(paths: Paths, rings: "Rings") -> "KeyFiles":
     from agent.keeper.identity import KeyFiles
 
-    return KeyFiles(paths.keys, paths.courier, paths.outbox)
+    return KeyFiles(paths.keys, paths.courier, paths.outbox, rings)
 
 
 def _trusted(paths: Paths, at: datetime) -> "tuple[Trusted, str]":

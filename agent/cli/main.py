@@ -36,6 +36,7 @@ _COMMANDS = {
     "restore": "agent.cli.backup:restore",
     "support-bundle": "agent.cli.support:support_bundle",
     "doctor": "agent.cli.doctor:doctor",
+    "log-level": "agent.cli.log_level:log_level",
     "accept-clock": "agent.cli.clock:accept_clock",
     "egress": "agent.cli.egress:egress",
     "outbox": "agent.cli.outbox:outbox",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent import clock
+from agent.cli.credentials import CREDENTIALS, ring_of
 from agent.cli.reload import Reload
 from agent.config import Config, Paths, load, make_folder
 from agent.errors import Stop, TryLater
@@ -55,8 +56,9 @@ def _has_courier(config: Config) -> bool:
 
 @click.command()
 @_SUPERVISED
+@CREDENTIALS
 @click.pass_obj
-def keeper(config_path: Path, supervised: bool) -> None:
+def keeper(config_path: Path, supervised: bool, credentials: Path | None) -> None:
     """Watch the stores, order curation and training, seal updates, gate releases. No network."""
     from queue import SimpleQueue
 
@@ -64,7 +66,7 @@ def keeper(config_path: Path, supervised: bool) -> None:
     from agent.keeper.loop import STOP, stop_on_signals
     from agent.supervisor import die_with_parent
 
-    config = load(config_path)
+    config, ring = load(config_path), ring_of("keeper", config_path, credentials)
     queue: SimpleQueue[str] = SimpleQueue()
     stop_on_signals(queue)
     if supervised:
@@ -72,17 +74,19 @@ def keeper(config_path: Path, supervised: bool) -> None:
     notify = Notify.from_environment()
     with (
         Reload(config_path, lambda: queue.put(STOP), notify),
-        assemble.keeper(config, queue, clock.now, notify) as built,
+        assemble.keeper(config, queue, clock.now, notify, ring) as built,
     ):
         built.run()
 
 
 @click.command()
 @_SUPERVISED
+@CREDENTIALS
 @click.pass_obj
-def courier(config_path: Path, supervised: bool) -> None:
+def courier(config_path: Path, supervised: bool, credentials: Path | None) -> None:
     """Carry sealed envelopes out and signed files in; reads no data and holds no signing key."""
     from agent.exchange.places import Places
+    from agent.key_ring import Rings
 
     config = load(config_path)
     if not _has_courier(config):
@@ -90,9 +94,10 @@ def courier(config_path: Path, supervised: bool) -> None:
             "No courier runs here: exchange.carrier is a folder, and exchange.folder names none "
             "to watch. Carry with `onggi carry`, or name one."
         )
+    rings = Rings(courier=ring_of("courier", config_path, credentials))
     stop, notify = stop_event(supervised=supervised), Notify.from_environment()
     with Reload(config_path, stop.set, notify):
-        _carry(config, Places.under(config.site.state), stop, notify)
+        _carry(config, Places.under(config.site.state, rings), stop, notify)
 
 
 def _carry(config: Config, places: "Places", stop: Event, notify: Notify) -> None:

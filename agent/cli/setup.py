@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agent.cli.credentials import CREDENTIALS, rings_of
 from agent.config import Config, Paths, load
 from agent.errors import Stop
 
@@ -56,15 +57,17 @@ def check_config(config_path: Path, as_json: bool) -> None:
 
 
 @click.command()
+@CREDENTIALS
 @click.pass_obj
-def keygen(config_path: Path) -> None:
+def keygen(config_path: Path, credentials: Path | None) -> None:
     """Make this silo's keys, one for each purpose; keys that exist are kept."""
     from agent.clock import now
     from agent.keys import make_identity
 
     paths = Paths(load(config_path).site.state)
     paths.create()
-    identity = make_identity(paths.keys, paths.courier, now())
+    rings = rings_of(config_path, credentials)
+    identity = make_identity(paths.keys, paths.courier, now(), rings)
     for key in (identity.sign, identity.seal, identity.courier):
         click.echo(f"{key.purpose:8} {key.public_hex}")
 
@@ -75,14 +78,16 @@ def keygen(config_path: Path) -> None:
 @click.option("--request", type=_FILE, help="Without a network: write the request to this file.")
 @click.option("--response", type=_FILE, help="Without a network: finish with this file.")
 @JSON
+@CREDENTIALS
 @click.pass_obj
-def enroll(
+def enroll(  # noqa: PLR0913 - its options
     config_path: Path,
     token: str | None,
     no_wait: bool,
     request: Path | None,
     response: Path | None,
     as_json: bool,
+    credentials: Path | None,
 ) -> None:
     """Enrol this silo: make its keys, send their public halves, pin what the token names.
 
@@ -94,7 +99,7 @@ def enroll(
 
     config = load(config_path)
     Paths(config.site.state).create()
-    places = Places.under(config.site.state)
+    places = Places.under(config.site.state, rings_of(config_path, credentials))
     if response is not None:
         _say_enrolled(take_response(places, response, clock=now), as_json=as_json)
         return

@@ -9,7 +9,9 @@ from pathlib import Path
 from agent.clock import monotonic_s
 from agent.doctor.finding import Finding, failed, not_here, ok
 from agent.doctor.walls import can_write
+from agent.errors import Stop
 from agent.files import write_atomic
+from agent.key_file import Ring, rests_sealed
 
 _WRITES = 15
 _SLOW_MS = 250.0
@@ -93,12 +95,12 @@ def _store(name: str, folder: Path) -> Finding:
     return ok(label, f"{folder} can be read and not written.")
 
 
-def keys_closed(folder: Path, credentials: Path | None) -> Finding:
+def keys_closed(folder: Path, ring: Ring | None) -> Finding:
     """Looks at the modes of the keys, and says how they rest.
 
     Args:
         folder: Where `*.key` are.
-        credentials: The folder of this unit's systemd credentials, or None.
+        ring: What systemd handed to this unit to open them, or None.
     """
     try:
         keys = sorted(folder.glob("*.key"))
@@ -115,8 +117,19 @@ def keys_closed(folder: Path, credentials: Path | None) -> Finding:
         return failed(
             "keys", "A key belongs to another user: systemd-tmpfiles --create onggi.conf."
         )
-    if credentials is not None and any(credentials.glob("*.key")):
-        return ok("keys", "The keys rest as systemd credentials.")
     if not keys:
         return not_here("keys", f"No key is in {folder}; the silo is not enrolled.")
-    return ok("keys", f"{len(keys)} keys rest as files of mode 0400 or 0600, not as credentials.")
+    return _how_they_rest(keys, ring)
+
+
+def _how_they_rest(keys: list[Path], ring: Ring | None) -> Finding:
+    try:
+        plain = sum(not rests_sealed(key, ring) for key in keys)
+    except Stop as error:
+        return failed("keys", str(error))
+    if not plain:
+        return ok("keys", f"{len(keys)} keys rest sealed; a systemd credential opens them.")
+    if ring is not None:
+        return ok("keys", f"{plain} keys rest as plain files; the next start seals them.")
+    said = f"{plain} keys rest as plain files of mode 0400 or 0600, not sealed by a credential."
+    return ok("keys", f"{said} From systemd 250 on install.sh makes one.")

@@ -7,6 +7,7 @@ from agent.clock import Clock
 from agent.config import Config, Paths
 from agent.doctor import engine, host, telemetry, walls
 from agent.doctor.finding import Finding
+from agent.key_file import Ring
 
 SERVICES = ("keeper", "courier", "predict", "reader")
 _SYSTEM = (
@@ -16,10 +17,15 @@ _SYSTEM = (
     Path("/usr/local/bin"),
     Path("/opt/onggi"),
 )
+# What opens the keeper's keys: while it runs, and at rest.
+_OPENERS = (
+    Path("/run/credentials/onggi-keeper.service/onggi-keys"),
+    Path("/etc/onggi/credentials/onggi-keys.cred"),
+)
 
 
 def examine(
-    service: str, config: Config, clock: Clock, *, store: str = "", credentials: Path | None = None
+    service: str, config: Config, clock: Clock, *, store: str = "", ring: Ring | None = None
 ) -> list[Finding]:
     """Does the checks of one service in this process.
 
@@ -28,13 +34,13 @@ def examine(
         config: The configuration.
         clock: The time.
         store: The reader's store.
-        credentials: The folder of this unit's systemd credentials, or None.
+        ring: Opens the keys of this service, or None.
     """
     paths = Paths(config.site.state)
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "": lambda: _host(config, paths),
-        "keeper": lambda: _keeper(config, paths, credentials),
-        "courier": lambda: _courier(config, paths, clock, credentials),
+        "keeper": lambda: _keeper(config, paths, ring),
+        "courier": lambda: _courier(config, paths, clock, ring),
         "predict": lambda: _predict(config, paths),
         "reader": lambda: _reader(config, paths, store),
     }
@@ -53,7 +59,7 @@ def _host(config: Config, paths: Paths) -> Iterator[Finding]:
     yield from engine.findings(config.training.device, config.training.threads)
 
 
-def _keeper(config: Config, paths: Paths, credentials: Path | None) -> Iterator[Finding]:
+def _keeper(config: Config, paths: Paths, ring: Ring | None) -> Iterator[Finding]:
     yield walls.no_sockets()
     yield walls.no_way_out()
     yield from _walled(paths, paths.jobs)
@@ -61,20 +67,18 @@ def _keeper(config: Config, paths: Paths, credentials: Path | None) -> Iterator[
     yield host.fsync_latency(paths.status)
     yield host.clock_kept()
     yield from host.stores_open(_folders(config))
-    yield host.keys_closed(paths.keys, credentials)
+    yield host.keys_closed(paths.keys, ring)
     yield from engine.findings(config.training.device, config.training.threads)
 
 
-def _courier(
-    config: Config, paths: Paths, clock: Clock, credentials: Path | None
-) -> Iterator[Finding]:
+def _courier(config: Config, paths: Paths, clock: Clock, ring: Ring | None) -> Iterator[Finding]:
     from agent.doctor import way  # loads an HTTP library, which tries sockets at once
 
     yield from _sees_no_data(config, paths)
     yield from _walled(paths, paths.courier)
     yield walls.unwritable("outbox_closed", [paths.outbox, paths.trust])
     yield host.fsync_latency(paths.courier)
-    yield host.keys_closed(paths.courier, credentials)
+    yield host.keys_closed(paths.courier, ring)
     yield from way.findings(config, clock)
 
 
@@ -100,7 +104,7 @@ def _sees_no_data(config: Config, paths: Paths) -> Iterator[Finding]:
     yield walls.unreadable("no_assays", [folder for _, folder in _folders(config)])
     kept = (paths.ledger, paths.parts, paths.snapshots, paths.models, paths.jobs)
     yield walls.unreadable("no_state", kept)
-    yield walls.unreadable("no_signing_key", [paths.keys, paths.keys / "sign.key"])
+    yield walls.unreadable("no_signing_key", [paths.keys, paths.keys / "sign.key", *_OPENERS])
 
 
 def _walled(paths: Paths, own: Path) -> Iterator[Finding]:

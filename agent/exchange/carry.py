@@ -20,6 +20,7 @@ from agent.exchange.status import StatusFile
 from agent.exchange.transport_log import TransportLog
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive
+from agent.key_ring import seal_folder
 from agent.keys import load_signing, next_key
 from agent.notify import NOBODY, Notify
 from agent.stick import Aside, Stick
@@ -171,13 +172,15 @@ def _told(step: Callable[[datetime], int], stick: Stick) -> Callable[[datetime],
 @contextmanager
 def _bearer(places: Places) -> Iterator[tuple[Bearer, TransportLog]]:
     enrolment = read_enrolment(places)
-    signers = [load_signing(places.courier_key, "courier")]
+    ring = places.rings.courier
+    signers = [load_signing(places.courier_key, "courier", ring)]
     following = next_key(places.courier_key)
     if following.exists():
         # A folder cannot say which of the two the roster names by now: both sign.
-        signers.append(load_signing(following, "courier"))
+        signers.append(load_signing(following, "courier", ring))
     with (
         exclusive(places.courier / "courier.lock"),
         TransportLog(places.courier / "transport.ndjson") as transport_log,
     ):
+        seal_folder(places.courier, ring)
         yield Bearer(enrolment.silo, enrolment.consortium, tuple(signers)), transport_log

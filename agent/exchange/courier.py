@@ -20,6 +20,7 @@ from agent.exchange.status import StatusFile
 from agent.exchange.transport_log import TransportLog
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive
+from agent.key_ring import seal_folder
 from agent.notify import NOBODY, Notify
 
 _logger = logging.getLogger(__name__)
@@ -69,11 +70,12 @@ def carry(  # noqa: PLR0913 - five of them have a default
     pace = pace or Pace()
     enrolment = read_enrolment(places)
     peer = Peer(enrolment.url, trusted_certificates(places, terms.ca_file))
-    signer = CourierKey(places.courier_key)
+    signer = CourierKey(places.courier_key, places.rings.courier)
     with (
         exclusive(places.courier / "courier.lock"),
         TransportLog(places.courier / "transport.ndjson") as transport_log,
     ):
+        seal_folder(places.courier, places.rings.courier)
         links = [
             Link(
                 peer,

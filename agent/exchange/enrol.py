@@ -119,7 +119,7 @@ def enrol(
     try:
         _make_folders(places)
         with exclusive(places.courier / "courier.lock"):
-            identity = make_identity(places.keys, places.courier, clock())
+            identity = make_identity(places.keys, places.courier, clock(), places.rings)
             if places.enrolment.exists():
                 return _as_before(token, places, identity)
             _check_usable(token, clock())
@@ -151,7 +151,7 @@ def write_request(
         with exclusive(places.courier / "courier.lock"):
             if places.enrolment.exists():
                 raise Stop("This silo is enrolled already; there is nothing to ask for.")
-            identity = make_identity(places.keys, places.courier, clock())
+            identity = make_identity(places.keys, places.courier, clock(), places.rings)
             _check_usable(token, clock())
             write_atomic(places.token, token.to_bytes(), 0o600)
             write_atomic(request, _request(token, identity, applicant, clock()))
@@ -180,7 +180,7 @@ def take_response(places: Places, response: Path, *, clock: Clock) -> Enrolled:
             if token.tls_sha256:
                 pem = answer.certificate.encode()
                 write_atomic(places.ca_file, carried_certificate(pem, token.tls_sha256))
-            identity = load_identity(places.keys, places.courier)
+            identity = load_identity(places.keys, places.courier, places.rings)
             done = _settle(token, places, identity, answer, clock())
             places.token.unlink(missing_ok=True)
             return done
@@ -209,7 +209,7 @@ def enrolled(places: Places) -> Enrolled:
         Stop: The silo is not enrolled, or a key is missing.
     """
     note = read_enrolment(places)
-    return _enrolled(note, places, load_identity(places.keys, places.courier))
+    return _enrolled(note, places, load_identity(places.keys, places.courier, places.rings))
 
 
 def _enrolled(note: Enrolment, places: Places, identity: Identity) -> Enrolled:

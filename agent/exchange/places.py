@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agent.errors import Refused, Stop
 from agent.files import write_atomic
+from agent.key_ring import NO_RINGS, Rings
 from agent.wire import strict_json
 from agent.wire.documents import Enrolment
 
@@ -19,6 +20,7 @@ class Places:
         trust: Trust root, roster, catalogue, certificate, and the note of the enrolment.
         outbox: Sealed envelopes; the courier only reads it.
         inbox: Signed documents and the objects they name.
+        rings: What opens the keys that rest sealed.
     """
 
     keys: Path
@@ -26,11 +28,15 @@ class Places:
     trust: Path
     outbox: Path
     inbox: Path
+    rings: Rings = NO_RINGS
 
     @classmethod
-    def under(cls, state: Path) -> "Places":
+    def under(cls, state: Path, rings: Rings = NO_RINGS) -> "Places":
         """Returns the usual places in one state folder."""
-        return cls(*(state / name for name in ("keys", "courier", "trust", "outbox", "inbox")))
+        keys, courier, trust, outbox, inbox = (
+            state / name for name in ("keys", "courier", "trust", "outbox", "inbox")
+        )
+        return cls(keys, courier, trust, outbox, inbox, rings)
 
     @property
     def courier_key(self) -> Path:

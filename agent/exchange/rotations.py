@@ -16,6 +16,7 @@ from agent.errors import Refused, TryLater
 from agent.exchange.answers import problem
 from agent.exchange.session import Link
 from agent.files import sha256_bytes
+from agent.key_ring import RingKey
 from agent.keys import SigningIdentity, load_signing, next_key, promote
 
 _logger = logging.getLogger(__name__)
@@ -29,15 +30,17 @@ class CourierKey:
 
     Args:
         path: The key in use; the next one is beside it.
+        ring: Opens those that rest sealed.
 
     Raises:
-        Stop: It is missing, open to others, or damaged.
+        Stop: It is missing, open to others, damaged, or not opened by `ring`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ring: RingKey | None = None) -> None:
         self._path = path
+        self._ring = ring
         self._lock = threading.Lock()
-        self._key = load_signing(path, "courier")
+        self._key = load_signing(path, "courier", ring)
         self._next: SigningIdentity | None = None
 
     @property
@@ -82,9 +85,9 @@ class CourierKey:
                 return True  # the other lane was quicker
             path = next_key(self._path)
             if path.exists():
-                self._next = load_signing(path, "courier")
+                self._next = load_signing(path, "courier", self._ring)
             else:
-                self._key = load_signing(self._path, "courier")
+                self._key = load_signing(self._path, "courier", self._ring)
             return self.public_hex != refused
 
     def _give_up(self) -> None:

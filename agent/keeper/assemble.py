@@ -36,6 +36,7 @@ from agent.keeper.training import Rounds
 from agent.keeper.trust import open_trust
 from agent.keeper.upkeep import tidy
 from agent.keeper.verdicts import Verdicts
+from agent.key_ring import RingKey, seal_folder
 from agent.ledger.book import Ledger
 from agent.notify import NOBODY, Notify
 from agent.records import Json
@@ -49,9 +50,20 @@ from agent.wire.trusted import Trusted
 
 @contextmanager
 def keeper(
-    config: Config, queue: SimpleQueue[str], clock: Clock, notify: Notify = NOBODY
+    config: Config,
+    queue: SimpleQueue[str],
+    clock: Clock,
+    notify: Notify = NOBODY,
+    ring: RingKey | None = None,
 ) -> Iterator[Keeper]:
     """Opens everything that a keeper needs, and closes it again.
+
+    Args:
+        config: The configuration.
+        queue: Through which the keeper is woken.
+        clock: The time.
+        notify: Hears how the keeper stands.
+        ring: Opens this silo's keys, and seals those that still lie plain.
 
     Raises:
         Stop: The silo is not enrolled, its trust is not valid, or a key or the ledger is bad.
@@ -64,7 +76,10 @@ def keeper(
         hours = Hours.parse(config.training.hours)
         attempts = config.keeper.attempts
         workers = Workers(ledger, paths.jobs, attempts, lambda: queue.put(WORKER), hours=hours)
-        pipeline, intake = _stages(config, paths, enrolment, ledger, workers, clock)
+        seal_folder(paths.keys, ring)
+        trusted = _trusted(paths, enrolment, ledger, clock)
+        us = Us(enrolment, trusted, OwnKeys(paths.keys, paths.outbox, enrolment.silo, ring))
+        pipeline, intake = _stages(config, paths, us, ledger, workers)
         folders = {store.name: source_folder(store, paths) for store in config.store}
         folders[INBOX] = paths.inbox
         rhythm = Rhythm(config.keeper.sweep_s, config.keeper.settle_s)
@@ -153,23 +168,30 @@ def _source(store: Store, paths: Paths) -> Source:
     )
 
 
-def _stages(
-    config: Config,
-    paths: Paths,
-    enrolment: Enrolment,
-    ledger: Ledger,
-    workers: Workers,
-    clock: Clock,
-) -> tuple[Pipeline, Intake]:
+@dataclass(frozen=True, slots=True)
+class Us:
+    """Who this silo is, whom it believes, and by what it signs."""
+
+    enrolment: Enrolment
+    trusted: Trusted
+    own: OwnKeys
+
+
+def _trusted(paths: Paths, enrolment: Enrolment, ledger: Ledger, clock: Clock) -> Trusted:
     try:
-        trusted = open_trust(paths.trust, enrolment.root_sha256, ledger, clock())
+        return open_trust(paths.trust, enrolment.root_sha256, ledger, clock())
     except (Refused, OSError) as error:
         raise Stop(f"What enrolment pinned is no longer valid: {error} Enrol again.") from error
+
+
+def _stages(
+    config: Config, paths: Paths, us: Us, ledger: Ledger, workers: Workers
+) -> tuple[Pipeline, Intake]:
+    enrolment, trusted, own = us.enrolment, us.trusted, us.own
     inbox, outbox = Inbox(paths.inbox), Outbox(paths.outbox)
     # The policy that was signed off when the keeper started: a stricter gate is part of it.
     gate = last_known(ledger).gate or config.gate
     intake = _intake(config, paths, ledger, workers)
-    own = OwnKeys(paths.keys, paths.outbox, enrolment.silo)
     site = Site(
         private_endpoints(config),
         training_settings(config.training),

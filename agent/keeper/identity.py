@@ -19,6 +19,7 @@ from agent.boxes import rotation_path
 from agent.clock import from_text, to_text
 from agent.errors import Refused, Stop
 from agent.files import write_atomic
+from agent.key_ring import NO_RINGS, RingKey, Rings
 from agent.keys import (
     PostQuantumIdentity,
     SealingIdentity,
@@ -48,16 +49,18 @@ class OwnKeys:
         keys: The keeper's folder of keys.
         outbox: Where requests for new keys wait.
         silo: This silo's name.
+        ring: Opens the keys that rest sealed.
 
     Raises:
-        Stop: The signing key is missing, open to others, or damaged.
+        Stop: The signing key is missing, open to others, damaged, or not opened by `ring`.
     """
 
-    def __init__(self, keys: Path, outbox: Path, silo: str) -> None:
+    def __init__(self, keys: Path, outbox: Path, silo: str, ring: RingKey | None = None) -> None:
         self._keys = keys
         self._outbox = outbox
         self._silo = silo
-        self._sign = load_signing(keys / "sign.key", "sign")
+        self._ring = ring
+        self._sign = load_signing(keys / "sign.key", "sign", ring)
 
     @property
     def public_hex(self) -> str:
@@ -81,7 +84,7 @@ class OwnKeys:
                 "The plan asks for the hybrid profile, and this silo enrolled without a "
                 "post-quantum key; enrol it anew under another name.",
             )
-        return load_post_quantum(path)
+        return load_post_quantum(path, self._ring)
 
     def follow(self, roster: Roster) -> None:
         """Takes each next key that the roster names into use, and its request out of the outbox.
@@ -103,13 +106,13 @@ class OwnKeys:
     def _follow(self, purpose: Literal["sign", "seal"], member: Member) -> None:
         path = self._keys / f"{purpose}.key"
         following = next_key(path)
-        if not following.exists() or _load(following, purpose).public_hex != key_of(
-            member, purpose
-        ):
+        if not following.exists():
+            return
+        if _load(following, purpose, self._ring).public_hex != key_of(member, purpose):
             return
         # What was sealed for the old key may be opened yet; what it signed needs it no more.
         promote(path, keep=purpose == "seal")
-        self._sign = load_signing(self._keys / "sign.key", "sign")
+        self._sign = load_signing(self._keys / "sign.key", "sign", self._ring)
         log.event(_log, "key replaced", purpose=purpose)
 
 
@@ -121,11 +124,29 @@ class KeyFiles:
         keys: The keeper's folder of keys.
         courier: The courier's folder, which holds its key.
         outbox: Where requests for new keys wait.
+        rings: What opens the keys that rest sealed.
     """
 
     keys: Path
     courier: Path
     outbox: Path
+    rings: Rings = NO_RINGS
+
+    def load(self, purpose: Purpose) -> SigningIdentity | SealingIdentity:
+        """Reads the key in use.
+
+        Raises:
+            Stop: as `agent.key_file.load_held`.
+        """
+        return _load(self.path(purpose), purpose, self.rings.of(purpose))
+
+    def load_next(self, purpose: Purpose) -> SigningIdentity | SealingIdentity:
+        """Reads the key that shall follow.
+
+        Raises:
+            Stop: as `agent.key_file.load_held`.
+        """
+        return _load(next_key(self.path(purpose)), purpose, self.rings.of(purpose))
 
     def path(self, purpose: Purpose) -> Path:
         """Returns the file of the key in use."""
@@ -151,12 +172,12 @@ def rotate(
         Stop: A key is not the one that the roster names, or a file cannot be read or written.
     """
     path, request = files.path(purpose), rotation_path(files.outbox, purpose)
-    signer = load_signing(files.path("sign"), "sign")
+    signer = load_signing(files.path("sign"), "sign", files.rings.keeper)
     if signer.public_hex != member.sign_key:
         raise Stop("The roster names another signing key; start the keeper, or restore the key.")
     try:
-        prepare_next(path, purpose, now)
-        following = _load(next_key(path), purpose)
+        prepare_next(path, purpose, now, files.rings.of(purpose))
+        following = files.load_next(purpose)
         if request.exists() and _is_request(request, following.public_hex, signer):
             return request.read_bytes()
         asked = RotationRequest(
@@ -209,10 +230,9 @@ def key_lines(files: KeyFiles, member: Member | None, now: datetime) -> list[Key
     """
     lines = []
     for purpose in PURPOSES:
-        path = files.path(purpose)
-        lines.append(_line(purpose, _load(path, purpose), member, now))
-        if next_key(path).exists():
-            lines.append(_line(purpose, _load(next_key(path), purpose), member, now, waits=True))
+        lines.append(_line(purpose, files.load(purpose), member, now))
+        if next_key(files.path(purpose)).exists():
+            lines.append(_line(purpose, files.load_next(purpose), member, now, waits=True))
     return lines
 
 
@@ -222,7 +242,7 @@ def key_publics(files: KeyFiles) -> tuple[str, str, str]:
     Raises:
         Stop: A key is missing, open to others, or damaged.
     """
-    sign, seal, courier = (_load(files.path(one), one).public_hex for one in PURPOSES)
+    sign, seal, courier = (files.load(one).public_hex for one in PURPOSES)
     return sign, seal, courier
 
 
@@ -283,8 +303,9 @@ def _line(
     )
 
 
-def _load(path: Path, purpose: Purpose) -> SigningIdentity | SealingIdentity:
-    return load_sealing(path, purpose) if purpose == "seal" else load_signing(path, purpose)
+def _load(path: Path, purpose: Purpose, ring: RingKey | None) -> SigningIdentity | SealingIdentity:
+    load = load_sealing if purpose == "seal" else load_signing
+    return load(path, purpose, ring)
 
 
 def _is_request(request: Path, new_key: str, signer: SigningIdentity) -> bool:

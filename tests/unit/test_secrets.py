@@ -21,16 +21,18 @@ from typing import Any
 import pytest
 
 from agent.errors import Refused, Stop
+from agent.exchange.carry import _Trip
 from agent.exchange.downlink import Downlink
 from agent.exchange.folder import Bearer
 from agent.exchange.https import Https
 from agent.exchange.lanes import Lane
+from agent.exchange.places import Places
 from agent.exchange.rotations import CourierKey, Requests
 from agent.exchange.session import Link, Peer, _Signed
 from agent.exchange.transport_log import TransportLog
 from agent.exchange.uplink import Uplink
-from agent.keeper.assemble import Outgoing
-from agent.keeper.identity import OwnKeys
+from agent.keeper.assemble import Outgoing, Us
+from agent.keeper.identity import KeyFiles, OwnKeys
 from agent.keeper.leaving import Leaving
 from agent.keeper.mail import Mail
 from agent.keeper.masking import Masking, Own
@@ -39,6 +41,7 @@ from agent.keeper.policing import Policing
 from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
 from agent.keeper.verdicts import Verdicts
+from agent.key_ring import RingKey, Rings
 from agent.keys import (
     Held,
     HybridSealingIdentity,
@@ -88,6 +91,11 @@ _HOLD = {
     "Registrar",
     "Rounds",
     "SealingIdentity",
+    "KeyFiles",
+    "Places",
+    "Ring",
+    "RingKey",
+    "Rings",
     "Signer",
     "Signers",
     "SigningIdentity",
@@ -99,7 +107,7 @@ _HOLD = {
 }
 _NONE: Any = None  # what a constructor only stores
 # Protocols, and the base of the three kinds.
-_NOT_KEYS = {"Carrier", "PostQuantumSigner", "Signer", "Unsealer", "Secret"}
+_NOT_KEYS = {"Carrier", "PostQuantumSigner", "Ring", "Signer", "Unsealer", "Secret"}
 
 
 def _sign() -> SigningIdentity:
@@ -121,6 +129,10 @@ def _courier_key(folder: Path) -> CourierKey:
     key = CourierKey(folder / "courier.key")
     key._next = SigningIdentity("courier", _RAW)
     return key
+
+
+def _rings() -> Rings:
+    return Rings(RingKey(_RAW), RingKey(_RAW))
 
 
 def _desk(folder: Path) -> Desk:
@@ -150,6 +162,12 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "HybridSealingIdentity": lambda _: HybridSealingIdentity("round", _RAW * 3),
     "Held": lambda _: Held("sign", _RAW),
     "Identity": lambda _: Identity(_sign(), _seal(), _sign()),
+    "RingKey": lambda _: RingKey(_RAW),
+    "Rings": lambda _: _rings(),
+    "Places": lambda folder: Places.under(folder, _rings()),
+    "_Trip": lambda folder: _Trip(Places.under(folder, _rings()), _NONE, canary=False),
+    "KeyFiles": lambda folder: KeyFiles(folder, folder, folder, _rings()),
+    "Us": lambda folder: Us(_NONE, _NONE, OwnKeys(folder, folder, "a", RingKey(_RAW))),
     "CourierKey": _courier_key,
     "OwnKeys": _own,
     "LiveSigner": lambda folder: LiveSigner(folder / "aggregator.key", "aggregator"),
@@ -275,7 +293,7 @@ def test_no_copy_carries_the_key_away(name: str, folder: Path) -> None:
         with suppress(TypeError, AttributeError, pickle.PicklingError):
             pickle.Pickler(sink, protocol).dump(held)
     assert _hides(sink.getvalue())
-    if isinstance(held, SigningIdentity | SealingIdentity | Held):
+    if isinstance(held, SigningIdentity | SealingIdentity | Held | RingKey):
         for take in (copy.copy, copy.deepcopy, type(held).__getstate__):
             with pytest.raises(TypeError, match="never pickled"):
                 take(held)
@@ -310,6 +328,7 @@ def test_a_traceback_with_locals_hides_it(name: str, folder: Path) -> None:
         (f"onggi-key-v1 sign {_RAW.hex()} more", 0o400),
         (f"onggi-key-v2 sign {_RAW.hex()} yesterday", 0o400),
         (f"onggi-key-v9 sign {_RAW.hex()} x", 0o400),
+        (f"onggi-key-v3 sign {_RAW.hex()}", 0o400),
         (f"onggi-key-v1 sign {_RAW.hex()}", 0o404),
         (f"\udcff sign {_RAW.hex()}", 0o400),
     ],

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import credentials
 from agent.config import DEFAULT_CONFIG, Paths, Site
 from agent.errors import EXIT_STOP
+from agent.key_ring import NONE
 from installer.bundling.build import TORCH
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +153,24 @@ def test_nothing_else_is_mounted_where_the_empty_state_is(name: str) -> None:
     assert not any(STATE in words(found, key) for key in keys)
 
 
+@pytest.mark.parametrize(
+    ("name", "service"), [("keeper", "onggi-keys"), ("courier", "onggi-courier-keys")]
+)
+def test_what_opens_its_keys_comes_from_systemd_or_is_none(name: str, service: str) -> None:
+    found = unit(name)
+    assert credentials._NAMES[name] == service
+    place = DEFAULT_CONFIG.parent / "credentials" / f"{service}.cred"
+    assert found["LoadCredentialEncrypted"] == [f"{service}:{place}"]
+    # Without this word a host where none was made could not start the service.
+    assert found["SetCredential"] == [f"{service}:{NONE.decode()}"]
+    assert f"{service}" in (ROOT / "installer" / "install.sh").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["predict", "reader@"])
+def test_what_opens_keys_reaches_nobody_else(name: str) -> None:
+    assert not {"LoadCredentialEncrypted", "SetCredential"} & set(unit(name))
+
+
 def test_a_reader_finds_its_spool_made() -> None:
     assert unit("reader@")["StateDirectory"] == ["onggi/spool/%i"]
 
@@ -163,9 +183,12 @@ def tmpfiles(kind: str) -> dict[str, tuple[str, str, str]]:
 
 
 def test_every_folder_of_the_state_has_its_owner() -> None:
+    settings = DEFAULT_CONFIG.parent
     assert set(tmpfiles("d")) == {str(p) for p in Paths(Site().state).folders()} | {
-        str(DEFAULT_CONFIG.parent)
+        str(settings),
+        str(settings / "credentials"),
     }
+    assert tmpfiles("d")[str(settings / "credentials")] == ("0700", "root", "root")
 
 
 def test_folders_are_closed_to_others_and_entered_by_those_who_need_them() -> None:
@@ -213,6 +236,32 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     if "Failed to initialize manager" in done.stderr:
         pytest.skip("systemd-analyze cannot work in this sandbox")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def exposure(unit: Path) -> float:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return float(re.findall(r"exposure level for \S+: ([0-9.]+)", done.stdout)[0])
+
+
+def test_a_gpu_opens_its_devices_and_costs_little(tmp_path: Path) -> None:
+    template = (ROOT / "config_templates" / "gpu.conf").read_text(encoding="utf-8")
+    lines = {line for line in template.splitlines() if line and line[0] != "#"}
+    assert {"PrivateDevices=no", "DevicePolicy=closed"} < lines
+    allowed = {line for line in lines if line.startswith("DeviceAllow=")}
+    assert allowed == {"DeviceAllow=char-nvidia rw", "DeviceAllow=char-nvidia-* rw"}
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not on this host")
+    unit = tmp_path / "onggi-keeper.service"
+    shutil.copyfile(SYSTEMD / unit.name, unit)
+    before = exposure(unit)
+    (tmp_path / f"{unit.name}.d").mkdir()
+    (tmp_path / f"{unit.name}.d" / "gpu.conf").write_text(template, encoding="utf-8")
+    assert before < exposure(unit) <= min(before + 0.4, 0.8)
 
 
 def wheel(folder: Path, name: str = "onggi-0.1.0-py3-none-any.whl") -> Path:

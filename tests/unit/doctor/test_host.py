@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import host
+from agent.key_ring import RingKey, seal_folder
+from agent.keys import new_sealing, new_signing
 
 
 def test_a_durable_write_has_a_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,12 +42,20 @@ def test_an_open_key_is_named_with_what_to_type(tmp_path: Path) -> None:
     assert host.keys_closed(tmp_path, None).outcome == "not here"
     key = tmp_path / "sign.key"
     key.touch(0o400)
-    assert "not as credentials" in host.keys_closed(tmp_path, None).said
+    assert "not sealed" in host.keys_closed(tmp_path, None).said
     key.chmod(0o440)
     found = host.keys_closed(tmp_path, None)
     assert (found.outcome, f"chmod 0400 {key}" in found.said) == ("failed", True)
-    key.chmod(0o400)
-    credentials = tmp_path / "credentials"
-    credentials.mkdir()
-    (credentials / "sign.key").touch()
-    assert "systemd credentials" in host.keys_closed(tmp_path, credentials).said
+
+
+def test_the_doctor_says_in_which_way_the_keys_rest(tmp_path: Path) -> None:
+    ring = RingKey(bytes(32))
+    new_signing("sign").save(tmp_path / "sign.key")
+    new_sealing("seal").save(tmp_path / "seal.key", ring=ring)
+    found = host.keys_closed(tmp_path, ring)
+    assert (found.outcome, found.said[:26]) == ("ok", "1 keys rest as plain files")
+    assert "the next start seals them" in found.said
+    seal_folder(tmp_path, ring)
+    assert "2 keys rest sealed" in host.keys_closed(tmp_path, ring).said
+    for wrong in (None, RingKey(bytes(31) + b"x")):
+        assert host.keys_closed(tmp_path, wrong).outcome == "failed"

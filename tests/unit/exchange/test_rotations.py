@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from agent.boxes import rotation_path
-from agent.errors import Refused, TryLater
+from agent.errors import Refused, Stop, TryLater
 from agent.exchange.answers import Answer
 from agent.exchange.rotations import CourierKey, Requests
+from agent.key_ring import RingKey
 from agent.keys import load_signing, new_signing, next_key, prepare_next
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ _NOW = datetime(2026, 6, 1, tzinfo=UTC)
 class Aggregator:
     """Believes one key; everything else is refused as the real one does it."""
 
-    def __init__(self, path: Path) -> None:
-        self.key = CourierKey(path)
+    def __init__(self, path: Path, ring: RingKey | None = None) -> None:
+        self.key = CourierKey(path, ring)
         self.believed = self.key.public_hex
         self.fault: Exception | None = None
 
@@ -71,6 +72,19 @@ def test_the_new_key_takes_over_once_only_it_is_believed(
     assert load_signing(path, "courier").public_hex == aggregator.believed
     aggregator.fault = None
     assert step(_NOW) == 1
+
+
+def test_a_sealed_key_gives_way_to_a_sealed_one(tmp_path: Path) -> None:
+    path, ring = tmp_path / "courier.key", RingKey(bytes(32))
+    new_signing("courier").save(path, ring=ring)
+    prepare_next(path, "courier", _NOW, ring)
+    following = load_signing(next_key(path), "courier", ring).public_hex
+    aggregator = Aggregator(path, ring)
+    aggregator.believed = following
+    assert aggregator.key.following(aggregator.step)(_NOW) == 1
+    assert CourierKey(path, ring).public_hex == following
+    with pytest.raises(Stop, match="run this as root"):
+        CourierKey(path)
 
 
 def test_a_key_that_nobody_believes_replaces_nothing(path: Path, aggregator: Aggregator) -> None:

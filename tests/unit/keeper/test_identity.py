@@ -17,7 +17,8 @@ from agent.keeper.identity import (
     key_publics,
     rotate,
 )
-from agent.keys import Identity, load_identity, load_sealing, load_signing, make_identity, next_key
+from agent.key_ring import RingKey, Rings
+from agent.keys import Identity, load_identity, make_identity, new_signing, next_key
 from agent.wire.documents import Member, Roster
 from agent.wire.roster import verify_rotation
 from agent.wire.trusted import Trusted
@@ -44,20 +45,22 @@ def _roster(*members: Member) -> Roster:
     return Roster(consortium="c", version=1, issued=to_text(_NOW), expires=_AHEAD, members=members)
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> KeyFiles:
-    files = KeyFiles(tmp_path / "keys", tmp_path / "courier", tmp_path / "outbox")
+@pytest.fixture(params=[Rings(), Rings(RingKey(bytes(32)), RingKey(bytes(range(32))))])
+def files(tmp_path: Path, request: pytest.FixtureRequest) -> KeyFiles:
+    """Keys that rest plain, and keys that rest sealed: nothing else may differ."""
+    rings: Rings = request.param
+    files = KeyFiles(tmp_path / "keys", tmp_path / "courier", tmp_path / "outbox", rings)
     files.outbox.mkdir()
-    make_identity(files.keys, files.courier, _NOW)
+    make_identity(files.keys, files.courier, _NOW, rings)
     return files
 
 
 def _identity(files: KeyFiles) -> Identity:
-    return load_identity(files.keys, files.courier)
+    return load_identity(files.keys, files.courier, files.rings)
 
 
 def _own(files: KeyFiles) -> OwnKeys:
-    return OwnKeys(files.keys, files.outbox, "a")
+    return OwnKeys(files.keys, files.outbox, "a", files.rings.keeper)
 
 
 @pytest.mark.parametrize("purpose", ["sign", "seal"])
@@ -95,7 +98,7 @@ def test_a_kill_while_a_key_is_replaced_ends_the_same(files: KeyFiles, killed: s
     if killed == "after the rename":
         next_key(files.path("seal")).replace(files.path("seal"))
     _own(files).follow(_roster(named))
-    assert load_sealing(files.path("seal"), "seal").public_hex == request.new_key
+    assert files.load("seal").public_hex == request.new_key
     assert [path.read_bytes() for path in retired.iterdir()] == [old]
     assert not rotation_path(files.outbox, "seal").exists()
 
@@ -116,7 +119,7 @@ def test_the_courier_replaces_its_own_key_and_the_keeper_only_its_request(files:
     request = verify_rotation(rotate(files, "courier", member, "c", _NOW), member, "c")
     _own(files).follow(_roster(member.model_copy(update={"courier_key": request.new_key})))
     assert _identity(files).courier.public_hex == member.courier_key
-    assert load_signing(next_key(files.path("courier")), "courier").public_hex == request.new_key
+    assert files.load_next("courier").public_hex == request.new_key
     assert not rotation_path(files.outbox, "courier").exists()
 
 
@@ -176,9 +179,8 @@ def test_keys_are_listed_with_what_is_wrong(files: KeyFiles) -> None:
 
 def test_a_key_of_the_first_format_does_not_say_since_when(files: KeyFiles) -> None:
     path = files.path("sign")
-    words = path.read_text().replace("onggi-key-v2", "onggi-key-v1").split()[:3]
-    path.chmod(0o600)
-    path.write_text(" ".join(words))
+    path.unlink()
+    new_signing("sign").save(path, ring=files.rings.keeper)  # without a date: the first format
     assert key_lines(files, None, _NOW)[0].since == ""
 
 
