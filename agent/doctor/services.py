@@ -94,8 +94,10 @@ def _predict(config: Config, paths: Paths) -> Iterator[Finding]:
 def _reader(config: Config, paths: Paths, store: str) -> Iterator[Finding]:
     yield walls.no_way_out()
     yield from _sees_no_data(config, paths)
-    others = [one.name for one in config.store if one.kind == "database" and one.name != store]
-    yield walls.unreadable("other_spools", [paths.spool / name for name in others])
+    others = [one for one in config.store if one.kind == "database" and one.name != store]
+    yield walls.unreadable("other_spools", [paths.spool / one.name for one in others])
+    passwords = [one.password_file for one in others if one.password_file is not None]
+    yield walls.unreadable("other_passwords", passwords)
     yield from _walled(paths, paths.spool / store)
     yield host.fsync_latency(paths.spool / store)
 
@@ -108,6 +110,7 @@ def _sees_no_data(config: Config, paths: Paths) -> Iterator[Finding]:
 
 
 def _walled(paths: Paths, own: Path) -> Iterator[Finding]:
+    yield walls.no_ring()
     yield walls.unwritable("system_closed", _SYSTEM)
     yield walls.nothing_runs_from(own)
     yield telemetry.no_telemetry([paths.state, own])

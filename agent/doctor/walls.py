@@ -1,5 +1,6 @@
 """What must not work: each check really tries it, and undoes what it did where it worked."""
 
+import ctypes
 import os
 import socket
 import subprocess
@@ -13,6 +14,8 @@ _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK", "AF_PACKET")
 _OUTSIDE = ("203.0.113.1", 9)
 _SCRIPT = b"#!/bin/sh\nexit 0\n"
 _TRIAL_S = 10
+# io_uring_setup(2) has one number everywhere; its parameters are 120 bytes.
+_RING_SETUP, _RING_PARAMETERS = 425, 120
 
 
 def no_sockets() -> Finding:
@@ -33,6 +36,20 @@ def _can_make(family: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def no_ring() -> Finding:
+    """Asks for an io_uring, which would make sockets past the filter of system calls."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    ring = libc.syscall(_RING_SETUP, 1, ctypes.create_string_buffer(_RING_PARAMETERS))
+    if ring < 0:
+        return ok("no_ring", f"No io_uring can be made ({os.strerror(ctypes.get_errno())}).")
+    os.close(ring)
+    return failed(
+        "no_ring",
+        "An io_uring can be made, which no filter of system calls sees; the unit must have "
+        "SystemCallFilter=~io_uring_setup, as it came with this version.",
+    )
 
 
 def no_way_out() -> Finding:

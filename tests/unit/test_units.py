@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
 STATE = str(Site().state)
+READERS = f"{DEFAULT_CONFIG.parent}/readers"
 PROGRAM = "/opt/onggi/current/bin/onggi"
 
 Unit = dict[str, list[str]]
@@ -69,6 +70,7 @@ def test_each_is_hardened(name: str) -> None:
     assert found["ProtectSystem"] == ["strict"]
     assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == [""]
     assert found["SystemCallFilter"][:2] == ["@system-service", "~@privileged @resources"]
+    assert found["SystemCallFilter"][2] == "~io_uring_setup io_uring_enter io_uring_register"
     assert {"/tmp", "/var/tmp", "/dev/shm"} < words(found, "NoExecPaths")  # noqa: S108
     assert "ExecPaths" not in found  # it would make those paths writable again
     assert "ORT_DISABLE_TELEMETRY=1" in found["Environment"]
@@ -136,7 +138,7 @@ def test_the_others_see_an_allow_list_of_folders(
     name: str, read: set[str], write: set[str]
 ) -> None:
     found = unit(name)
-    (empty,) = found["TemporaryFileSystem"]
+    empty = found["TemporaryFileSystem"][0]
     assert empty.startswith(f"{STATE}:")
     assert empty.endswith(",noexec")
     assert folders_of_the_state(found, "BindReadOnlyPaths") == read
@@ -171,6 +173,13 @@ def test_what_opens_keys_reaches_nobody_else(name: str) -> None:
     assert not {"LoadCredentialEncrypted", "SetCredential"} & set(unit(name))
 
 
+def test_a_reader_sees_no_other_databases_password() -> None:
+    found = unit("reader@")
+    assert found["TemporaryFileSystem"][1:] == [f"{READERS}:ro,noexec"]
+    assert found["BindReadOnlyPaths"] == [f"-{READERS}/%i"]
+    assert tmpfiles("d")[READERS] == ("0750", "root", "onggi-reader")
+
+
 def test_a_reader_finds_its_spool_made() -> None:
     assert unit("reader@")["StateDirectory"] == ["onggi/spool/%i"]
 
@@ -187,6 +196,7 @@ def test_every_folder_of_the_state_has_its_owner() -> None:
     assert set(tmpfiles("d")) == {str(p) for p in Paths(Site().state).folders()} | {
         str(settings),
         str(settings / "credentials"),
+        READERS,
     }
     assert tmpfiles("d")[str(settings / "credentials")] == ("0700", "root", "root")
 

@@ -1,3 +1,4 @@
+import os
 import socket
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def test_without_a_socket_nothing_gets_out(monkeypatch: pytest.MonkeyPatch) -> N
     found = walls.no_way_out()
     assert found.outcome == "ok"
     assert "Address family" in found.said
+
+
+def test_a_ring_is_told_and_closed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another kernel may have none: dup(2) takes a number as well, and hands out a descriptor.
+    monkeypatch.setattr(walls, "_RING_SETUP", {"x86_64": 32, "aarch64": 23}[os.uname().machine])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert walls.no_ring().outcome == "failed"
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    monkeypatch.setattr(walls, "_RING_SETUP", -1)
+    assert walls.no_ring().outcome == "ok"
 
 
 def test_a_packet_that_gets_out_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
