@@ -1,8 +1,9 @@
 """A consortium on disk with silos that seal real envelopes, at a time that tests set."""
 
 import io
+import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -89,7 +90,8 @@ class House:
         self.now = START
         self.settings = Settings(consortium="demo", host="127.0.0.1", port=8443, tls=False)
         self.folder = Folder(root)
-        found(root, self.settings, self.now)
+        if not root.exists():
+            found(root, self.settings, self.now)
         self.signers: Signers = load_signers(self.folder)
         self.officer_keys = sorted(self.folder.offline.glob("officer-*.key"))
         self.officers = load_officers(self.officer_keys)
@@ -278,9 +280,32 @@ class House:
         return {f"{row.silo} {row.round_id}": row.state for row in rows}
 
 
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """A new consortium, which stays as it is: to found one syncs some fifty files to the disk."""
+    house = House(tmp_path_factory.mktemp("founded") / "aggregator")
+    house.store.close()
+    return house
+
+
+@pytest.fixture(scope="session")
+def begun(founded: House, tmp_path_factory: pytest.TempPathFactory) -> House:
+    """The same with three silos and the first round of a plan open; it stays as it is, too."""
+    root = tmp_path_factory.mktemp("begun") / "aggregator"
+    shutil.copytree(founded.folder.root, root)
+    house = House(root)
+    house.enrol("a", "b", "c")
+    house.plan()
+    house.tick()
+    house.store.close()
+    return house
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path / "aggregator")
+def house(founded: House, tmp_path: Path) -> Iterator[House]:
+    root = tmp_path / "aggregator"
+    shutil.copytree(founded.folder.root, root)
+    house = House(root)
     yield house
     house.store.close()
 
@@ -291,9 +316,11 @@ def new_silo() -> Callable[[str], Silo]:
 
 
 @pytest.fixture
-def running(house: House) -> House:
+def running(house: House, begun: House) -> House:
     """Three silos, and the first round of a plan open."""
-    house.enrol("a", "b", "c")
-    house.plan()
-    house.tick()
+    house.store.close()
+    shutil.rmtree(house.folder.root)
+    shutil.copytree(begun.folder.root, house.folder.root)
+    house.silos = {name: replace(silo) for name, silo in begun.silos.items()}
+    house.start()
     return house

@@ -1,8 +1,5 @@
 """Masked rounds at a real aggregator: five steps, a kill between any two, and one sum."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sqlalchemy import select
@@ -115,8 +112,7 @@ def _bytes(text: str) -> bytes:
 
 
 @pytest.fixture
-def masked(tmp_path: Path) -> Iterator[Masked]:
-    house = House(tmp_path / "aggregator")
+def masked(house: House) -> Masked:
     house.enrol("a", "b", "c", "d")
     recipe = Recipe(
         rounds=2,
@@ -143,8 +139,7 @@ def masked(tmp_path: Path) -> Iterator[Masked]:
         )
     )
     house.settle()
-    yield Masked(house)
-    house.store.close()
+    return Masked(house)
 
 
 def _states(house: House) -> list[tuple[int, int, str]]:

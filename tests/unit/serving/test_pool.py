@@ -18,6 +18,7 @@ from agent.serving.frames import Frame
 from agent.serving.pool import Pool
 from agent.serving.problems import Problem
 from agent.serving.tensors import Wanted
+from tests.unit.serving.conftest import build
 
 Build = Callable[..., ModelCard]
 
@@ -63,6 +64,11 @@ class Running:
         self._stop.set()
         self._thread.join()
 
+    def children(self) -> list[int]:
+        """Returns its workers: the processes that its own thread has started."""
+        path = Path(f"/proc/{os.getpid()}/task/{self._thread.native_id}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
     def predict(self, *smiles: str, quick: bool = True) -> Frame:
         (piece,) = bodies.chunks([Asked(text, "smiles") for text in smiles])
         return self.pool.wait(self.pool.predict("r1", piece, quick=quick))
@@ -74,10 +80,26 @@ class Running:
 
 
 @pytest.fixture
-def running(install: Build, releases: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+def fresh(install: Build, releases: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """A pool for one test, which leaves it in another state."""
     install("r1", 1)
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", DEADLY))
     with Running(releases) as made:
+        made.pool.load("r1")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A pool for all others: its three processes take seconds to start."""
+    releases = tmp_path_factory.mktemp("pool") / "releases"
+    releases.mkdir()
+    build(releases, "r1", 1)
+    build(releases, "deadly", 2)
+    build(releases, "no-graph", 2)
+    (releases / "no-graph" / MODEL).unlink()
+    with pytest.MonkeyPatch.context() as patch, Running(releases) as made:
+        patch.setattr(process, "COMMAND", (sys.executable, "-c", DEADLY))
         made.pool.load("r1")
         yield made
 
@@ -111,63 +133,52 @@ def test_a_call_of_many_hostile_structures_is_refused(
 
 def test_a_killed_worker_costs_nobody_an_answer(running: Running) -> None:
     expected = running.predict("CCO")
-    for pid in _children():
+    for pid in running.children():
         os.kill(pid, signal.SIGKILL)
     assert running.predict("CCO") == expected
     assert running.predict("CCO", quick=False) == expected
 
 
-def test_a_deadly_release_is_refused_and_the_old_one_answers(
-    running: Running, install: Build
-) -> None:
-    install("deadly", 2)
+def test_a_deadly_release_is_refused_and_the_old_one_answers(running: Running) -> None:
     with pytest.raises(Refused, match="does_not_load") as caught:
         running.pool.load("deadly")
     assert caught.value.reason == "The process that tried it ended with 139."
     assert running.predict("CCO")[0] == {"good": 1, "bad": 0, "failed": 0}
 
 
-def test_workers_start_although_the_release_that_answers_became_deadly(
-    running: Running, install: Build
-) -> None:
-    install("deadly", 2)
+def test_workers_start_although_the_release_that_answers_became_deadly(running: Running) -> None:
     running.pool.keep("deadly")
-    for pid in _children():
+    for pid in running.children():
         os.kill(pid, signal.SIGKILL)
     assert running.predict("CCO")[0]["good"] == 1  # by the one before it
+    running.pool.load("r1")
 
 
-def test_whoever_waits_for_a_load_is_told_that_predict_ends(
-    running: Running, install: Build
-) -> None:
+def test_whoever_waits_for_a_load_is_told_that_predict_ends(fresh: Running, install: Build) -> None:
     install("r2", 2)
-    running.stop.set()
+    fresh.stop.set()
     with pytest.raises(TryLater, match="Predict ends"):
-        running.pool.load("r2")
+        fresh.pool.load("r2")
 
 
-def test_a_release_that_cannot_be_loaded_is_refused(
-    running: Running, install: Build, releases: Path
-) -> None:
-    install("r2", 2)
-    (releases / "r2" / MODEL).unlink()
+def test_a_release_that_cannot_be_loaded_is_refused(running: Running) -> None:
     with pytest.raises(Refused, match="unloadable_model"):
-        running.pool.load("r2")
+        running.pool.load("no-graph")
 
 
 def test_a_seat_that_does_not_load_in_time_keeps_no_release_waiting(
-    running: Running, install: Build, monkeypatch: pytest.MonkeyPatch
+    fresh: Running, install: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("r2", 2)
     monkeypatch.setattr(pool, "_SEAT_LIMIT_S", 3.0)
-    stopped = min(_children())  # of the first seat; the last is the first to load
+    stopped = min(fresh.children())  # of the first seat; the last is the first to load
     os.kill(stopped, signal.SIGSTOP)
     try:
-        running.pool.load("r2")
+        fresh.pool.load("r2")
     finally:
         os.kill(stopped, signal.SIGCONT)
     (piece,) = bodies.chunks([Asked("CCO", "smiles")])
-    head, _ = running.pool.wait(running.pool.predict("r2", piece, quick=True))
+    head, _ = fresh.pool.wait(fresh.pool.predict("r2", piece, quick=True))
     assert head == {"good": 1, "bad": 0, "failed": 0}
 
 
@@ -212,12 +223,3 @@ def test_without_an_event_loop_it_does_not_wait_for_ever(
     monkeypatch.setattr(pool, "_START_S", 0.0)
     with pytest.raises(TimeoutError):
         Pool(releases, workers=1).load("r1")
-
-
-def _children() -> list[int]:
-    tasks = f"/proc/{os.getpid()}/task"
-    return [
-        int(pid)
-        for task in Path(tasks).iterdir()
-        for pid in (task / "children").read_text().split()
-    ]
