@@ -1,6 +1,8 @@
 """Keys that rest sealed: the same when opened, refused when altered, never replaced by new ones."""
 
+import os
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -103,14 +105,14 @@ def test_a_sealed_ring_is_refused_where_its_key_is_not_and_nothing_is_made(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(at=st.integers(min_value=0), bit=st.integers(min_value=0, max_value=7))
 def test_a_file_with_one_bit_altered_is_refused(tmp_path: Path, at: int, bit: int) -> None:
-    path = tmp_path / "sign.key"
-    path.unlink(missing_ok=True)
-    new_signing("sign", _NOW).save(path, ring=_RING)
-    content = bytearray(path.read_bytes())
+    whole, path = tmp_path / "whole.key", tmp_path / "sign.key"
+    if not whole.exists():
+        new_signing("sign", _NOW).save(whole, ring=_RING)
+    content = bytearray(whole.read_bytes())
     content[at % len(content)] ^= 1 << bit
-    path.unlink()
     path.write_bytes(content)
-    path.chmod(0o400)
+    path.chmod(0o600)
+    load_signing(whole, "sign", _RING)
     with pytest.raises(Stop):
         load_signing(path, "sign", _RING)
 
@@ -222,3 +224,33 @@ def test_the_credential_that_systemd_lays_before_a_service(tmp_path: Path) -> No
             read_ring(path)
     with pytest.raises(Stop, match="Cannot read"):
         read_ring(path / "below")
+
+
+class _Killed(BaseException):
+    """What no handler of the program catches, as nothing catches SIGKILL."""
+
+
+@pytest.mark.parametrize("after", range(12))
+@pytest.mark.parametrize("step", ["os.open", "os.fsync", "os.replace"])
+def test_a_kill_at_any_step_leaves_every_key_whole(
+    home: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: int
+) -> None:
+    before, left = _publics(_load(home)), iter(range(after))
+    module, _, name = step.partition(".")
+    real = getattr(os, name)
+
+    def one(*words: object, **named: object) -> object:
+        if next(left, None) is None:
+            raise _Killed
+        return real(*words, **named)
+
+    killed = True
+    with monkeypatch.context() as patch, suppress(_Killed):
+        patch.setattr(f"{module}.{name}", one)
+        _seal(home)
+        killed = False
+    assert killed or after >= 4, "each of the four keys takes each step"
+    assert _publics(_load(home)) == before
+    _seal(home)
+    assert _publics(_load(home)) == before
+    assert _sealed(home) == [True] * 4
