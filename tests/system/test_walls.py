@@ -5,6 +5,7 @@ could not work would prove nothing.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.system
 
 STATE = "/var/lib/onggi"
 STORE = "/srv/assays/book"
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+ROOT = Path(__file__).parents[2]
+OPERATIONS = ROOT / "docs" / "operations.md"
+FIREWALL = ROOT / "config_templates" / "onggi.nft"
 # Where a resolver of the host listens, and a file by which it is asked.
 RESOLVER, ASKED = "datagram:127.0.0.53=53", "unix:/run/systemd/resolve/bait"
 RING = "ring:/run/systemd/journal/stdout"
@@ -375,6 +378,45 @@ def test_the_manuals_drop_in_closes_the_lan_to_predict(walled: Walled) -> None:
     assert all(one.through for one in as_installed.values())
     narrowed = walled.within(UNITS["predict"], tries, more=drop_in_of_the_manual("127.0.0.1"))
     assert not any(one.through for one in narrowed.values())
+
+
+def load_firewall(machine: Machine, port: int) -> None:
+    """Loads config_templates/onggi.nft with the addresses of this test put in."""
+    text = FIREWALL.read_text()
+    for name, value in {
+        "aggregator": PROXY,
+        "aggregator_port": str(port),
+        "resolver": ADDRESS,
+        "databases": f"{{ {PROXY} }}",
+        "database_ports": f"{{ {port} }}",
+    }.items():
+        text, count = re.subn(rf"^(define {name} =).*$", rf"\1 {value}", text, flags=re.MULTILINE)
+        assert count == 1
+    (machine.root / "etc/onggi.nft").write_text(text)
+    machine.run("nft", "-c", "-f", "/etc/onggi.nft")
+    machine.run("nft", "-f", "/etc/onggi.nft")
+
+
+def test_the_firewalls_template_fixes_host_and_port_by_user(
+    walled: Walled, site: Machine, outside: Outside
+) -> None:
+    if shutil.which("nft") is None:
+        pytest.skip("nft is not on this host: apt-get install nftables")
+    tries = ("tcp:lan", "udp:lan", "tcp:outside", "udp:outside", "dns")
+    through: dict[str, list[str]] = {}
+    try:
+        load_firewall(site, outside.port + 1)
+        other_port = walled.within(UNITS["courier"], tries)
+        load_firewall(site, outside.port)
+        for service in ("courier", "predict", "reader"):
+            found = walled.within(UNITS[service], tries)
+            through[service] = [attack for attack in tries if found[attack].through]
+    finally:
+        site.run("nft", "delete", "table", "inet", "onggi", check=False)
+    assert not other_port["tcp:lan"].through
+    # The resolver is asked by those who need names; what no wall holds, the rule for its user does.
+    assert through == {"courier": ["tcp:lan", "dns"], "predict": [], "reader": ["tcp:lan"]}
+    assert walled.within(UNITS["courier"], ["udp:lan"])["udp:lan"].through
 
 
 def doctor(machine: Machine) -> tuple[int, dict[str, dict[str, tuple[str, str]]]]:
