@@ -59,6 +59,10 @@ class Consortium:
         """Lets two officers admit a silo."""
         self.ask("roster", "admit", silo, *self._officers())
 
+    def revoke(self, silo: str) -> None:
+        """Lets two officers shut a silo out for good."""
+        self.ask("roster", "revoke", silo, *self._officers())
+
     def publish_plan(self) -> None:
         """Publishes a plan of two rounds."""
         draft = self._folder.parent / "plan.json"

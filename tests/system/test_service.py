@@ -75,6 +75,19 @@ def predicted(machine: Machine) -> float:
     return value
 
 
+def enrol(machine: Machine, consortium: Consortium, proxy: Proxy, silo: str) -> None:
+    """Enrols through the proxy, as docs/operations.md says, and starts the services."""
+    words = ("onggi", "enroll", "--token", consortium.token(silo), "--no-wait")
+    command = ("env", f"HTTPS_PROXY={proxy.url}", *words)
+    assert machine.run(*command, check=False).returncode == 75
+    consortium.admit(silo)
+    machine.run(*command)
+    machine.run("systemd-tmpfiles", "--create", "onggi.conf")
+    machine.run("systemctl", "start", *SERVICES)
+    for service in SERVICES:
+        assert machine.shows(service, "ActiveState") == "active", machine.journal(service)
+
+
 def test_a_bundle_that_was_touched_is_refused(
     machine: Machine, bundles: Bundles, tmp_path: Path
 ) -> None:
@@ -129,16 +142,8 @@ def test_it_enrols_through_the_proxy(
         "install", "-d", "-o", "root", "-g", "onggi-keeper", "-m", "2770", "/srv/assays/book"
     )
     machine.run("onggi", "check-config")
-    token = consortium.token("silo-a")
-    enrol = ("env", f"HTTPS_PROXY={proxy.url}", "onggi", "enroll", "--token", token, "--no-wait")
-    assert machine.run(*enrol, check=False).returncode == 75
-    consortium.admit("silo-a")
-    machine.run(*enrol)
+    enrol(machine, consortium, proxy, "silo-a")
     assert proxy.tunnels
-    machine.run("systemd-tmpfiles", "--create", "onggi.conf")
-    machine.run("systemctl", "start", *SERVICES)
-    for service in SERVICES:
-        assert machine.shows(service, "ActiveState") == "active", machine.journal(service)
 
 
 def test_a_file_becomes_an_update_a_release_and_a_prediction(
@@ -168,6 +173,76 @@ def test_a_killed_service_comes_back(machine: Machine, service: str) -> None:
     machine.until("sh", "-c", f"[ $(systemctl show -P NRestarts {service}) -gt {before} ]")
     machine.until("systemctl", "is-active", "--quiet", service)
     predicted(machine)
+
+
+def test_a_hang_is_ended_and_the_service_comes_back(machine: Machine) -> None:
+    folder = machine.root / "etc/systemd/system/onggi-keeper.service.d"
+    folder.mkdir()
+    (folder / "short.conf").write_text("[Service]\nWatchdogSec=5\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "onggi-keeper")
+    main = machine.shows("onggi-keeper", "MainPID")
+    machine.run("systemctl", "kill", "-s", "STOP", "--kill-whom=main", "onggi-keeper")
+    predicted(machine)  # the others go on
+    machine.until("sh", "-c", "[ $(systemctl show -P NRestarts onggi-keeper) -gt 0 ]")
+    machine.until("systemctl", "is-active", "--quiet", "onggi-keeper")
+    assert machine.shows("onggi-keeper", "MainPID") != main
+    said = machine.journal("onggi-keeper")
+    assert "Watchdog timeout" in said
+    assert "Fatal Python error: Aborted" in said  # and where each thread stood
+    shutil.rmtree(folder)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "onggi-keeper")
+
+
+def floors(machine: Machine) -> dict[str, int]:
+    """Reads the version floors out of the ledger."""
+    query = "SELECT json_group_object(name, value) FROM floor"
+    program = (
+        "import sqlite3; ledger = sqlite3.connect('file:/var/lib/onggi/ledger.sqlite3?mode=ro', "
+        f"uri=True); print(ledger.execute('{query}').fetchone()[0])"
+    )
+    found: dict[str, int] = json.loads(machine.run("python3", "-c", program).stdout)
+    return found
+
+
+def test_a_backup_is_restored_and_trust_is_not_wound_back(
+    machine: Machine, consortium: Consortium, proxy: Proxy
+) -> None:
+    state, backup = "/var/lib/onggi", "/var/backup.tar"
+    said = machine.run("onggi", "backup", backup).stdout
+    assert "Its SHA-256" in said
+    for service in SERVICES:
+        assert machine.shows(service, "ActiveState") == "active"
+    before, value = floors(machine), predicted(machine)
+    key = machine.run("sha256sum", f"{state}/keys/sign.key").stdout.split()[0]
+    machine.run("systemctl", "stop", *SERVICES)
+    machine.run("mv", state, "/var/lost")
+    machine.run("systemd-tmpfiles", "--create", "onggi.conf")
+    assert "token of a new name" in machine.run("onggi", "restore", backup).stdout
+
+    # It goes on only under new keys: until then nothing starts that could speak for the old silo.
+    machine.run("systemctl", "start", "onggi-keeper", "onggi-courier")
+    assert machine.shows("onggi-keeper", "ConditionResult") == "no"
+    assert machine.shows("onggi-courier", "ConditionResult") == "no"
+    assert machine.run("find", f"{state}/keys", f"{state}/courier", "-name", "*.key").stdout == ""
+    consortium.revoke("silo-a")
+    enrol(machine, consortium, proxy, "silo-b")
+    assert machine.run("sha256sum", f"{state}/keys/sign.key").stdout.split()[0] != key
+
+    assert predicted(machine) == value
+    after = floors(machine)
+    assert {name for name in before if after.get(name, 0) < before[name]} == set()
+    machine.run("onggi", "egress", "root", "--now")
+    machine.until("sh", "-c", "onggi egress --verify")
+    for _ in range(60):
+        if "silo-b" in {one["silo"] for one in consortium.status()["egress_roots"]}:
+            break
+        time.sleep(1)
+    status = consortium.status()
+    assert status["members"] == ["silo-b"]
+    assert "silo-b" in {one["silo"] for one in status["egress_roots"]}  # signed by its new key
+    machine.run("rm", "-rf", "/var/lost", backup)
 
 
 def test_an_upgrade_keeps_what_is_there(machine: Machine, bundles: Bundles) -> None:

@@ -5,26 +5,29 @@ could not work would prove nothing.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.kit.readme import ENGLISH, commands
 from tests.system.bundles import Bundles
 from tests.system.far import Consortium
+from tests.system.following import Reader
 from tests.system.machine import Machine
 from tests.system.network import PROXY
 from tests.system.outside import ADDRESS, Outside
-from tests.system.proxy import Proxy
-from tests.system.test_service import install, put
 from tests.system.walled import SET_UID_PROGRAM, Outcome, Walled
 
 pytestmark = pytest.mark.system
 
 STATE = "/var/lib/onggi"
-STORE = "/srv/assays/book"
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+STORE = "/srv/assays/standard"
+ROOT = Path(__file__).parents[2]
+OPERATIONS = ROOT / "docs" / "operations.md"
+FIREWALL = ROOT / "config_templates" / "onggi.nft"
 # Where a resolver of the host listens, and a file by which it is asked.
 RESOLVER, ASKED = "datagram:127.0.0.53=53", "unix:/run/systemd/resolve/bait"
 RING = "ring:/run/systemd/journal/stdout"
@@ -43,13 +46,11 @@ OWN = {
 }
 # Each is up while the others are attacked from.
 RUNNING = ("keeper", "courier", "predict")
-_CONFIG = """\
-[courier]
-poll_s = 2.0
+_STORES = """
 [[store]]
-name = "book"
+name = "standard"
 kind = "kmelloddy"
-path = "/srv/assays/book"
+path = "/srv/assays/standard"
 [[store]]
 name = "lims"
 kind = "database"
@@ -81,9 +82,9 @@ SECRET = tuple(
 # Readable for everybody by its mode: only the wall is there.
 HOME = "read:/home/kim/notes"
 READ = {
-    "keeper": (HOME, "read:/etc/shadow", "read:/etc/onggi/courier.env"),
+    "keeper": (HOME, "read:/etc/shadow", "read:/root/readme/officer.key"),
     "courier": (
-        *(*SECRET, HOME, "read:/etc/shadow", "read:/etc/onggi/courier.env", "read:/srv/open.csv"),
+        *(*SECRET, HOME, "read:/etc/shadow", "read:/root/readme/officer.key", "read:/srv/open.csv"),
         *(f"read:{STATE}/{name}" for name in ("releases", "status", "predict", "spool", "open")),
         f"read_through:keeper={STATE}/ledger.sqlite3",
     ),
@@ -181,20 +182,12 @@ class Tried:
 
 
 @pytest.fixture(scope="module")
-def site(machine: Machine, bundles: Bundles, consortium: Consortium, proxy: Proxy) -> Machine:
-    code, said = install(machine, bundles.of("cpu"), "--key", put(machine, bundles.key))
-    assert code == 0, said
-    (machine.root / "etc/onggi/onggi.toml").write_text(_CONFIG)
-    (machine.root / "etc/onggi/courier.env").write_text(f"HTTPS_PROXY={proxy.url}\n")
-    (machine.root / "etc/onggi/courier.env").chmod(0o600)
-    machine.run("install", "-d", "-o", "root", "-g", "onggi-keeper", "-m", "2770", STORE)
-    enrol = ("env", f"HTTPS_PROXY={proxy.url}", "onggi", "enroll", "--no-wait", "--token")
-    token = consortium.token("silo-a")
-    assert machine.run(*enrol, token, check=False).returncode == 75
-    consortium.admit("silo-a")
-    machine.run(*enrol, token)
-    machine.run("systemd-tmpfiles", "--create", "onggi.conf")
-    machine.run("systemctl", "start", *(UNITS[name] for name in RUNNING))
+def told(machine: Machine, bundles: Bundles, consortium: Consortium) -> list[str]:
+    return Reader(machine, bundles, _STORES).follow(consortium, "silo-a")
+
+
+@pytest.fixture(scope="module")
+def site(machine: Machine, told: list[str]) -> Machine:
     return machine
 
 
@@ -245,6 +238,14 @@ def holds(tried: Tried, service: str, attack: str) -> None:
     assert not found.through
     without = tried.where_no_wall_is(attack)
     assert without.through, f"the attack itself does not work: {without.why}"
+
+
+def test_the_readme_was_followed_word_for_word(site: Machine, told: list[str]) -> None:
+    said = dict(zip(commands(ENGLISH), told, strict=True))
+    assert "No check failed." in said["sudo onggi doctor"]
+    for service in RUNNING:
+        assert site.shows(UNITS[service], "ActiveState") == "active"
+    assert "signed" in site.run("onggi", "policy", "show").stdout
 
 
 @pytest.mark.parametrize("service", UNITS)
@@ -367,6 +368,9 @@ def test_the_manuals_drop_in_leaves_the_courier_one_address(walled: Walled) -> N
     assert all(one.through for one in as_installed.values())
     narrowed = walled.within(UNITS["courier"], tries, more=drop_in_of_the_manual(PROXY))
     assert [attack for attack in tries if narrowed[attack].through] == ["tcp:lan"]
+    # By folder it needs no network at all.
+    alone = walled.within(UNITS["courier"], tries, more="PrivateNetwork=yes")
+    assert not any(one.through for one in alone.values())
 
 
 def test_the_manuals_drop_in_closes_the_lan_to_predict(walled: Walled) -> None:
@@ -375,6 +379,45 @@ def test_the_manuals_drop_in_closes_the_lan_to_predict(walled: Walled) -> None:
     assert all(one.through for one in as_installed.values())
     narrowed = walled.within(UNITS["predict"], tries, more=drop_in_of_the_manual("127.0.0.1"))
     assert not any(one.through for one in narrowed.values())
+
+
+def load_firewall(machine: Machine, port: int) -> None:
+    """Loads config_templates/onggi.nft with the addresses of this test put in."""
+    text = FIREWALL.read_text()
+    for name, value in {
+        "aggregator": PROXY,
+        "aggregator_port": str(port),
+        "resolver": ADDRESS,
+        "databases": f"{{ {PROXY} }}",
+        "database_ports": f"{{ {port} }}",
+    }.items():
+        text, count = re.subn(rf"^(define {name} =).*$", rf"\1 {value}", text, flags=re.MULTILINE)
+        assert count == 1
+    (machine.root / "etc/onggi.nft").write_text(text)
+    machine.run("nft", "-c", "-f", "/etc/onggi.nft")
+    machine.run("nft", "-f", "/etc/onggi.nft")
+
+
+def test_the_firewalls_template_fixes_host_and_port_by_user(
+    walled: Walled, site: Machine, outside: Outside
+) -> None:
+    if shutil.which("nft") is None:
+        pytest.skip("nft is not on this host: apt-get install nftables")
+    tries = ("tcp:lan", "udp:lan", "tcp:outside", "udp:outside", "dns")
+    through: dict[str, list[str]] = {}
+    try:
+        load_firewall(site, outside.port + 1)
+        other_port = walled.within(UNITS["courier"], tries)
+        load_firewall(site, outside.port)
+        for service in ("courier", "predict", "reader"):
+            found = walled.within(UNITS[service], tries)
+            through[service] = [attack for attack in tries if found[attack].through]
+    finally:
+        site.run("nft", "delete", "table", "inet", "onggi", check=False)
+    assert not other_port["tcp:lan"].through
+    # The resolver is asked by those who need names; what no wall holds, the rule for its user does.
+    assert through == {"courier": ["tcp:lan", "dns"], "predict": [], "reader": ["tcp:lan"]}
+    assert walled.within(UNITS["courier"], ["udp:lan"])["udp:lan"].through
 
 
 def doctor(machine: Machine) -> tuple[int, dict[str, dict[str, tuple[str, str]]]]:
@@ -397,7 +440,7 @@ def test_the_doctor_passes_for_every_service(site: Machine, outside: Outside) ->
     for service, check in (
         *(
             ("keeper", name)
-            for name in ("no_sockets", "no_way_out", "no_ring", "store_book", "keys")
+            for name in ("no_sockets", "no_way_out", "no_ring", "store_standard", "keys")
         ),
         *(("courier", name) for name in ("no_assays", "no_state", "no_signing_key", "aggregator")),
         *(("predict", name) for name in ("no_way_out", "no_assays", "courier_key", "no_exec")),
@@ -409,7 +452,7 @@ def test_the_doctor_passes_for_every_service(site: Machine, outside: Outside) ->
 # A drop-in that takes a wall down, and the check that must say so, with what to do.
 _TAKEN_DOWN = {
     "onggi-keeper": (
-        "RestrictAddressFamilies=AF_UNIX",
+        "RestrictAddressFamilies=\nRestrictAddressFamilies=AF_UNIX",
         "no_sockets",
         "RestrictAddressFamilies=none",
     ),

@@ -79,15 +79,17 @@ class Walled:
 
     def walls(self, unit: str) -> set[str]:
         """Returns the directives of a unit that are its walls."""
-        lines = self._machine.run("systemctl", "cat", f"{unit}.service").stdout.splitlines()
+        shown = self._machine.run("systemctl", "cat", f"{unit}.service").stdout
+        lines = shown.partition("[Service]")[2].partition("[Install]")[0].splitlines()
         keys = {line.partition("=")[0] for line in lines if "=" in line and line[0] not in "#[;"}
         return keys - _OTHERWISE
 
-    def understood(self, unit: str, directives: Iterable[str]) -> dict[str, str]:
-        """Returns what systemd makes of a unit's directives, where it shows them."""
+    def understood(self, unit: str, directives: Iterable[str]) -> dict[str, list[str]]:
+        """Returns what systemd makes of a unit's directives, where it shows them; in no order."""
         words = (f"--property={','.join(sorted(directives))}", f"{unit}.service")
         lines = self._machine.run("systemctl", "show", *words).stdout.splitlines()
-        return {key: value for key, _, value in (line.partition("=") for line in lines)}
+        split = (line.partition("=") for line in lines)
+        return {key: sorted(value.split()) for key, _, value in split}
 
     def install(self, name: str, text: str) -> None:
         """Lets systemd know a unit; a template under its template's name."""
