@@ -81,15 +81,25 @@ class Layout:
         place, tensors, weights = 0, [], []
         for name in sorted(name for name in shapes if group_of(name) in groups):
             end = place + math.prod(shapes[name])
-            tensors.append(Field(name, place, end, cap * _clip(name, rules)))
+            tensors.append(Field(name, place, end, cap * clip_of(name, rules)))
             place = end
         for group in sorted(groups):
             weights.append(Field(group, place, place + 1, cap))
             place += 1
         return cls(shapes, tuple(sorted(groups)), tuple(tensors), tuple(weights), bits)
 
-    def write(self, update: Update, mine: Collection[str], chance: Rounding) -> tuple[Words, int]:
+    def write(
+        self, update: Update, mine: Collection[str], chance: Rounding, noise: float = 0.0
+    ) -> tuple[Words, int]:
         """Writes an update as ring elements, and zeros for the groups that are not `mine`.
+
+        Args:
+            update: What was trained.
+            mine: The groups that it is written of.
+            chance: Decides what is rounded up, and draws the noise.
+            noise: Standard deviation of what is added to every number of a tensor, also of groups
+                that are not `mine`, in ring elements. Weights get none: they are 1 or 0, and the
+                upload says which.
 
         Returns:
             The vector, and how many numbers were cut to their clip.
@@ -133,5 +143,6 @@ class Layout:
         return Sums(products, trained)
 
 
-def _clip(name: str, rules: MaskRules) -> float:
+def clip_of(name: str, rules: MaskRules) -> float:
+    """Returns the largest change of a number of this tensor."""
     return rules.bias_clip if bare(name).startswith(HEAD) and name.endswith(".bias") else rules.clip
