@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.errors import Refused
 from agent.wire.averaging import Sums
@@ -110,19 +111,26 @@ class Layout:
         vector = np.zeros(self.words, dtype=np.uint32)
         cut = 0
         for field in self.tensors:
-            if group_of(field.name) in mine:
-                tensor = update.products.get(field.name)
-                if tensor is None or tensor.shape != self.shapes[field.name]:
-                    raise Refused("wrong_tensors", f"The update lacks tensor {field.name!r}.")
-                flat = np.ascontiguousarray(tensor, dtype=np.float32).reshape(-1)
+            if group_of(field.name) in mine or noise:
+                flat = self._numbers(update, field, mine)
                 out = vector[field.start : field.end]
-                cut += quantize(flat, field.limit, self.bits, chance, out)
+                cut += quantize(flat, field.limit, self.bits, chance, out, noise)
         for field in self.weights:
             if field.name in mine:
                 weight = np.asarray([update.weight[field.name]], dtype=np.float32)
                 out = vector[field.start : field.end]
                 cut += quantize(weight, field.limit, self.bits, chance, out)
         return vector, cut
+
+    def _numbers(
+        self, update: Update, field: Field, mine: Collection[str]
+    ) -> npt.NDArray[np.float32]:
+        if group_of(field.name) not in mine:
+            return np.zeros(field.end - field.start, dtype=np.float32)
+        tensor = update.products.get(field.name)
+        if tensor is None or tensor.shape != self.shapes[field.name]:
+            raise Refused("wrong_tensors", f"The update lacks tensor {field.name!r}.")
+        return np.ascontiguousarray(tensor, dtype=np.float32).reshape(-1)
 
     def read(self, vector: Words) -> Sums:
         """Reads a sum of such vectors; a group whose weights sum to nothing is left out."""
