@@ -19,7 +19,7 @@ from benchmarks.attack_world import COUNTS, Scale, World, added, clipped, delta,
 
 _BASE, _OTHER = "11" * 32, "22" * 32
 _BATCH = 4
-_CLIPS = (0.25, 0.02)  # the default, and about what a round moves a weight by
+_CLIPS = (0.25, MaskRules().clip)  # a wide one, and about what a round moves a weight by
 _SCALED = -20.0
 _LIARS = 1
 _HELD_OUT = 400
@@ -89,7 +89,7 @@ def two_models(world: World, scale: Scale) -> Iterator[tuple[str, list[float]]]:
 def _unmasked(updates: Sequence[Weights], bases: Sequence[str]) -> Weights:
     """Sums under pairwise masks, each silo's seeds bound to the base that it was given."""
     keys = [RoundSecrets.fresh() for _ in updates]
-    bits, limit = bits_for(len(updates)), MaskRules().clip
+    bits, limit = bits_for(len(updates)), _CLIPS[0]
     result: Weights = {}
     for name in (COUNTS, "trunk.dense.bias"):
         total = np.zeros(updates[0][name].size, dtype=np.uint32)

@@ -5,7 +5,7 @@ from datetime import datetime
 from agent.clock import from_text
 from agent.errors import Refused
 from agent.files import sha256_bytes
-from agent.wire.documents import PaidNoise, Plan, RoundManifest, UpdateCore
+from agent.wire.documents import PaidNoise, PaidShare, Plan, RoundManifest, UpdateCore
 from agent.wire.envelope import Header, blob_length
 from agent.wire.masking.carriage import upload_overhead
 from agent.wire.network import round_shapes
@@ -98,5 +98,5 @@ def _check_plan(core: UpdateCore, plan: Plan) -> None:
             "RDKit build that the consortium uses.",
         )
     said = core.privacy
-    if (said.asked() if isinstance(said, PaidNoise) else said) != plan.privacy:
+    if (said.asked() if isinstance(said, PaidNoise | PaidShare) else said) != plan.privacy:
         raise Refused("wrong_privacy", "The update was protected otherwise than the plan asks.")

@@ -30,7 +30,9 @@ from agent.wire.documents import (
     Recipe,
     Roster,
     Sha256,
+    SharedNoise,
 )
+from agent.wire.masking.sharing import check_room
 from agent.wire.network import expected_shapes
 from agent.wire.robust import check_visible
 from consortium.enrol import reference
@@ -79,7 +81,7 @@ class Draft(Document):
         release_every=5,
         finetune_epochs=5,
     )
-    privacy: Annotated[Privacy | LocalNoise, Field(discriminator="mode")] = Privacy()
+    privacy: Annotated[Privacy | LocalNoise | SharedNoise, Field(discriminator="mode")] = Privacy()
     participants: tuple[Name, ...] = ()
     quorum: Count | None = None
     round_deadline_s: Annotated[Finite, Field(gt=0)] = 86_400.0
@@ -132,8 +134,8 @@ def complete(session: Session, draft: Draft, settings: Settings, now: datetime) 
     Raises:
         Refused: `plan_exists`, `unknown_endpoint`, `no_members`, `unknown_member`,
             `bad_quorum`, `untrained_member`, `no_reference`, `no_post_quantum_key`,
-            `plan_id_too_long`, `weighting_tells`, or a code of `expected_shapes` or of
-            `check_visible`.
+            `plan_id_too_long`, `weighting_tells`, or a code of `expected_shapes`, of
+            `check_visible` or of `masking.sharing.check_room`.
     """
     if session.get(PlanRow, draft.plan_id) is not None:
         raise Refused("plan_exists", f"There is a plan {draft.plan_id}; choose another id.")
@@ -145,7 +147,7 @@ def complete(session: Session, draft: Draft, settings: Settings, now: datetime) 
     _check_name(draft)
     _check_members(draft)
     _check_profile(draft, roster(session), participants)
-    _check_noise(draft)
+    _check_noise(draft, len(participants))
     check_visible(draft.recipe, masked=draft.privacy.masking is not None)
     return Plan(
         consortium=settings.consortium,
@@ -224,13 +226,15 @@ def _check_members(draft: Draft) -> None:
         )
 
 
-def _check_noise(draft: Draft) -> None:
+def _check_noise(draft: Draft, silos: int) -> None:
     if draft.privacy.mode != "none" and draft.recipe.weighting != "uniform":
         raise Refused(
             "weighting_tells",
             'A plan with noise needs `weighting = "uniform"`: any other weight tells how many '
             "compounds a silo has.",
         )
+    if isinstance(draft.privacy, SharedNoise):
+        check_room(draft.privacy, draft.recipe, silos)
 
 
 def _check_name(draft: Draft) -> None:

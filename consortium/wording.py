@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from agent.wire.documents import Catalogue, LocalNoise, Member, Plan, Roster, TrustRoot
+from agent.wire.documents import Catalogue, Member, Plan, Privacy, Roster, TrustRoot
 from agent.wire.roster import key_of, member_of
 from agent.wire.signed import parse
 from agent.wire.token import fingerprint
@@ -80,10 +80,15 @@ def _catalogue(new: Catalogue) -> Iterator[str]:
 
 
 def _privacy(new: Plan) -> str:
-    asked = new.privacy
-    if not isinstance(asked, LocalNoise):
-        return asked.mode
-    return f"{asked.mode}, epsilon {asked.epsilon:g} at delta {asked.delta:g} for all rounds"
+    asked, rules = new.privacy, new.privacy.masking
+    words: str = asked.mode
+    if not isinstance(asked, Privacy):
+        words += f", epsilon {asked.epsilon:g} at delta {asked.delta:g} for all rounds"
+    if rules is None:
+        return words
+    cap = 1.0 if new.recipe.weighting == "uniform" else new.recipe.weight_cap
+    bound = f"weight {cap:g} x {rules.clip:g}"
+    return f"{words}, masked sums of {rules.n_min} silos or more, each adding at most {bound}"
 
 
 def _plan(new: Plan) -> Iterator[str]:

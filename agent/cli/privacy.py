@@ -15,14 +15,46 @@ from agent.ledger.book import Ledger
 from agent.privacy.account import Budget, Chain, Entry, read_chain
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @JSON
-@click.pass_obj
-def privacy(config_path: Path, as_json: bool) -> None:
+@click.pass_context
+def privacy(context: click.Context, as_json: bool) -> None:
     """Show what training with noise has spent, on what, and what is left of the budget.
 
     What was reserved is spent, whether an update came of it or not.
     """
+    if context.invoked_subcommand is None:
+        _show(context.obj, as_json)
+
+
+@privacy.command("noise")
+@click.option("--epsilon", type=click.FloatRange(0, 1000, min_open=True), required=True)
+@click.option(
+    "--delta", type=click.FloatRange(0, 1e-4, min_open=True), default=1e-5, show_default=True
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(1e-4, 1),
+    required=True,
+    help="With which probability a step samples a compound.",
+)
+@click.option("--rounds", type=click.IntRange(1, 500), required=True, help="Of the plan.")
+@JSON
+def least_noise(epsilon: float, delta: float, rate: float, rounds: int, as_json: bool) -> None:
+    """Say the least noise with which a plan of mode `shared_noise` keeps to an epsilon.
+
+    It is what `privacy.noise` of the draft must be, in clips, and takes no configuration.
+    """
+    from agent.privacy.accounting import calibrate
+
+    found = calibrate(epsilon, delta, rate, rounds)
+    if as_json:
+        click.echo(json.dumps({"noise": found}))
+        return
+    click.echo(f"noise = {found:g}")
+
+
+def _show(config_path: Path, as_json: bool) -> None:
     from agent.keeper.paying import budget_of
     from agent.keeper.site import Site
 
@@ -43,6 +75,12 @@ def privacy(config_path: Path, as_json: bool) -> None:
         f"{report['spent_by_moments']:.3g}.",
         soft_wrap=True,
     )
+    if any(row["shared"] for row in report["charges"]):
+        console.print(
+            "Noise marked with * is what t silos of a masked sum have together (t = ⌊2n / 3⌋ + 1, "
+            "n having begun it): its ε holds as long as so many of them add their share.",
+            soft_wrap=True,
+        )
     console.print(f"The chain of {len(chain.entries)} link(s) is whole; its head is {chain.head}.")
 
 
@@ -82,7 +120,8 @@ def _table(charges: list[dict[str, Any]]) -> Table:
         table.add_column(heading, justify="right" if right else "left")
     for row in charges:
         when, sealed = str(row["reserved"])[:16].replace("T", " "), row["committed"]
-        cells = (when, row["family"], row["id"], f"{row['noise']:g}", f"{row['rate']:g}")
+        noise = f"{row['noise']:g}" + ("*" if row["shared"] else "")
+        cells = (when, row["family"], row["id"], noise, f"{row['rate']:g}")
         told = "yes" if sealed else "no, and spent"
         table.add_row(*map(escape, cells), str(row["steps"]), told, f"{row['epsilon_after']:.3g}")
     return table

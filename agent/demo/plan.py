@@ -17,11 +17,12 @@ def draft(rounds: int = ROUNDS, *, masked: bool = False) -> dict[str, Any]:
         rounds: How many.
         masked: Updates are masked, and there is one release at the end. Rounds are few there, and
             a private head learns only from its own silo: so its copies are fitted for longer.
+            Each silo counts alike, so that the clip bounds what a silo can do.
     """
     plan = _draft(rounds)
     if masked:
         plan |= masking()
-        plan["recipe"] |= {"release_every": rounds, "finetune_epochs": 24}
+        plan["recipe"] |= {"release_every": rounds, "finetune_epochs": 24, "weighting": "uniform"}
     return plan
 
 

@@ -56,6 +56,10 @@ class Unforeseen:
         """
         return np.flatnonzero(_words(self._stream(), size) < np.uint64(math.floor(rate * 2**32)))
 
+    def seed(self) -> int:
+        """Returns a seed of 63 bits for what need only be unknown, such as dropout."""
+        return int(_words(self._stream(), 2).view(np.uint64)[0] >> np.uint64(1))
+
     def _stream(self) -> CipherContext:
         # Each call has a nonce of its own; the first four bytes count blocks within the call.
         nonce = bytes(4) + self._drawn.to_bytes(12, "little")

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from agent.errors import Refused
@@ -23,7 +24,7 @@ from agent.learning.moments import Moments, make_optimizer, moments_of
 from agent.learning.network import SparseTrunk
 from agent.learning.noise import Unforeseen
 from agent.learning.numerics import computing
-from agent.learning.schedule import dropout_seed, learning_rate
+from agent.learning.schedule import learning_rate
 from agent.learning.settings import Progress, Settings
 from agent.learning.tasks import Labels, Rows, TaskSpec
 from agent.learning.train import Fitted, anchors_of, finite_weights
@@ -113,6 +114,50 @@ def fit_private(  # noqa: PLR0913  (as `train.fit`)
     return Fitted(trained, run.moments(), settings.epochs)
 
 
+def sampled_gradient(  # noqa: PLR0913  (as `fit_private`)
+    weights: Weights,
+    network: NetworkSpec,
+    features: Rows,
+    labels: Labels,
+    tasks: Sequence[TaskSpec],
+    settings: Settings,
+    how: tuple[float, float],
+    *,
+    secret: Unforeseen | None = None,
+) -> Weights:
+    """Returns the sum of sampled rows' clipped gradients, without noise: it must not leave as is.
+
+    It is what a silo brings into a sum under masks, where the noise comes from all silos together
+    (`agent.wire.masking.sharing`).
+
+    Args:
+        weights: Where the gradients are taken, and the others as for `fit_private`.
+        network: What the weights belong to.
+        features: Rows.
+        labels: Theirs.
+        tasks: The heads.
+        settings: Device and threads; nothing else is used.
+        how: With which probability a row is sampled, and the norm that its gradient is clipped to.
+        secret: Where sampling comes from; tests give one.
+
+    Raises:
+        Refused: As `fit_private`.
+        Stop: As `pick_device`.
+    """
+    labels.check(len(features), len(tasks))
+    device = pick_device(settings.device)
+    targets = Targets.fixed(labels, tasks, len(features))
+    with computing(settings, device):
+        model = SparseTrunk(network, weights, [task.name for task in tasks]).to(device)
+        model.train()
+        source = secret or Unforeseen()
+        model.dropout.reseed(source.seed())
+        total = _sampled_sum(model, features, targets, how, source)
+    zeros = {name: np.zeros_like(tensor) for name, tensor in weights.items()}
+    found = {name: tensor.float().cpu().numpy() for name, tensor in total.items()}
+    return finite_weights({**zeros, **found})
+
+
 class _Private:
     def __init__(
         self,
@@ -138,7 +183,9 @@ class _Private:
         rate = learning_rate(settings, step / terms.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        self._model.dropout.reseed(dropout_seed(settings, 0, 0, step))
+        # Unknown to others: by a known seed a compound would change which parts of the network
+        # drop out for those after it in the lot, and so the sum by more than its own gradient.
+        self._model.dropout.reseed(self._secret.seed())
         total = self._clipped_total()
         unit = terms.noise * terms.clip
         for (name, tensor), noise in zip(self._model.by_name().items(), self._noise(), strict=True):
@@ -158,17 +205,31 @@ class _Private:
         return (part.view(own.shape) for part, own in zip(parts, tensors, strict=True))
 
     def _clipped_total(self) -> Gradients:
-        rows = self._targets.rows
-        lot = rows[self._secret.sampled(len(rows), self._terms.rate)]
-        device = self._model.tensors[0].device
-        total: Gradients = {}
-        for start in range(0, len(lot), _CHUNK):
-            chunk = lot[start : start + _CHUNK]
-            batch = to_batch(self._features.take(chunk), device, self._model.hash_size)
-            entries = self._targets.take(chunk, device)
-            for name, part in clipped_sum(self._model, batch, entries, self._terms.clip)[0].items():
-                total[name] = part if name not in total else total[name].add_(part)
-        return total
+        terms = self._terms
+        return _sampled_sum(
+            self._model, self._features, self._targets, (terms.rate, terms.clip), self._secret
+        )
 
     def moments(self) -> Moments:
         return moments_of(self._optimizer, self._model)
+
+
+def _sampled_sum(
+    model: SparseTrunk,
+    features: Rows,
+    targets: Targets,
+    how: tuple[float, float],
+    secret: Unforeseen,
+) -> Gradients:
+    """Returns the sum of the clipped gradients of rows that are sampled at a rate, by name."""
+    rate, clip = how
+    lot = targets.rows[secret.sampled(len(targets.rows), rate)]
+    device = model.tensors[0].device
+    total: Gradients = {}
+    for start in range(0, len(lot), _CHUNK):
+        chunk = lot[start : start + _CHUNK]
+        batch = to_batch(features.take(chunk), device, model.hash_size)
+        entries = targets.take(chunk, device)
+        for name, part in clipped_sum(model, batch, entries, clip)[0].items():
+            total[name] = part if name not in total else total[name].add_(part)
+    return total

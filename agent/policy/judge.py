@@ -9,7 +9,7 @@ from typing import Literal
 from agent.clock import from_text
 from agent.errors import Refused
 from agent.policy.rules import Policy
-from agent.wire.documents import LocalNoise, Plan, Roster, RoundManifest
+from agent.wire.documents import Plan, Privacy, Roster, RoundManifest
 from agent.wire.network import expected_shapes
 from agent.wire.signed import key_id
 
@@ -107,7 +107,7 @@ def asked_by(plan: Plan) -> Ask:
         parameters=sum(map(math.prod, shapes.values())),
         rounds_per_week=plan.recipe.rounds / weeks,
         participants=plan.participants,
-        epsilon=plan.privacy.epsilon if isinstance(plan.privacy, LocalNoise) else None,
+        epsilon=None if isinstance(plan.privacy, Privacy) else plan.privacy.epsilon,
         masked=plan.privacy.masking is not None,
     )
 

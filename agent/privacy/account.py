@@ -36,6 +36,8 @@ class Charge(Document):
         family: Of the model: its plan.
         noise, rate, steps: As `accounting.Mechanism`.
         clip: To which norm a compound's gradient is clipped.
+        shared: The noise is that of t silos together, and holds as long as so many of each sum
+            (`wire.masking.terms.threshold`) add their share; else it is this silo's own.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Charge(Document):
     rate: Annotated[float, Field(gt=0, le=1)]
     steps: Count
     clip: _Positive
+    shared: bool = False
 
     def mechanism(self) -> Mechanism:
         """Returns what accounting needs of it."""

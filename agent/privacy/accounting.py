@@ -83,6 +83,27 @@ def calibrate(wanted: float, delta: float, rate: float, steps: int) -> float:
     return round(high * _STEP, 3)
 
 
+def check_noise(wanted: float, delta: float, run: Mechanism) -> None:
+    """Checks that some steps cost no more than was said of them.
+
+    Args:
+        wanted: What was said.
+        delta: At which delta.
+        run: The steps.
+
+    Raises:
+        Refused: `noise_too_small`.
+    """
+    found = epsilon([run], delta)
+    if found > wanted:
+        raise Refused(
+            "noise_too_small",
+            f"Noise of {run.noise:g} clips costs epsilon {found:.3g} in {run.steps} rounds at "
+            f"sampling rate {run.rate:g}, and not {wanted:g}; `onggi privacy noise` says how much "
+            "it takes.",
+        )
+
+
 def _joined(runs: Iterable[Mechanism]) -> Counter[tuple[float, float]]:
     joined: Counter[tuple[float, float]] = Counter()
     for run in runs:

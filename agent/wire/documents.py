@@ -27,6 +27,8 @@ from agent.wire.masking.terms import MaskRules as MaskRules
 from agent.wire.masking.terms import MaskTerms as MaskTerms
 from agent.wire.noise import LocalNoise as LocalNoise
 from agent.wire.noise import PaidNoise as PaidNoise
+from agent.wire.noise import PaidShare as PaidShare
+from agent.wire.noise import SharedNoise as SharedNoise
 from agent.wire.recipe import Recipe as Recipe
 
 
@@ -199,7 +201,7 @@ class NetworkSpec(Document):
 
 
 class Privacy(Document):
-    """What protects a single update: no noise. `LocalNoise` is the other mode.
+    """What protects a single update: no noise. `LocalNoise` and `SharedNoise` are other modes.
 
     Attributes:
         mode: The noise that is added.
@@ -228,7 +230,7 @@ class Plan(Document):
     reference_sha256: Sha256
     network: NetworkSpec
     recipe: Recipe
-    privacy: Annotated[Privacy | LocalNoise, Field(discriminator="mode")]
+    privacy: Annotated[Privacy | LocalNoise | SharedNoise, Field(discriminator="mode")]
     participants: tuple[Name, ...]
     quorum: Count
     round_deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -328,7 +330,7 @@ class UpdateCore(Document):
     recipient: Sha256
     commitment: Sha256
     quantization: Literal["float32"] = "float32"
-    privacy: Annotated[Privacy | PaidNoise, Field(discriminator="mode")]
+    privacy: Annotated[Privacy | PaidNoise | PaidShare, Field(discriminator="mode")]
     egress_head: Sha256
     crit: tuple[str, ...] = ()
 

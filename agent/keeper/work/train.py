@@ -24,6 +24,7 @@ from agent.keeper.orders import (
     RoundOrder,
     Settings,
 )
+from agent.keeper.work.gradient import gradient_step
 from agent.keeper.work.problem import Problem, load_problem
 from agent.learning import train
 from agent.learning.checkpoint import Checkpoint
@@ -31,7 +32,7 @@ from agent.learning.moments import Moments
 from agent.learning.private import Terms, fit_private
 from agent.learning.score import Score, predict, score_tasks
 from agent.learning.tasks import Labels
-from agent.wire.documents import LocalNoise, Plan, Recipe
+from agent.wire.documents import LocalNoise, Plan, Recipe, SharedNoise
 from agent.wire.members import as_member, bare, member_of_round, of_member, turn_of_round
 from agent.wire.network import expected_shapes, initial_weights
 from agent.wire.update import Weights, decode, decode_some, encode, group_of, pack
@@ -85,6 +86,11 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     shapes = expected_shapes(plan.network, plan.features, plan.endpoints)
     content = read_object(Path(order.base), manifest.base_sha256, manifest.base_bytes)
     base = of_member(decode(content, shapes), member)
+    older, _ = problem.split(plan.recipe.held_back)
+    if isinstance(plan.privacy, SharedNoise):
+        settings = fit_settings(plan, order.settings, 1, seed=number)
+        step = gradient_step(base, problem, older, plan, settings)
+        return _write_update(folder, as_member(step, member), older, problem, plan, member)
     terms = _terms(order)
     # With noise nothing of this silo's goes in but the labels: what earlier rounds left, perhaps
     # without noise, would carry out what was not paid for.
@@ -97,22 +103,28 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     turn, turns = turn_of_round(number, plan.recipe.rounds, members)
     window = (turn / turns, min((turn + 1) / turns, 1.0))
     settings = replace(settings, window=window, proximal=plan.recipe.proximal)
-    older, _ = problem.split(plan.recipe.held_back)
     job, stage = Job(plan, order.settings, folder, report), f"training for round {number}"
     kept = _kept_moments(resting)
     moments = _moments(kept, member, start)
     fit = _fit if terms is None else partial(_fit_private, terms)
     fitted = fit(start, problem, older, settings, job, stage, moments)
     trained = fitted.weights
-    delta = as_member({name: trained[name] - base[name] for name in base}, member)
-    weight = as_member(_weights(older, problem, plan.recipe), member)
-    write_atomic(folder / "update.safetensors", pack(delta, weight, plan.recipe.weight_cap))
     if plan.recipe.keep_moments:
         kept |= as_member(fitted.moments.to_tensors(), member)
         write_atomic(folder / MOMENTS, encode(kept), mode=0o600)
     own = {name: value for name, value in trained.items() if name.startswith(f"head.{PRIVATE}")}
     if own:
         write_atomic(folder / "private.safetensors", encode(private | as_member(own, member)))
+    delta = as_member({name: trained[name] - base[name] for name in base}, member)
+    return _write_update(folder, delta, older, problem, plan, member)
+
+
+def _write_update(
+    folder: Path, delta: Weights, learned: Labels, problem: Problem, plan: Plan, member: int
+) -> Result:
+    weight = as_member(_weights(learned, problem, plan.recipe), member)
+    content = pack(delta, weight, plan.recipe.weight_cap)
+    write_atomic(folder / "update.safetensors", content, mode=0o600)
     return Result(
         groups=tuple(sorted(weight)),
         reference_sha256=reference_sha256(plan.features),

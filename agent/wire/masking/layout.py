@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.errors import Refused
 from agent.wire.averaging import Sums
@@ -81,15 +82,25 @@ class Layout:
         place, tensors, weights = 0, [], []
         for name in sorted(name for name in shapes if group_of(name) in groups):
             end = place + math.prod(shapes[name])
-            tensors.append(Field(name, place, end, cap * _clip(name, rules)))
+            tensors.append(Field(name, place, end, cap * clip_of(name, rules)))
             place = end
         for group in sorted(groups):
             weights.append(Field(group, place, place + 1, cap))
             place += 1
         return cls(shapes, tuple(sorted(groups)), tuple(tensors), tuple(weights), bits)
 
-    def write(self, update: Update, mine: Collection[str], chance: Rounding) -> tuple[Words, int]:
+    def write(
+        self, update: Update, mine: Collection[str], chance: Rounding, noise: float = 0.0
+    ) -> tuple[Words, int]:
         """Writes an update as ring elements, and zeros for the groups that are not `mine`.
+
+        Args:
+            update: What was trained.
+            mine: The groups that it is written of.
+            chance: Decides what is rounded up, and draws the noise.
+            noise: Standard deviation of what is added to every number of a tensor, also of groups
+                that are not `mine`, in ring elements. Weights get none: they are 1 or 0, and the
+                upload says which.
 
         Returns:
             The vector, and how many numbers were cut to their clip.
@@ -100,19 +111,26 @@ class Layout:
         vector = np.zeros(self.words, dtype=np.uint32)
         cut = 0
         for field in self.tensors:
-            if group_of(field.name) in mine:
-                tensor = update.products.get(field.name)
-                if tensor is None or tensor.shape != self.shapes[field.name]:
-                    raise Refused("wrong_tensors", f"The update lacks tensor {field.name!r}.")
-                flat = np.ascontiguousarray(tensor, dtype=np.float32).reshape(-1)
+            if group_of(field.name) in mine or noise:
+                flat = self._numbers(update, field, mine)
                 out = vector[field.start : field.end]
-                cut += quantize(flat, field.limit, self.bits, chance, out)
+                cut += quantize(flat, field.limit, self.bits, chance, out, noise)
         for field in self.weights:
             if field.name in mine:
                 weight = np.asarray([update.weight[field.name]], dtype=np.float32)
                 out = vector[field.start : field.end]
                 cut += quantize(weight, field.limit, self.bits, chance, out)
         return vector, cut
+
+    def _numbers(
+        self, update: Update, field: Field, mine: Collection[str]
+    ) -> npt.NDArray[np.float32]:
+        if group_of(field.name) not in mine:
+            return np.zeros(field.end - field.start, dtype=np.float32)
+        tensor = update.products.get(field.name)
+        if tensor is None or tensor.shape != self.shapes[field.name]:
+            raise Refused("wrong_tensors", f"The update lacks tensor {field.name!r}.")
+        return np.ascontiguousarray(tensor, dtype=np.float32).reshape(-1)
 
     def read(self, vector: Words) -> Sums:
         """Reads a sum of such vectors; a group whose weights sum to nothing is left out."""
@@ -133,5 +151,6 @@ class Layout:
         return Sums(products, trained)
 
 
-def _clip(name: str, rules: MaskRules) -> float:
+def clip_of(name: str, rules: MaskRules) -> float:
+    """Returns the largest change of a number of this tensor."""
     return rules.bias_clip if bare(name).startswith(HEAD) and name.endswith(".bias") else rules.clip

@@ -1,4 +1,4 @@
-"""From float32 to the ring of 2^32 and back: clipped, and rounded up or down by chance.
+"""From float32 to the ring of 2^32 and back: clipped, with noise if any, and rounded by chance.
 
 Rounding by chance keeps the sum's expectation that of the plain sum. The chance is cryptographic: a
 guessable one would tell, with the sum, more of a summand than its rounded value.
@@ -33,6 +33,22 @@ class Rounding:
         drawn *= 2.0**-32
         return drawn
 
+    def normal(self, count: int) -> npt.NDArray[np.float64]:
+        """Returns standard normal numbers, at most 65,536 (Box and Muller 1958).
+
+        They end at 9.4 deviations, beyond which one in 10**20 would lie.
+        """
+        half = (count + 1) // 2
+        radius = self._stream.words(half).astype(np.float64)
+        radius *= 2.0**32
+        radius += self._stream.words(half)
+        radius += 0.5
+        radius *= 2.0**-64
+        np.sqrt(np.multiply(np.log(radius, out=radius), -2.0, out=radius), out=radius)
+        angle = self.uniform(half)
+        angle *= 2 * np.pi
+        return np.concatenate((radius * np.cos(angle), radius * np.sin(angle)))[:count]
+
 
 def levels(bits: int) -> int:
     """Returns the largest magnitude of a summand."""
@@ -40,7 +56,12 @@ def levels(bits: int) -> int:
 
 
 def quantize(
-    values: npt.NDArray[np.float32], limit: float, bits: int, chance: Rounding, out: Words
+    values: npt.NDArray[np.float32],
+    limit: float,
+    bits: int,
+    chance: Rounding,
+    out: Words,
+    noise: float = 0.0,
 ) -> int:
     """Writes values as signed ring elements; what lies beyond the limit is cut to it.
 
@@ -50,6 +71,7 @@ def quantize(
         bits: Of the magnitude.
         chance: Decides what is rounded up.
         out: Words (n,), overwritten.
+        noise: Standard deviation of what is added to each after it was cut, in ring elements.
 
     Returns:
         How many values were cut.
@@ -66,9 +88,11 @@ def quantize(
             raise Refused("not_finite", "The update holds a number that is not finite.")
         cut += int(np.count_nonzero(np.abs(scaled) > top))
         np.clip(scaled, -top, top, out=scaled)
+        if noise:
+            scaled += noise * chance.normal(scaled.size)
         scaled += chance.uniform(scaled.size)
         np.floor(scaled, out=scaled)
-        out[start : start + _PIECE] = scaled.astype(np.int32).view(np.uint32)
+        out[start : start + _PIECE] = scaled.astype(np.int64).astype(np.uint32)
     return cut
 
 

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from agent.clock import from_text
 from agent.errors import Refused
-from agent.wire.documents import Member, Plan, Roster, RoundManifest
+from agent.wire.documents import Member, Plan, Roster, RoundManifest, SharedNoise
 from agent.wire.masking.documents import MAX_SILOS, Message
 from agent.wire.masking.layout import Layout
+from agent.wire.masking.sharing import check_room, share
 from agent.wire.masking.terms import LEAST_N_MIN, MaskTerms, bits_for
 from agent.wire.network import round_shapes
 from agent.wire.roster import member_of, signing_keys
@@ -58,13 +59,29 @@ class Setting:
         number = self.manifest.number
         shapes = round_shapes(plan.network, plan.features, plan.endpoints, number)
         cap = 1.0 if plan.recipe.weighting == "uniform" else plan.recipe.weight_cap
-        return Layout.of(shapes, groups, terms.rules, terms.bits, cap)
+        rules = terms.rules
+        if isinstance(plan.privacy, SharedNoise):
+            # One ring element is the same everywhere, and so is the noise.
+            rules = rules.model_copy(update={"bias_clip": rules.clip})
+        return Layout.of(shapes, groups, rules, terms.bits, cap)
+
+    def noise(self, silos: int) -> float:
+        """Returns the deviation of what each of so many silos adds, in ring elements; 0 of none.
+
+        Raises:
+            Refused: As `sharing.share`.
+        """
+        asked = self.plan.privacy
+        if not isinstance(asked, SharedNoise):
+            return 0.0
+        return share(asked, self.plan.recipe, self.terms.bits, silos)
 
     def check(self) -> None:
         """Checks that the online key's terms are those that the officers signed, and make sense.
 
         Raises:
-            Refused: `not_masked`, `wrong_terms`, `wrong_roster`, or `too_many_silos`.
+            Refused: `not_masked`, `wrong_terms`, `wrong_roster`, `too_many_silos`, or a code of
+                `sharing.check_room`.
         """
         terms, silos = self.terms, len(set(self.manifest.participants))
         if self.plan.privacy.masking != terms.rules:
@@ -78,6 +95,8 @@ class Setting:
         ends = (terms.keys_by, self.manifest.deadline, terms.acks_by, terms.unmask_by)
         if sorted(map(from_text, ends)) != list(map(from_text, ends)):
             raise Refused("wrong_terms", "The round's steps end in another order than they follow.")
+        if isinstance(self.plan.privacy, SharedNoise):
+            check_room(self.plan.privacy, self.plan.recipe, silos)
 
     def member(self, silo: str) -> Member:
         """Returns a participant's entry in the roster.

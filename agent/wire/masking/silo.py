@@ -143,14 +143,15 @@ class SiloRound:
 
         Raises:
             Refused: `second_upload`, `out_of_order`, `too_late`, `nothing_to_share`, a code of
-                `check_keys` or of `Layout.write`.
+                `check_keys`, of `Layout.write` or of `Setting.noise`.
         """
         if "upload" in self._rows:
             raise Refused("second_upload", "This silo has masked its update for this round.")
         check_open(self._setting.manifest.deadline, now, "uploads")
         keys = self.check_keys(key_set)
         groups = self._groups(keys, update.weight)
-        vector, cut = keys.layout.write(update, groups, Rounding())
+        noise = self._setting.noise(len(keys.keys))
+        vector, cut = keys.layout.write(update, groups, Rounding(), noise)
         own, pairs = self._seeds(keys)
         add_masks(
             vector,

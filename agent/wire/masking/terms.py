@@ -19,16 +19,18 @@ class MaskRules(Document):
     Attributes:
         n_min: The fewest silos of which a sum may be made, over all tensors and over each; a
             site's own policy may want more.
-        clip: The largest change of one weight in a round; what is beyond is cut to it.
-        bias_clip: The same of a head's bias, which has far to go.
+        clip: The largest change of one weight in a round; what is beyond is cut to it. A lying
+            silo moves the mean by up to the plan's weight cap times this, over the sum of all
+            weights; the default is what two local epochs move (docs/privacy.md, section 3).
+        bias_clip: The same of a head's bias.
         headroom: The room that the ring leaves for noise, in units of the largest summand: each
             silo may add noise of up to this many times the clip.
         step_s: How long uploads, acknowledgements and unmasking each may take.
     """
 
     n_min: Annotated[int, Field(ge=LEAST_N_MIN, le=10_000)] = 5
-    clip: _Positive = 0.25
-    bias_clip: _Positive = 100.0
+    clip: _Positive = 0.02
+    bias_clip: _Positive = 0.1
     headroom: Annotated[float, Field(ge=0, le=63, allow_inf_nan=False)] = 0.0
     step_s: _Positive = 3600.0
 

@@ -10,6 +10,7 @@ from agent.errors import Refused
 from agent.keeper.site import Site
 from agent.ledger.book import Ledger
 from agent.privacy.account import Account, Budget, Charge
+from agent.privacy.accounting import calibrate
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Home
@@ -56,3 +57,24 @@ def test_a_broken_chain_is_an_error(paid: "Home") -> None:
     result = paid.run("privacy")
     assert isinstance(result.exception, Refused)
     assert result.exception.code == "privacy_chain_broken"
+
+
+def test_it_says_whose_noise_a_shared_one_is(paid: "Home") -> None:
+    assert "t silos" not in paid.said("privacy")
+    with Ledger(paid.paths.ledger) as ledger:
+        account = Account(ledger, Site.privacy_head_in(paid.paths.models))
+        shared = Charge(
+            id="p2.r1.a1", family="p2", noise=2.5, rate=0.1, steps=1, clip=1.0, shared=True
+        )
+        account.reserve(shared, BUDGET, NOW)
+    told = paid.said("privacy")
+    assert "2.5*" in told
+    assert "its ε holds as long as so many of them add their share" in told
+    assert [one["shared"] for one in paid.json("privacy")["charges"]] == [False, False, True]
+
+
+def test_the_least_noise_for_a_plan_is_told(home: "Home") -> None:
+    asked = ("privacy", "noise", "--epsilon", "3", "--rate", "0.1", "--rounds", "20")
+    noise = calibrate(3.0, 1e-5, 0.1, 20)
+    assert home.said(*asked).strip() == f"noise = {noise:g}"
+    assert json.loads(home.said(*asked, "--json")) == {"noise": noise}

@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import Refused, Stop
 from agent.features.spec import default_spec
-from agent.wire.documents import LocalNoise, MaskRules, Plan, Privacy
+from agent.wire.documents import LocalNoise, MaskRules, Plan, Privacy, SharedNoise
 from consortium.plans import Draft, default_features, read_draft
 
 if TYPE_CHECKING:
@@ -38,6 +38,17 @@ def test_the_default_features_are_the_agents() -> None:
     assert default_features() == default_spec()
 
 
+_SHARED = SharedNoise(
+    masking=MaskRules(), epsilon=8.0, delta=1e-5, noise=2.0, clip=1.0, sampling_rate=0.1
+)
+_UNIFORM = Draft(plan_id="p").recipe.model_copy(update={"weighting": "uniform"})
+
+
+def _shared(clip: float, noise: float) -> SharedNoise:
+    rules = MaskRules(clip=clip)
+    return _SHARED.model_copy(update={"masking": rules, "noise": noise})
+
+
 @pytest.mark.parametrize(
     ("code", "draft"),
     [
@@ -53,6 +64,9 @@ def test_the_default_features_are_the_agents() -> None:
                 privacy=LocalNoise(epsilon=8.0, delta=1e-5, clip=1.0, sampling_rate=0.1),
             ),
         ),
+        ("weighting_tells", Draft(plan_id="p", privacy=_SHARED)),
+        ("no_headroom", Draft(plan_id="p", recipe=_UNIFORM, privacy=_shared(1e-6, 50.0))),
+        ("ring_too_coarse", Draft(plan_id="p", recipe=_UNIFORM, privacy=_shared(1e4, 0.3))),
         (
             "not_a_sum",
             Draft(
@@ -66,6 +80,12 @@ def test_the_default_features_are_the_agents() -> None:
 def test_a_draft_that_cannot_work_is_refused(house: "House", code: str, draft: Draft) -> None:
     house.enrol("a", "b")
     assert _refused(house, draft) == code
+
+
+def test_a_plan_whose_silos_share_noise_is_published(house: "House") -> None:
+    house.enrol("a", "b", "c", "d", "e", "f")
+    plan = _sign(house, Draft(plan_id="p", recipe=_UNIFORM, privacy=_SHARED))
+    assert plan.privacy == _SHARED
 
 
 def test_a_plan_is_published_once(house: "House") -> None:

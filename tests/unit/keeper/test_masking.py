@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,18 @@ from agent.keeper.training import Rounds
 from agent.ledger import egress
 from agent.ledger.book import Ledger
 from agent.policy.rules import PeersSection, Policy, PrivacySection
-from agent.wire.documents import MaskRules, Privacy, Recipe, RoundManifest
+from agent.privacy.account import read_chain
+from agent.wire.documents import (
+    MaskRules,
+    PaidShare,
+    Privacy,
+    Recipe,
+    RoundManifest,
+    SharedNoise,
+    UpdateCore,
+)
+from agent.wire.envelope import read_core
+from agent.wire.statements import header_of
 from agent.wire.trusted import Trusted
 from agent.wire.update import Weights, decode, pack
 from consortium.answers import Answer
@@ -35,6 +47,11 @@ pytestmark = pytest.mark.slow
 _GROUPS = ("trunk", "head.logd")
 _POLICY = Policy(privacy=PrivacySection(n_min=4))
 _NAMES = tuple("abcdef")
+_RULES = MaskRules(n_min=4, clip=2.0, bias_clip=2.0, step_s=50.0)
+# Of one compound a change of 0.01 / 8, so that t silos have a deviation of 0.25 together.
+_NOISE = SharedNoise(
+    masking=_RULES, epsilon=1.0, delta=1e-5, noise=20.0, clip=10.0, sampling_rate=0.1
+)
 
 
 class Silo:
@@ -61,6 +78,7 @@ class Silo:
         self.inbox, self.outbox = Inbox(self.root / "inbox"), Outbox(self.root / "outbox")
         self.mail = Mail(self.inbox, self.ledger, trusted, self.name)
         anything = None
+        site = SimpleNamespace(privacy_head=self.root / "models" / "privacy.head")
         rounds = Rounds(
             self.ledger,
             anything,  # type: ignore[arg-type]
@@ -69,8 +87,9 @@ class Silo:
             trusted,
             keys,  # type: ignore[arg-type]
             self.name,
-            anything,  # type: ignore[arg-type]
+            site,  # type: ignore[arg-type] # all that paying for noise looks at
         )
+        self.paying = rounds._paying
         statements = Statements(self.ledger, self.outbox, keys, self.name, "demo")
         own = Own(self.name, keys, self.root / "models")
         self.masking = Masking(self.ledger, trusted, rounds, statements, self.inbox, own)
@@ -118,6 +137,7 @@ class Silo:
                 feature_sha256=sha256_bytes(FEATURES.to_bytes()),
             )
             update = pack(self.house.delta(self.value, _GROUPS), dict.fromkeys(_GROUPS, 1.0))
+            self.paying.reserve(plan, manifest, self.house.now)
             with self.ledger.transaction():
                 self.masking.begin(order, result, update, self.policy, self.house.now)
 
@@ -142,10 +162,10 @@ class Silo:
 class World:
     """An aggregator and six silos."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, draft: Draft) -> None:
         self.house = Consortium(root / "aggregator")
         self.house.enrol(*_NAMES)
-        self.house.publish_plan(_draft())
+        self.house.publish_plan(draft)
         self.silos = {
             name: Silo(name, self.house, root, 0.1 * (place + 1))
             for place, name in enumerate(_NAMES)
@@ -173,7 +193,7 @@ class World:
         self.house.store.close()
 
 
-def _draft(masking: MaskRules | None = None) -> Draft:
+def _draft(privacy: Privacy | SharedNoise | None = None) -> Draft:
     recipe = Recipe(
         rounds=2,
         local_epochs=1,
@@ -185,7 +205,6 @@ def _draft(masking: MaskRules | None = None) -> Draft:
         release_every=1,
         finetune_epochs=0,
     )
-    rules = masking or MaskRules(n_min=4, clip=2.0, bias_clip=2.0, step_s=50.0)
     return Draft(
         plan_id="p1",
         endpoints=("logd", "solubility"),
@@ -194,13 +213,13 @@ def _draft(masking: MaskRules | None = None) -> Draft:
         recipe=recipe,
         quorum=4,
         round_deadline_s=100.0,
-        privacy=Privacy(masking=rules),
+        privacy=privacy or Privacy(masking=_RULES),
     )
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
+    world = World(tmp_path, _draft())
     world.house.settle()
     yield world
     world.close()
@@ -322,3 +341,44 @@ def test_a_policy_says_who_counts() -> None:
 def test_a_plan_without_masking_still_reads() -> None:
     assert Privacy.model_validate({"mode": "none"}) == Privacy()
     assert Privacy().masking is None
+
+
+def test_under_shared_noise_the_sum_has_it_and_each_silo_books_it(tmp_path: Path) -> None:
+    world = World(tmp_path, _draft(_NOISE))
+    world.house.settle()
+    base = world.weights()
+    for _ in range(5):
+        world.turn()
+    assert world.rounds()[0] == (1, 1, "aggregated")
+    after, trained = world.weights(), 0.35
+    off = np.concatenate(
+        [
+            (after[name] - base[name]).ravel() - (0.0 if "solubility" in name else trained)
+            for name in sorted(base)
+        ]
+    )
+    silo = world.silos["a"]
+    charges = read_chain(silo.ledger, silo.root / "models" / "privacy.head").entries
+    world.close()
+    # The mean of six, whose sum has the noise of t = 5 and that of one more.
+    expected = 20.0 * 10.0 * 0.01 / 8 * np.sqrt(6 / 5) / 6
+    moved = off[np.abs(off) > 0]
+    assert moved.size > 1_000
+    assert float(moved.std()) == pytest.approx(expected, rel=4 / np.sqrt(2 * moved.size))
+    assert [(one.what, one.charge.shared) for one in charges[:2]] == [
+        ("reserved", True),
+        ("committed", True),
+    ]
+    assert charges[0].epsilon_after < 1.0
+
+
+def test_an_update_with_a_share_of_noise_says_so_in_its_header(tmp_path: Path) -> None:
+    world = World(tmp_path, _draft(_NOISE))
+    for _ in range(3):
+        world.turn()
+    silo = world.silos["a"]
+    (line,) = (one for one in egress.lines(silo.ledger) if one.leaf.kind == "update")
+    said = UpdateCore.parse(read_core(header_of(line.leaf))).privacy
+    world.close()
+    assert isinstance(said, PaidShare)
+    assert said.asked() == _NOISE

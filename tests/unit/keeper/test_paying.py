@@ -12,7 +12,15 @@ from agent.keeper.orders import RoundOrder
 from agent.ledger import egress
 from agent.privacy.account import read_chain
 from agent.privacy.accounting import Mechanism, epsilon
-from agent.wire.documents import LocalNoise, PaidNoise, Plan, UpdateCore
+from agent.wire.documents import (
+    LocalNoise,
+    MaskRules,
+    PaidNoise,
+    PaidShare,
+    Plan,
+    SharedNoise,
+    UpdateCore,
+)
 from agent.wire.envelope import read_core
 from agent.wire.statements import header_of
 from tests.kit.consortium import RECIPE
@@ -23,8 +31,17 @@ if TYPE_CHECKING:
 
 NOISE = LocalNoise(epsilon=2.0, delta=1e-5, clip=1.0, sampling_rate=0.25)
 
+SHARED = SharedNoise(
+    masking=MaskRules(n_min=3),
+    epsilon=2.0,
+    delta=1e-5,
+    noise=3.0,
+    clip=1.0,
+    sampling_rate=0.25,
+)
 
-def _plan(house: House, noise: LocalNoise = NOISE) -> Plan:
+
+def _plan(house: House, noise: LocalNoise | SharedNoise = NOISE) -> Plan:
     recipe = RECIPE.model_copy(update={"weighting": "uniform"})
     return house.consortium.plan_document(privacy=noise, recipe=recipe)
 
@@ -139,3 +156,25 @@ def test_a_plan_without_noise_costs_nothing(house: House) -> None:
     _seal(house, order)
     assert _chain(house).entries == ()
     assert not house.site.privacy_head.exists()
+
+
+def test_a_share_of_noise_is_one_step_and_booked_as_what_t_silos_have(house: House) -> None:
+    order = _order(house, _bring(house, _plan(house, SHARED)))
+    (charge,) = _chain(house).reserved()
+    assert (charge.steps, charge.noise, charge.shared) == (1, 3.0, True)
+    assert order.noise == 3.0
+    envelope_id = _seal(house, order)
+    (line,) = egress.of_envelope(house.ledger, envelope_id)
+    said = UpdateCore.parse(read_core(header_of(line.leaf))).privacy
+    assert isinstance(said, PaidShare)
+    assert said.asked() == SHARED
+    assert said.epsilon_after == pytest.approx(epsilon([Mechanism(3.0, 0.25, 1)], 1e-5))
+    assert said.account_head == _chain(house).head
+    _bring(house, _plan(house, SHARED), 2)
+    assert len(_chain(house).reserved()) == 2
+
+
+def test_a_plan_that_understates_its_epsilon_is_not_trained(house: House) -> None:
+    _bring(house, _plan(house, SHARED.model_copy(update={"noise": 0.5})))
+    assert "noise_too_small" in house.item("round", "p1.r1.a1").why
+    assert _chain(house).entries == ()

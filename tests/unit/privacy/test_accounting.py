@@ -8,6 +8,7 @@ from agent.errors import Refused
 from agent.privacy.accounting import (
     Mechanism,
     calibrate,
+    check_noise,
     epsilon,
     epsilon_by_moments,
 )
@@ -71,3 +72,22 @@ def test_hardly_any_noise_is_not_less_than_the_least() -> None:
 def test_an_epsilon_that_no_noise_reaches() -> None:
     with pytest.raises(Refused, match="epsilon_out_of_reach"):
         calibrate(0.001, DELTA, 0.5, 10_000)
+
+
+@pytest.mark.parametrize(("noise", "rate", "rounds"), [(1.5, 0.05, 100), (4.0, 1.0, 10)])
+def test_what_is_said_of_the_noise_must_hold(noise: float, rate: float, rounds: int) -> None:
+    run = Mechanism(noise, rate, rounds)
+    cost = epsilon([run], DELTA)
+    check_noise(cost, DELTA, run)
+    with pytest.raises(Refused, match="noise_too_small"):
+        check_noise(0.999 * cost, DELTA, run)
+    assert cost <= epsilon_by_moments([run], DELTA) <= 1.3 * cost
+
+
+def test_a_shared_step_without_sampling_is_the_exact_gaussian_of_all_shares() -> None:
+    """t silos with noise z / sqrt(t) each are one with noise z; fewer honest ones have less."""
+    honest, noise = 5, 2.0
+    whole = epsilon([Mechanism(math.sqrt(honest * (noise**2 / honest)), 1.0, 1)], DELTA)
+    assert _plain_gaussian_delta(noise, whole) == pytest.approx(DELTA, rel=2e-3)
+    fewer = epsilon([Mechanism(noise * math.sqrt(4 / 5), 1.0, 1)], DELTA)
+    assert fewer > whole

@@ -14,7 +14,7 @@ from agent.keeper.work.problem import HELD_OUT_FOLD, load_problem
 from agent.keeper.work.train import baseline, train_round
 from agent.learning.checkpoint import Checkpoint
 from agent.learning.private import fit_private
-from agent.wire.documents import LocalNoise
+from agent.wire.documents import LocalNoise, MaskRules, SharedNoise
 from agent.wire.members import of_member
 from agent.wire.network import expected_shapes, initial_weights, round_shapes
 from agent.wire.update import decode_some, encode, unpack
@@ -291,3 +291,44 @@ def test_a_round_of_the_second_network_packs_it_alone(shared: "tuple[Bench, Path
         assert bool((second[name] == third[name]).all()) == (member == 1)
     moments = decode_some((jobs[2] / MOMENTS).read_bytes())
     assert of_member(moments, 0).keys() == of_member(moments, 1).keys()
+
+
+def _with_shared_noise(order: "RoundOrder", rate: float) -> "RoundOrder":
+    asked = SharedNoise(
+        masking=MaskRules(), epsilon=8.0, delta=1e-5, noise=1.0, clip=0.5, sampling_rate=rate
+    )
+    recipe = order.plan.recipe.model_copy(update={"weighting": "uniform", "held_back": 0.2})
+    plan = order.plan.model_copy(update={"privacy": asked, "recipe": recipe})
+    return order.model_copy(update={"plan": plan})
+
+
+def test_under_shared_noise_a_round_is_one_clipped_step(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    order = _with_shared_noise(bench.round_order(snapshot), 1.0)
+    job, plan = bench.folder("shared"), order.plan
+    result = train_round(order, job, bench.report)
+    shapes = expected_shapes(plan.network, FEATURES, plan.endpoints)
+    change, weight = unpack((job / "update.safetensors").read_bytes(), shapes)
+    assert set(weight.values()) == {1.0}
+    assert set(result.groups) == set(weight) == {"trunk", "head.solubility"}
+    problem = load_problem(order)
+    older, _ = problem.split(0.2)
+    compounds = len(set(older.rows[older.cols == 1].tolist()))
+    norm = sum(float((one.astype(float) ** 2).sum()) for one in change.values()) ** 0.5
+    step = plan.recipe.learning_rate / plan.recipe.batch_size
+    assert 0 < norm <= compounds * 0.5 * step * (1 + 1e-6)
+    assert (job / "update.safetensors").stat().st_mode & 0o777 == 0o600
+    # Nothing of its private head was trained, nor is anything kept between rounds.
+    assert not (job / "private.safetensors").exists()
+    assert not (job / MOMENTS).exists()
+
+
+def test_a_round_that_samples_nobody_changes_nothing(shared: "tuple[Bench, Path]") -> None:
+    bench, snapshot = shared
+    order = _with_shared_noise(bench.round_order(snapshot), 1e-4)
+    job = bench.folder("nobody")
+    train_round(order, job, bench.report)
+    shapes = expected_shapes(order.plan.network, FEATURES, order.plan.endpoints)
+    change, weight = unpack((job / "update.safetensors").read_bytes(), shapes)
+    assert set(weight) == {"trunk", "head.solubility"}
+    assert set(change) == {one for one in shapes if "logbb" not in one}

@@ -1,5 +1,7 @@
 """Numbers in the ring: never beyond it, right on average, and refused where they are none."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,3 +64,39 @@ def test_pieces_join() -> None:
     out = np.empty(values.size, dtype=np.uint32)
     assert quantize(values, 1.0, 24, Rounding(_SEED), out) == 0
     assert np.allclose(dequantize(out, 1.0, 24), values, atol=2**-23)
+
+
+def test_normal_numbers_are_normal() -> None:
+    rounding = Rounding(_SEED)
+    drawn = np.sort(np.concatenate([rounding.normal(60_001) for _ in range(4)]))
+    assert drawn.size == 240_004
+    # Kolmogorov and Smirnov's distance, which exceeds 1.95 / sqrt(n) once in a thousand times.
+    law = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in drawn[::7].tolist()])
+    assert np.abs(law - np.arange(0, drawn.size, 7) / drawn.size).max() < 1.95 / math.sqrt(240_004)
+    assert 4.0 < np.abs(drawn).max() < 7.0
+
+
+def test_a_word_of_zeros_and_one_of_ones_make_finite_numbers() -> None:
+    for byte, largest in ((0x00, 9.5), (0xFF, 1e-3)):
+        rounding = Rounding(_SEED)
+        rounding._stream = _Constant(byte)  # type: ignore[assignment]
+        assert np.all(np.abs(rounding.normal(3)) <= largest)
+
+
+class _Constant:
+    def __init__(self, byte: int) -> None:
+        self._byte = byte
+
+    def words(self, count: int) -> np.ndarray:
+        return np.frombuffer(bytes([self._byte]) * 4 * count, dtype="<u4")
+
+
+def test_noise_is_added_after_the_cut_and_may_wrap() -> None:
+    values = np.full(60_000, 9.0, dtype=np.float32)
+    out = np.empty(values.size, dtype=np.uint32)
+    assert quantize(values, 1.0, 8, Rounding(_SEED), out, 300.0) == values.size
+    signed = out.view(np.int32).astype(np.float64)
+    assert abs(float(signed.mean()) - 255.0) < 4 * 300.0 / np.sqrt(values.size)
+    assert float(signed.std()) == pytest.approx(300.0, rel=0.02)
+    quantize(values, 1.0, 8, Rounding(_SEED), out, 2.0**31)
+    assert out.max() > 2**31  # modulo 2^32, as whatever follows
