@@ -11,8 +11,7 @@ chosen on. `--quick` uses a few compounds; its figures mean nothing.
 import argparse
 import math
 import time
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,65 +23,16 @@ from agent.learning.private import Terms, fit_private
 from agent.learning.score import predict
 from agent.learning.settings import Settings
 from agent.learning.train import fit
-from agent.privacy.accounting import calibrate
-from agent.wire.documents import LocalNoise
 from agent.wire.network import Weights, initial_weights
+from benchmarks.noisy import DRAFT, RECIPE, Noise
 from benchmarks.public_sets import Known
 from benchmarks.public_start import EPOCHS, SPEC, TASKS, Measured, begun, read
 from benchmarks.report import Row, mean, median, save, show
-from consortium.plans import Draft, read_draft
 
-DRAFT = read_draft(Path(__file__).parents[1] / "config_templates" / "plan_noise.toml")
-NETWORK, RECIPE = DRAFT.network, DRAFT.recipe
-DELTA = 1e-5
-_noise = cache(calibrate)  # each of many models asks for the same
+NETWORK = DRAFT.network
 _MOST_TIMES, _MOST_LOSS = 2.5, 0.04
 _SIZES = (1_000, 3_000, 10_000)
 _EXAM, _OWN = 2_000, 10_000
-
-
-def asked(draft: Draft = DRAFT) -> LocalNoise:
-    """Returns what the draft asks of noise."""
-    if not isinstance(draft.privacy, LocalNoise):
-        raise TypeError("the template asks for no noise")
-    return draft.privacy
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """How a silo trains with noise; by default as the template of a plan says.
-
-    Attributes:
-        epsilon: Of all rounds together.
-        rounds: With Adam anew in each, as a silo does.
-        steps: Of one round.
-        rate, lot, learning_rate, clip: As in the plan.
-    """
-
-    epsilon: float
-    rounds: int = RECIPE.rounds
-    steps: int = asked().steps(RECIPE)
-    rate: float = asked().sampling_rate
-    lot: int = RECIPE.batch_size
-    learning_rate: float = RECIPE.learning_rate
-    clip: float = asked().clip
-
-    def terms(self) -> Terms:
-        """Returns a round's."""
-        noise = _noise(self.epsilon, DELTA, self.rate, self.steps * self.rounds)
-        return Terms(noise, self.clip, self.rate, self.steps, self.lot)
-
-    def settings(self, number: int, seed: int) -> Settings:
-        """Returns those of a round, counted from 0."""
-        return Settings(
-            epochs=1,
-            learning_rate=self.learning_rate,
-            weight_decay=RECIPE.weight_decay,
-            seed=seed * self.rounds + number,
-            window=(number / self.rounds, (number + 1) / self.rounds),
-            threads=1,
-            device="cpu",
-        )
 
 
 def fresh(seed: int) -> Weights:
