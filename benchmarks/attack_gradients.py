@@ -21,6 +21,7 @@ from benchmarks.attack_world import (
     added,
     clipped,
     delta,
+    error,
     masked,
     parted,
     private,
@@ -175,11 +176,6 @@ def plant(world: World, scale: Scale) -> Iterator[tuple[str, list[float]]]:
     yield f"G3 exact fingerprints, batch {size}: a planted first layer", trapped
     yield f"G3 exact fingerprints, batch {size}: planted, the sum of {scale.silos} silos", summed
     yield "G3 error of the planted release, relative change (the gate refuses 0.25)", worse
-
-
-def error(world: World, weights: Weights, rows: Ints) -> float:
-    """Returns the mean absolute error on some compounds."""
-    return float(np.abs(world.said(weights, rows) - world.values[rows]).mean())
 
 
 def two_epochs(world: World, scale: Scale) -> Iterator[tuple[str, list[float]]]:

@@ -1,16 +1,13 @@
 """M1: was this compound in the training set? LiRA, against an update, a sum and a release.
 
-Carlini et al. 2022 (arXiv:2112.03570), the online attack with pooled variances (their section VI.C)
-on the signed residual: many models are trained on random halves; each in turn is the target, and
-the others tell what residual a compound has where it was learned from and where it was not.
+The attack (`benchmarks.lira`) looks at the signed residual. Noise is that of a plan's template
+(`benchmarks.noisy`), with every compound in every step: silos are small here.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from agent.learning.metrics import auroc
 from agent.learning.recipes import FederatedRecipe, LocalRecipe
 from agent.wire.network import Weights
 from benchmarks.attack_world import (
@@ -21,61 +18,26 @@ from benchmarks.attack_world import (
     added,
     clipped,
     delta,
+    error,
     masked,
     parted,
 )
+from benchmarks.lira import Flags, halves, lira
+from benchmarks.noisy import RECIPE, Noise
 
-Flags = npt.NDArray[np.bool_]
 _CANDIDATES = 5  # times a silo's compounds
 _CLIP = 0.25
-_RARE = 0.01
-
-
-def halves(models: int, compounds: int, seed: int) -> Flags:
-    """Returns who learned from what, bool (models, compounds): each compound is in half of them.
-
-    A target leaves its compounds one shadow less on its own side than on the other, which lowers
-    the AUC by some .03 where there is nothing to find.
-    """
-    chance = np.random.default_rng(seed)
-    order = np.argsort(chance.random((models, compounds)), axis=0)
-    found: Flags = order < models // 2
-    return found
-
-
-def ratios(residuals: Doubles, inside: Flags, target: int) -> Doubles:
-    """Scores each compound: the log ratio of having been learned from to not.
-
-    Args:
-        residuals: (models, compounds).
-        inside: Likewise.
-        target: The model that is attacked; the others are the shadows.
-    """
-    others = np.arange(len(residuals)) != target
-    score = np.zeros(residuals.shape[1])
-    for there, sign in ((inside, 1.0), (~inside, -1.0)):
-        used = there & others[:, None]
-        mean = (residuals * used).sum(axis=0) / np.maximum(used.sum(axis=0), 1)
-        variance = (((residuals - mean) ** 2) * used).sum() / used.sum() + 1e-9
-        off = (residuals[target] - mean) ** 2
-        # A mean of few shadows is uncertain itself; without this, members would score lower.
-        spread = variance * (1 + 1 / np.maximum(used.sum(axis=0), 1))
-        score += sign * (-off / (2 * spread) - np.log(spread) / 2)
-    return score
+_EPSILONS = (8.0, 3.0)
 
 
 def judged(residuals: Doubles, inside: Flags) -> dict[str, list[float]]:
     """Returns what the attack reaches at each model as target: AUC, rare-error rate, plain loss."""
-    found: dict[str, list[float]] = {"AUC": [], "TPR at 1 % FPR": [], "AUC by loss alone": []}
-    for target in range(len(residuals)):
-        score, truth = ratios(residuals, inside, target), inside[target]
-        limit = np.quantile(score[~truth], 1 - _RARE)
-        found["AUC"].append(auroc(score, truth.astype(np.float64)))
-        found["TPR at 1 % FPR"].append(float((score[truth] > limit).mean()))
-        found["AUC by loss alone"].append(
-            auroc(-np.abs(residuals[target]), truth.astype(np.float64))
-        )
-    return found
+    found = lira(residuals, inside, -np.abs(residuals))
+    return {
+        "AUC": found.areas,
+        "TPR at 1 % FPR": found.shares,
+        "AUC by loss alone": found.plain,
+    }
 
 
 def _rows(what: str, found: dict[str, list[float]]) -> Iterator[tuple[str, list[float]]]:
@@ -123,27 +85,42 @@ def _one_silo(
 def _release(
     world: World, scale: Scale, rows: Ints, inside: Flags
 ) -> Iterator[tuple[str, list[float]]]:
-    first, last = [], []
-    for at, own in enumerate(inside):
-        history = list(federated(world, scale, parted(rows[own], scale.silos), at))
-        first.append(history[0])
-        last.append(history[-1])
-    size = int(inside[0].sum()) // scale.silos
-    what = f"{scale.silos} silos of {size}"
-    yield from _rows(f"{what}, the sum of a round", judged(_residuals(world, first, rows), inside))
-    name = f"{what}, the release after {scale.rounds} rounds"
-    yield from _rows(name, judged(_residuals(world, last, rows), inside))
+    full = scale.seeds > 1
+    paid = [
+        Noise(epsilon, scale.rounds, RECIPE.local_epochs if full else 1, rate=1.0)
+        for epsilon in (_EPSILONS if full else _EPSILONS[:1])
+    ]
+    others = np.setdiff1d(np.arange(len(world.features)), rows)
+    what = f"{scale.silos} silos of {int(inside[0].sum()) // scale.silos}"
+    for noise in (None, *paid):
+        first, last = [], []
+        for at, own in enumerate(inside):
+            history = list(federated(world, scale, parted(rows[own], scale.silos), at, noise))
+            first.append(history[0])
+            last.append(history[-1])
+        with_noise = "no noise" if noise is None else f"each with epsilon {noise.epsilon:g}"
+        for name, seen in (
+            ("the sum of a round", first),
+            (f"the release after {scale.rounds} rounds", last),
+        ):
+            found = judged(_residuals(world, seen, rows), inside)
+            yield from _rows(f"{what}, {with_noise}, {name}", found)
+        errors = [error(world, one, others) for one in last]
+        yield f"M1 error of that release on other compounds, {with_noise}", errors
 
 
-def federated(world: World, scale: Scale, silos: Sequence[Ints], seed: int) -> Iterator[Weights]:
+def federated(
+    world: World, scale: Scale, silos: Sequence[Ints], seed: int, noise: Noise | None = None
+) -> Iterator[Weights]:
     """Yields the shared weights after each round of plain averaging."""
     weights = world.start()
     for number in range(scale.rounds):
+        seeds = [1_000 * seed + 10 * number + place for place in range(len(silos))]
         each = [
-            world.trained(
-                weights, own, epochs_of(len(own), scale), 1_000 * seed + 10 * number + place
-            )
-            for place, own in enumerate(silos)
+            world.trained(weights, own, epochs_of(len(own), scale), one)
+            if noise is None
+            else world.noisy(weights, own, noise, number, one)
+            for own, one in zip(silos, seeds, strict=True)
         ]
         total = added(each)
         weights = {name: (tensor / len(each)).astype(np.float32) for name, tensor in total.items()}

@@ -14,8 +14,8 @@ from agent.wire.masking.terms import MaskRules, bits_for
 from agent.wire.network import Weights
 from agent.wire.recipe import Aggregation
 from agent.wire.robust import combine
-from benchmarks.attack_gradients import error, recovered
-from benchmarks.attack_world import COUNTS, Scale, World, added, clipped, delta, parted
+from benchmarks.attack_gradients import recovered
+from benchmarks.attack_world import COUNTS, Scale, World, added, clipped, delta, error, parted
 
 _BASE, _OTHER = "11" * 32, "22" * 32
 _BATCH = 4

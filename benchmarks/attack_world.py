@@ -18,6 +18,7 @@ from agent.features.spec import default_spec
 from agent.learning.batches import to_batch
 from agent.learning.losses import Targets, masked_loss
 from agent.learning.network import SparseTrunk
+from agent.learning.private import fit_private
 from agent.learning.settings import Settings
 from agent.learning.tasks import Labels, TaskSpec
 from agent.learning.train import fit
@@ -26,6 +27,7 @@ from agent.wire.masking.prg import add_masks
 from agent.wire.masking.quantize import Rounding, quantize
 from agent.wire.masking.terms import MaskRules, bits_for
 from agent.wire.network import Weights, initial_weights
+from benchmarks.noisy import Noise
 
 COUNTS = "trunk.counts.weight"
 TASK = TaskSpec("logp", "regression", 2.0, 2.0)
@@ -100,6 +102,15 @@ class World:
         found = self.labels(np.sort(rows))
         return fit(base, self.network, self.features, found, [TASK], run, lambda *_: None)
 
+    def noisy(self, base: Weights, rows: Ints, noise: Noise, number: int, seed: int) -> Weights:
+        """Trains on some compounds as a silo does in a round of a plan with noise."""
+        own = self.features.take(np.sort(rows))
+        found = replace(self.labels(np.sort(rows)), rows=np.arange(len(rows)))
+        settings = replace(noise.settings(number, seed), seed=seed)
+        return fit_private(
+            base, self.network, own, found, [TASK], settings, noise.terms(), lambda *_: None
+        ).weights
+
     def gradient(self, weights: Weights, rows: Ints, seed: int) -> Weights:
         """Returns one batch's gradient of the training loss, dropout included."""
         rows = np.sort(rows)
@@ -134,6 +145,11 @@ class World:
     def draw(self, size: int, seed: int) -> Ints:
         """Returns some compounds, by chance."""
         return np.random.default_rng(seed).permutation(len(self.features))[:size]
+
+
+def error(world: World, weights: Weights, rows: Ints) -> float:
+    """Returns the mean absolute error on some compounds."""
+    return float(np.abs(world.said(weights, rows) - world.values[rows]).mean())
 
 
 def delta(after: Weights, before: Weights) -> Weights:

@@ -1,78 +1,34 @@
 """What an attacker finds out about a silo's compounds, with and without noise.
 
 `python -m benchmarks.membership --data FOLDER [--out FOLDER] [--json PATH] [--models 16] [--quick]`
-runs LiRA (Carlini et al. 2022, arXiv:2112.03570), the strongest membership attack known, against
-the weights that one silo's training gives away, on the network that a draft gets by default and
-public measurements. Each model learns from a drawn half of the compounds; each is attacked once,
-with all the others as shadows: the attacker knows the half-open world and the recipe, and asks
-whether a compound was in. Intervals are over the attacked models.
+runs LiRA (`benchmarks.lira`) against the weights that one silo's training gives away, on the
+network that a draft gets by default and public measurements. Each model learns from a drawn half of
+the compounds; the attacker knows the half-open world and the recipe, and asks whether a compound
+was in. Intervals are over the attacked models. With noise a silo trains as
+`config_templates/plan_noise.toml` says, from fresh weights and from a public start.
 
-A plan's round trains for fewer epochs than these, and a release sums several silos: what is
-measured here is what the aggregator has who reads a single silo's update at the end. Against a
-release nothing is measured here.
+A plan's round trains for fewer epochs than these: what is measured here is what the aggregator has
+who reads a single silo's update at the end. Sums and releases: `benchmarks.attacks`.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
-from agent.learning.metrics import auroc
 from agent.wire.network import Weights
-from benchmarks.privacy import fresh, noisy, plain, said
-from benchmarks.public_start import Measured, read
+from benchmarks.lira import Doubles, Found, halves, lira
+from benchmarks.noisy import Noise
+from benchmarks.privacy import NETWORK, fresh, noisy, plain, said
+from benchmarks.public_start import Measured, begun, read
 from benchmarks.report import Row, mean, save, show
 
-Doubles = npt.NDArray[np.float64]
-Train = Callable[[Measured, Weights, int], Weights]
+Train = Callable[[Measured, int], Weights]
 _POOL = 4_000  # of which each model learns half
-_LEAST_SPREAD = 1e-3
-_FEW_ALARMS = 0.01
 _MOST_AUC = 0.55
-
-
-def lira(scores: Doubles, members: npt.NDArray[np.bool_]) -> list[tuple[float, float]]:
-    """Attacks each model with the others as shadows, but for the one of the other half.
-
-    Without that one every compound is in just half of the shadows: their number must not tell.
-
-    Args:
-        scores: (models, compounds); higher where a model is surer of the truth.
-        members: Which compounds each model learned from, likewise; models 2i and 2i + 1 learned
-            from a half and from its complement.
-
-    Returns:
-        For each model the area under the curve, and the share of members that are found where one
-        in a hundred others is taken for one.
-    """
-    found = []
-    for target in range(len(scores)):
-        others = np.arange(len(scores)) // 2 != target // 2
-        inside = np.where(members[others], scores[others], np.nan)
-        outside = np.where(members[others], np.nan, scores[others])
-        evidence = _log_density(scores[target], inside) - _log_density(scores[target], outside)
-        found.append(_judged(evidence, members[target]))
-    return found
-
-
-def _log_density(score: Doubles, shadows: Doubles) -> Doubles:
-    """Returns the logarithm of a normal density whose spread is that of all compounds together.
-
-    With few shadows one compound's own spread is too rough (Carlini, section VI-C).
-    """
-    centre = np.nanmean(shadows, axis=0)
-    spread = max(float(np.nanstd(shadows - centre)), _LEAST_SPREAD)
-    density: Doubles = -(((score - centre) / spread) ** 2) / 2 - np.log(spread)
-    return density
-
-
-def _judged(evidence: Doubles, member: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    limit = np.quantile(evidence[~member], 1 - _FEW_ALARMS)
-    area = auroc(evidence.astype(np.float32), member.astype(np.float32))
-    return area, float((evidence[member] > limit).mean())
 
 
 def sureness(weights: Weights, pool: Measured) -> Doubles:
@@ -89,21 +45,16 @@ def sureness(weights: Weights, pool: Measured) -> Doubles:
 
 def rows_of(name: str, pool: Measured, models: int, train: Train, must: float = 1.0) -> list[Row]:
     """Trains models on drawn halves, and attacks each of them."""
-    draws = np.random.default_rng(7)
-    halves = [draws.permutation(len(pool)) < len(pool) // 2 for _ in range(models // 2)]
-    # Each half with its complement, so that every compound is in half of the models.
-    members = np.stack([side for half in halves for side in (half, ~half)])
-    start = fresh(1)
-    trained = [train(pool.take(np.flatnonzero(m)), start, n) for n, m in enumerate(members)]
+    members = halves(models, len(pool), 7)
+    trained = [train(pool.take(np.flatnonzero(m)), n) for n, m in enumerate(members)]
     scores = np.stack([sureness(one, pool) for one in trained])
-    found = lira(scores, members)
-    return [*_rows(name, found, must)]
+    return _rows(name, lira(scores, members, scores), must)
 
 
-def _rows(name: str, found: Sequence[tuple[float, float]], must: float) -> list[Row]:
-    areas, shares = [one[0] for one in found], [one[1] for one in found]
+def _rows(name: str, found: Found, must: float) -> list[Row]:
     demanded = f"≤ {must:g}" if must < 1 else ""
-    met = mean(areas) <= must if must < 1 else None
+    met = mean(found.areas) <= must if must < 1 else None
+    areas, shares = found.areas, found.shares
     return [
         Row(f"LiRA, {name}: AUC", mean(areas), "", must=demanded, met=met, runs=areas),
         Row(f"LiRA, {name}: members found at 1 % false alarms", mean(shares), "", runs=shares),
@@ -119,23 +70,29 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=16)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    everything, _ = read(given.data, given.out, 400 if given.quick else 0)
+    everything, public = read(given.data, given.out, 400 if given.quick else 0)
     pool = everything.take(np.arange(min(_POOL, len(everything))))
-    half = f"{len(pool) // 2:,} compounds"
-    rows = rows_of(f"{half}, no noise, 20 epochs", pool, given.models, plain)
-    rows += rows_of(
-        f"{half}, no noise, 5 epochs", pool, given.models, lambda d, s, n: plain(d, s, n, 5)
-    )
-    for epsilon in (8.0, 3.0):
-        name = f"{half}, epsilon {epsilon:g}"
-
-        def train(data: Measured, start: Weights, seed: int, at: float = epsilon) -> Weights:
-            return noisy(data, start, seed, at)
-
-        rows += rows_of(name, pool, given.models, train, _MOST_AUC)
-    show(rows, Console())
+    half, rows = f"{len(pool) // 2:,} compounds", []
+    starts = {"fresh weights": fresh(1), "a public start": begun(public, NETWORK, 1)}
+    for origin, start in starts.items():
+        what = f"{half} from {origin}"
+        for epochs in (20, 5):
+            name, train = f"{what}, no noise, {epochs} epochs", partial(_plain, start, epochs)
+            rows += rows_of(name, pool, given.models, train)
+        for epsilon in (8.0, 3.0):
+            train = partial(_noisy, start, Noise(epsilon))
+            rows += rows_of(f"{what}, epsilon {epsilon:g}", pool, given.models, train, _MOST_AUC)
+    show(rows, Console(width=160))
     if given.json:
         save(rows, given.json)
+
+
+def _plain(start: Weights, epochs: int, data: Measured, seed: int) -> Weights:
+    return plain(data, start, seed, epochs)
+
+
+def _noisy(start: Weights, noise: Noise, data: Measured, seed: int) -> Weights:
+    return noisy(data, start, seed, noise)
 
 
 if __name__ == "__main__":

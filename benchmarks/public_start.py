@@ -1,4 +1,4 @@
-"""Public measurements as a silo's: logD of PharmaBench, and a start from AstraZeneca's."""
+"""Public measurements as a silo's: logD of PharmaBench, and a start from everything else."""
 
 import csv
 from dataclasses import dataclass
@@ -10,11 +10,17 @@ import numpy.typing as npt
 from agent.features.cache import FeatureCache
 from agent.features.rows import Features
 from agent.features.spec import default_spec
+from agent.learning.settings import Settings
 from agent.learning.tasks import Labels, TaskSpec
+from agent.learning.train import fit
+from agent.wire.documents import NetworkSpec
+from agent.wire.network import HEAD, TRUNK, Weights, initial_weights
+from benchmarks.public_sets import Known, bare, known
 
 _HIGH = 2.5  # logD above which a compound counts as lipophilic; near both sets' median
 TASKS = (TaskSpec("logd", "regression", 2.0, 1.5), TaskSpec("high", "classification"))
 SPEC = default_spec()
+EPOCHS = 20  # without noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,20 +49,42 @@ class Measured:
         return self.values > _HIGH
 
 
-def read(data: Path, out: Path, limit: int = 0) -> tuple[Measured, Measured]:
-    """Reads a silo's compounds in a drawn order, and the public ones that are not among them.
+def read(data: Path, out: Path, limit: int = 0) -> tuple[Measured, Known]:
+    """Reads a silo's compounds in a drawn order, and all public ones that are not among them.
 
     Args:
         data: The folder of the sets.
         out: Where features are kept.
-        limit: Of compounds of each, for a quick look; 0 reads all.
+        limit: Of compounds of each set, for a quick look; 0 reads all.
     """
     out.mkdir(parents=True, exist_ok=True)
     own = _values(data / "pharmabench" / "logd_reg_final_data.csv", "Smiles_unify", "value")
-    public = _values(data / "az" / "lipophilicity_AZ-lipo.csv", "canonical_smiles", "logD7.4")
-    public = {smiles: value for smiles, value in public.items() if smiles not in own}
     cache = FeatureCache(out / "features.sqlite3", SPEC, processes=0)
-    return _measured(own, cache, limit), _measured(public, cache, limit)
+    without = {bare(smiles) for smiles in own}
+    return _measured(own, cache, limit), known(data, without, cache, limit)
+
+
+def begun(public: Known, network: NetworkSpec, seed: int, epochs: int = EPOCHS) -> Weights:
+    """Trains on everything public, a head each, and keeps the trunk and the silo's two heads."""
+    column = next(at for at, task in enumerate(public.tasks) if task.name == TASKS[0].name)
+    logd = public.labels.select(public.labels.cols == column)
+    other = public.labels.select(public.labels.cols != column)
+    parts = (
+        (logd.rows, np.zeros(len(logd), np.int64), logd.values, logd.qualifiers),
+        (logd.rows, np.ones(len(logd), np.int64), logd.values > _HIGH, logd.qualifiers),
+        # The silo's two heads stand before the rest, in the place of the one.
+        (other.rows, other.cols + 2 - (other.cols > column), other.values, other.qualifiers),
+    )
+    rows, cols, values, sides = (np.concatenate(part) for part in zip(*parts, strict=True))
+    labels = Labels(rows, cols, values.astype(np.float32), sides)
+    tasks = (*TASKS, *public.tasks[:column], *public.tasks[column + 1 :])
+    start = initial_weights(
+        network.model_copy(update={"seed": seed}), SPEC, [task.name for task in tasks]
+    )
+    settings = Settings(epochs=epochs, batch_size=128, seed=seed, threads=1, device="cpu")
+    trained = fit(start, network, public.features, labels, tasks, settings, lambda *_: None)
+    own = (TRUNK, *(f"{HEAD}{task.name}." for task in TASKS))
+    return {name: tensor for name, tensor in trained.items() if name.startswith(own)}
 
 
 def _values(path: Path, structure: str, value: str) -> dict[str, float]:

@@ -41,6 +41,7 @@ from consortium.release_cli import release_group, tuf_group
 from consortium.rosters import Changes
 from consortium.rotation import Rotations
 from consortium.serve import serve as run_server
+from consortium.starting import read_start, starting_from
 from consortium.statements import check_proof, restart_egress
 from consortium.status import describe, read_status
 from consortium.store import Store
@@ -100,21 +101,30 @@ def token(silo: str, legal_entity: str, hours: float, root: Path) -> None:
 @click.option("--rounds", type=click.IntRange(1), help="Instead of the draft's.")
 @click.option("--quorum", type=click.IntRange(1), help="Instead of the draft's.")
 @click.option("--deadline-s", type=click.FloatRange(0, min_open=True), help="Of each round.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Begin with these weights (safetensors), such as an earlier release's.",
+)
 @officers_sign
 def plan(
     draft_file: Path,
     rounds: int | None,
     quorum: int | None,
     deadline_s: float | None,
+    start: Path | None,
     ceremony: Ceremony,
 ) -> None:
     """Completes the plan drafted in FILE (JSON or TOML), for the officers to sign."""
     folder, now = Folder(ceremony.root), clock.now()
     settings = load_settings(folder)
     draft = read_draft(draft_file).adjusted(rounds, quorum, deadline_s)
+    weights = None if start is None else read_start(start)
 
     def make(session: Session) -> Proposal:
         whole = complete(session, draft, settings, now)
+        if weights is not None:
+            whole = starting_from(whole, weights, folder.objects)
         click.echo(
             f"Plan {whole.plan_id}: {len(whole.participants)} silos, quorum {whole.quorum}, "
             f"{whole.recipe.rounds} rounds."

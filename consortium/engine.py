@@ -21,18 +21,16 @@ from agent.errors import Refused, Stop
 from agent.files import fsync_folder
 from agent.keys import load_hybrid, load_sealing
 from agent.wire.documents import ObjectRef, Plan, RoundManifest
-from agent.wire.network import initial_weights
-from agent.wire.update import encode
 from consortium.answers import Registrar, Subject
 from consortium.closing import NewWeights, move, sum_up
 from consortium.folder import Folder, Signers
 from consortium.golden import put_golden
 from consortium.masked import MaskedRounds, Summed
-from consortium.objects import put_object
 from consortium.opening import Opener, Running, key_path
 from consortium.publish import Result, publish_release
 from consortium.repository import open_repository
 from consortium.rounds import Attempt, decide, is_last, releases_after
+from consortium.starting import first_weights
 from consortium.store import (
     Store,
     catalogue,
@@ -150,8 +148,7 @@ class Engine:
         plan = running.plan
         if now < from_text(plan.not_before):
             return False
-        weights = initial_weights(plan.network, plan.features, plan.endpoints)
-        base = put_object(self._folder.objects, encode(weights))
+        base = first_weights(plan, self._folder.objects)
         with self._store.writing() as session:
             self._opener.open(session, running, Attempt(1, 1), base, now)
         log.event(_logger, "plan_begun", plan=plan.plan_id)

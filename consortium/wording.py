@@ -98,3 +98,5 @@ def _plan(new: Plan) -> Iterator[str]:
         f"({', '.join(new.participants)}), quorum {new.quorum}, {len(new.endpoints)} endpoints, "
         f"privacy {_privacy(new)}"
     )
+    if new.start_sha256 is not None:
+        yield f"  starts from the weights with SHA-256 {new.start_sha256}"

@@ -218,6 +218,7 @@ class Plan(Document):
     Attributes:
         seal_profile: Whether updates are sealed and signed with X25519 and Ed25519 alone, or with
             ML-KEM-768 and ML-DSA-65 as well.
+        start_sha256: The weights of the first round; None for those that the network's seed gives.
     """
 
     kind: Literal["plan"] = "plan"
@@ -238,6 +239,7 @@ class Plan(Document):
     not_before: Moment
     expires: Moment
     seal_profile: Literal["classic", "hybrid"] = "classic"
+    start_sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _says_no_number(self) -> Self:

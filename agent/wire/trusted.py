@@ -179,7 +179,8 @@ class Trusted:
         Raises:
             Refused: `wrong_consortium`, `unknown_plan`, `wrong_plan`, `too_early` (before the
                 plan begins), `strange_participant`, `wrong_profile` (its key is not of the kind
-                that the plan asks for), `expired`, or a code of `signed.verify`.
+                that the plan asks for), `wrong_start` (other weights than the plan begins with),
+                `expired`, or a code of `signed.verify`.
         """
         self._check_root(now)
         manifest = RoundManifest.parse(self._check_role("aggregator", content, kind="round"))
@@ -194,6 +195,9 @@ class Trusted:
         # Else the online key could ask for less protection than the officers signed.
         if (manifest.kem_key is not None) != (plan.seal_profile == "hybrid"):
             raise Refused("wrong_profile", f"The plan seals by the {plan.seal_profile} profile.")
+        start = plan.start_sha256
+        if manifest.number == 1 and start is not None and manifest.base_sha256 != start:
+            raise Refused("wrong_start", "The round starts from other weights than its plan names.")
         _check_expiry("round", manifest.deadline, now)
         return manifest
 

@@ -14,7 +14,10 @@ from agent.config import Config, PrivateEndpoint, Store, load
 from agent.errors import Stop
 from agent.policy.judge import Code
 from agent.policy.rules import DEFAULT, Policy, read_policy
+from agent.privacy.accounting import calibrate
 from agent.stores.profile import AssayColumn, AssayName, Columns, Profile, load_profile
+from agent.wire.documents import LocalNoise
+from consortium.plans import read_draft
 
 TEMPLATES = Path(__file__).parents[2] / "config_templates"
 EXAMPLE = re.compile(r"^#(?=[\[a-z])", re.MULTILINE)  # prose has a blank behind its "#"
@@ -94,6 +97,18 @@ def test_the_units_of_the_examples_are_known() -> None:
     private = tomllib.loads(examples(template("onggi.toml")))["private"]
     for unit in [entry.get("unit", "") for entry in profile["assay"] + private]:
         assert parse(unit).quantity
+
+
+def test_the_draft_with_noise_is_a_draft_that_asks_for_it() -> None:
+    draft = read_draft(TEMPLATES / "plan_noise.toml")
+    asked = draft.privacy
+    assert isinstance(asked, LocalNoise)
+    assert draft.recipe.weighting == "uniform"
+    rounds, steps = draft.recipe.rounds, asked.steps(draft.recipe)
+    noise = calibrate(asked.epsilon, asked.delta, asked.sampling_rate, rounds * steps)
+    # The lot is what the rate samples of the 10,000 compounds that the numbers were chosen for.
+    assert draft.recipe.batch_size == pytest.approx(asked.sampling_rate * 10_000)
+    assert 2 < noise < 3
 
 
 def test_the_policy_template_says_the_defaults() -> None:

@@ -11,11 +11,16 @@ from click.testing import CliRunner, Result
 
 from agent.clock import now
 from agent.errors import EXIT_FAILED, EXIT_STOP
+from agent.files import sha256_bytes
+from agent.wire.network import initial_weights
 from agent.wire.token import decode_token
+from agent.wire.update import encode
 from consortium.certificate import public_key_sha256
 from consortium.cli import main
 from consortium.folder import Folder
 from consortium.founding import root_sha256
+from consortium.plans import Draft
+from tests.kit.consortium import FEATURES, NETWORK
 
 if TYPE_CHECKING:
     from tests.unit.consortium.conftest import House
@@ -92,6 +97,23 @@ def test_plan_status_roster_and_fingerprint(house: "House", tmp_path: Path) -> N
     assert [member["silo"] for member in roster["members"]] == ["a", "b"]
     printed = _run("fingerprint", "a", "--folder", folder).output.split()
     assert [len(group) for group in printed] == [4] * 8
+
+
+def test_a_plan_begins_with_the_weights_of_a_file(house: "House", tmp_path: Path) -> None:
+    house.now = now()
+    house.enrol("a", "b")
+    draft, start = tmp_path / "plan.json", tmp_path / "weights.safetensors"
+    whole = Draft(plan_id="p1", endpoints=("logd",), features=FEATURES, network=NETWORK)
+    draft.write_bytes(whole.to_bytes())
+    start.write_bytes(b"none")
+    given = ("plan", draft, "--start", start, "--folder", house.folder.root, *_officers(house))
+    refused = _run(*given)
+    assert (refused.exit_code, "[bad_tensors]" in refused.output) == (EXIT_FAILED, True)
+    start.write_bytes(encode(initial_weights(NETWORK, FEATURES, ["logd"])))
+    assert "Plan p1: 2 silos" in _run(*given).output
+    house.later(1)
+    house.tick()
+    assert house.round().base_sha256 == sha256_bytes(start.read_bytes())
 
 
 def test_a_damaged_database_is_said(house: "House") -> None:

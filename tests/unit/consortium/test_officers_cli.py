@@ -12,10 +12,13 @@ from agent.clock import now
 from agent.errors import EXIT_FAILED, EXIT_STOP, EXIT_TRY_LATER
 from agent.keys import load_signing
 from agent.wire.documents import EnrolmentResponse
+from agent.wire.network import initial_weights
+from agent.wire.update import encode
 from consortium.catalogue import default_catalogue
 from consortium.cli import main
 from consortium.folder import Folder
 from consortium.founding import root_sha256
+from consortium.plans import Draft, default_features
 from consortium.roots import root_in_force
 from consortium.store import catalogue, roster
 from tests.unit.consortium.test_rotation import _asked
@@ -221,10 +224,14 @@ def test_a_plan_is_signed_elsewhere(house: "House", tmp_path: Path) -> None:
     draft, file = tmp_path / "plan.toml", tmp_path / "proposal.json"
     draft.write_text('plan_id = "p"\nendpoints = ["logd"]\n')
     folder = ("--folder", house.folder.root)
-    assert "Plan p: 2 silos" in _run("plan", draft, "--out", file, *folder).output
+    start = tmp_path / "start"
+    start.write_bytes(encode(initial_weights(Draft(plan_id="p").network, default_features(), [])))
+    begun = _run("plan", draft, "--start", start, "--out", file, *folder)
+    assert "Plan p: 2 silos" in begun.output
     for number in (0, 1):
         signed = _run("sign", file, *_keys(house, number), "--yes")
         assert "Plan p version 1" in signed.output
+        assert "starts from the weights with SHA-256" in signed.output
     assert _run("publish", file, *folder).output == "Published: Plan p.\n"
     other = tmp_path / "other.json"
     _run("plan", draft, "--out", other, *folder)

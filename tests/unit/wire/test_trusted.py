@@ -502,6 +502,20 @@ def test_a_round_must_seal_as_its_plan_says(profile: str) -> None:
                 trusted.take_round(content, _NOW)
 
 
+def test_a_plans_first_round_starts_from_the_weights_that_it_names() -> None:
+    plan = _PLAN.model_copy(update={"start_sha256": "ab" * 32})
+    trusted = _believing()
+    trusted.take_plan(_signed("plan", plan, "plan"), _NOW)
+    named = {"plan_sha256": sha256_bytes(plan.to_bytes())}
+    assert _ROUND.base_sha256 != plan.start_sha256
+    first = _signed("round", _ROUND, "aggregator", number=1, **named)
+    with pytest.raises(Refused, match="wrong_start"):
+        trusted.take_round(first, _NOW)
+    for number, base in ((1, plan.start_sha256), (2, _ROUND.base_sha256)):
+        later = _signed("round", _ROUND, "aggregator", number=number, base_sha256=base, **named)
+        assert trusted.take_round(later, _NOW).number == number
+
+
 def test_the_root_in_force_is_taken_once_more_with_its_signatures_only() -> None:
     trusted = _walked(_HANDOVER)
     assert trusted.take_root(_HANDOVER).version == 2
