@@ -184,7 +184,7 @@ def check(source: Path) -> Manifest:
     try:
         with tarfile.open(source, "r:") as archive:
             for entry in archive:
-                _check_entry(entry)
+                check_entry(entry)
                 if entry.name == MANIFEST and entry.size <= _LARGEST_MANIFEST:
                     content = _read(archive, entry)
                 elif entry.isreg():
@@ -201,7 +201,12 @@ def check(source: Path) -> Manifest:
     return manifest
 
 
-def _check_entry(entry: tarfile.TarInfo) -> None:
+def check_entry(entry: tarfile.TarInfo) -> None:
+    """Lets pass what a backup holds: plain files, and links to a neighbour.
+
+    Raises:
+        Refused: `damaged_backup`: it is something else, or its name leads elsewhere.
+    """
     parts = Path(entry.name).parts
     fine = entry.isreg() or (entry.issym() and "/" not in entry.linkname and parts[0] != "etc")
     if not fine or Path(entry.name).is_absolute() or ".." in (*parts, entry.linkname):
