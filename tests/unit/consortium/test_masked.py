@@ -70,6 +70,20 @@ class Masked:
         assert isinstance(known, Answer)
         return known
 
+    def round(self, *away: str) -> None:
+        """Runs a whole round; who is away drops out after the keys."""
+        self.keys()
+        self.house.settle()
+        self.upload(*away)
+        self.house.settle()
+        if away:
+            self.house.later(150.1)
+            self.house.settle()
+        self.ack(*away)
+        self.house.settle()
+        self.unmask(*away)
+        self.house.settle()
+
     def keys(self, *away: str) -> None:
         for name in self.house.silos:
             if name not in away:
@@ -116,7 +130,14 @@ def _bytes(text: str) -> bytes:
 
 @pytest.fixture
 def masked(tmp_path: Path) -> Iterator[Masked]:
-    house = House(tmp_path / "aggregator")
+    found = begun(tmp_path)
+    yield found
+    found.house.store.close()
+
+
+def begun(root: Path) -> Masked:
+    """Returns four silos at the start of a masked plan."""
+    house = House(root / "aggregator")
     house.enrol("a", "b", "c", "d")
     recipe = Recipe(
         rounds=2,
@@ -143,8 +164,7 @@ def masked(tmp_path: Path) -> Iterator[Masked]:
         )
     )
     house.settle()
-    yield Masked(house)
-    house.store.close()
+    return Masked(house)
 
 
 def _states(house: House) -> list[tuple[int, int, str]]:
