@@ -198,7 +198,9 @@ def test_masking(vectors: dict[str, Any]) -> None:
     for one in entry["silos"]:
         silo, rounding = one["silo"], Rounding(bytes.fromhex(one["rounding_seed"]))
         vector = np.empty(total.size, np.uint32)
-        quantize(np.float32(one["values"]), entry["limit"], entry["bits"], rounding, vector)
+        quantize(
+            np.asarray(one["values"], np.float32), entry["limit"], entry["bits"], rounding, vector
+        )
         assert vector.view(np.int32).tolist() == one["elements"]
         total += vector if silo not in entry["dropped"] else np.uint32(0)
         own = bytes.fromhex(one["own_seed"])
@@ -235,6 +237,6 @@ def test_a_false_vector_of_masking_is_found(vectors: dict[str, Any], field: str)
         "sealed": (entry["sealed_shares"], "opened"),
     }
     holder, key = places[field]
-    holder[key] = ("f" if holder[key][0] != "f" else "e") + holder[key][1:]  # type: ignore[index]
+    holder[key] = ("f" if holder[key][0] != "f" else "e") + holder[key][1:]
     with pytest.raises(AssertionError):
         check_masking(entry)
