@@ -22,6 +22,7 @@ from consortium.faults import install, problem, refused
 from consortium.feed import read_feed, read_round
 from consortium.folder import Folder
 from consortium.objects import object_path
+from consortium.record import read_part
 from consortium.repository import metadata_file
 from consortium.rotation import Rotations
 from consortium.status import read_status
@@ -158,6 +159,12 @@ def _published_routes(store: Store, folder: Folder, door: Door) -> APIRouter:
     def state(round_id: str, caller: Annotated[Caller, Depends(door)]) -> Response:
         with store.reading() as session:
             content = read_round(session, caller.silo, round_id)
+        return Response(content, media_type="application/json")
+
+    @router.get("/v1/rounds/{round_id}/record/{part}")
+    def record(round_id: str, part: str, caller: Annotated[Caller, Depends(door)]) -> Response:
+        with store.reading() as session:
+            content = read_part(session, round_id, part, caller.silo)
         return Response(content, media_type="application/json")
 
     @router.get("/v1/repository/{sha256}")

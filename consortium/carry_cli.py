@@ -1,4 +1,4 @@
-"""`onggi-aggregator carry` and `evidence`: what came on a stick; who signed two updates."""
+"""`onggi-aggregator carry`, `record` and `evidence`: sticks, and what others may check."""
 
 import json
 from contextlib import closing
@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from agent import clock
+from agent.wire.masking.record import PARTS
 from consortium.carrying import FolderDesk, describe
 from consortium.evidence import findings, show
 from consortium.folder import Folder
 from consortium.options import as_json, folder_option, opened
+from consortium.record import write_record
 from consortium.serve import build
 from consortium.store import roster
 
@@ -31,6 +33,17 @@ def carry(source: Path, target: Path | None, root: Path, *, as_json: bool) -> No
         desk = FolderDesk(service.store, folder, service.desk, service.settings.consortium)
         done = desk.carry(source, target, clock.now())
     click.echo(json.dumps(asdict(done), indent=2) if as_json else describe(done))
+
+
+@click.command("record")
+@click.argument("round_id", metavar="ROUND")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder.")
+@folder_option
+def record(round_id: str, out: Path, root: Path) -> None:
+    """Writes the public record of the masked ROUND, for `onggi replay ROUND --from FOLDER`."""
+    with opened(root) as store, store.reading() as session:
+        vectors = write_record(session, round_id, Folder(root).objects, out)
+    click.echo(f"Wrote {len(PARTS)} signed documents and {vectors} vectors to {out}.")
 
 
 @click.group("evidence")

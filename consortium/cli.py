@@ -19,7 +19,7 @@ from agent.wire import strict_json
 from agent.wire.documents import Catalogue, EnrolmentPending
 from agent.wire.statements import Proof
 from agent.wire.token import encode_token, fingerprint
-from consortium.carry_cli import carry, evidence_group
+from consortium.carry_cli import carry, evidence_group, record
 from consortium.certificate import public_key_sha256
 from consortium.enrol import Enrolment, issue_token, make_token
 from consortium.folder import Folder, Settings, load_settings
@@ -259,5 +259,5 @@ def _catalogue(path: Path) -> Catalogue:
 
 for _group in (release_group, tuf_group, roster_group, root_group, evidence_group):
     main.add_command(_group)
-for _command in (sign, publish, show, officer_key, carry):
+for _command in (sign, publish, show, officer_key, carry, record):
     main.add_command(_command)

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from nacl import bindings
 from nacl.public import PrivateKey, SealedBox
 
+from tests.vectors_masking import check_masking
+
 VECTORS = Path(__file__).parents[1] / "docs" / "protocol-vectors.json"
 
 
@@ -35,7 +37,7 @@ def check(vectors: dict[str, Any]) -> int:
     Raises:
         AssertionError: One is not true.
     """
-    facts = 0
+    facts = check_masking(vectors["masking"])
     for part in (_keys, _signatures, _request, _token, _envelope, _refused, _folder):
         facts += part(vectors)
     return facts

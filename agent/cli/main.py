@@ -42,6 +42,7 @@ _COMMANDS = {
     "outbox": "agent.cli.outbox:outbox",
     "policy": "agent.cli.policy:policy",
     "privacy": "agent.cli.privacy:privacy",
+    "replay": "agent.cli.replay:replay",
     "releases": "agent.cli.releases:releases",
     "ingest": "agent.cli.ingest:ingest",
     "report": "agent.cli.report:report",

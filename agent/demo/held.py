@@ -12,7 +12,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from agent.demo.parties import Aggregator
+from agent.demo.parties import Aggregator, ask
+from agent.demo.silos import Silo
 from agent.errors import OnggiError
 from agent.wire.documents import RoundManifest
 from agent.wire.update import decode_some
@@ -73,25 +74,32 @@ def randomness(content: bytes, numbers: _Doubles, change: _Doubles) -> Randomnes
     )
 
 
-def show(console: Console, aggregator: Aggregator, dropped: str) -> dict[str, Any]:
+def show(console: Console, aggregator: Aggregator, witness: Silo, dropped: str) -> dict[str, Any]:
     """Prints what the aggregator held of one silo, beside the sum that everybody learns.
+
+    Args:
+        console: Where to print.
+        aggregator: Whose disk is looked at.
+        witness: The silo that computes the sum again.
+        dropped: The silo that dropped out.
 
     Returns:
         The figures.
 
     Raises:
-        OnggiError: No silo dropped out, or what is held could be told from chance.
+        OnggiError: No silo dropped out, what is held could be told from chance, or the sum is not
+            what its vectors come to.
     """
     folder = aggregator.folder
-    rows = ask(
+    rows = rows_of(
         folder / "aggregator.sqlite3",
-        "SELECT silo, vector_sha256, result_sha256, payload FROM masked JOIN rounds "
+        "SELECT silo, vector_sha256, result_sha256, payload, round_id FROM masked JOIN rounds "
         "USING (round_id) WHERE step = 'masked_upload' AND state = 'aggregated' "
         "ORDER BY masked.number DESC LIMIT 1",
     )
     if not rows or not dropped:
         raise OnggiError("No masked round was summed, or no silo dropped out; see the logs.")
-    silo, vector_sha256, result_sha256, payload = rows[0]
+    silo, vector_sha256, result_sha256, payload, round_id = rows[0]
     hashes = (vector_sha256, RoundManifest.parse(payload).base_sha256, result_sha256)
     vector, base, result = ((folder / "objects" / sha256).read_bytes() for sha256 in hashes)
     change = changed(base, result)
@@ -103,8 +111,11 @@ def show(console: Console, aggregator: Aggregator, dropped: str) -> dict[str, An
     console.print(
         f"{silo}'s envelope opened to that vector and to shares that are sealed for other silos: "
         f"there was no more of it on the aggregator's disk or in its memory. {dropped} dropped out "
-        "between its keys and its update: the others' sum of that round was taken without it.\n",
+        "between its keys and its update: the others' sum of that round was taken without it.",
         highlight=False,
+    )
+    console.print(
+        ask("agent", "--config", str(witness.config), "replay", round_id), highlight=False
     )
     if not held.looks_uniform:
         raise OnggiError(f"What the aggregator holds of {silo} can be told from chance.")
@@ -131,7 +142,7 @@ def changed(base: bytes, result: bytes) -> _Doubles:
     return np.concatenate([step.reshape(-1) for step in steps.values() if step.any()])
 
 
-def ask(database: Path, query: str, *values: object) -> list[Any]:
+def rows_of(database: Path, query: str, *values: object) -> list[Any]:
     """Asks the aggregator's database; nothing while it is not there yet, or busy."""
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.demo.display import Display
-from agent.demo.held import ask
+from agent.demo.held import rows_of
 from agent.demo.parties import Aggregator, Party
 
 SILOS, ROUNDS = 6, 4
@@ -39,7 +39,7 @@ class Dropout:
     def look(self) -> None:
         """Looks whether it is time to end a silo, or to start it again."""
         if not self.silo:
-            found = ask(
+            found = rows_of(
                 self._database,
                 "SELECT silo, round_id FROM masked WHERE step = 'masked_keys' AND round_id IN "
                 "(SELECT round_id FROM rounds WHERE number = ? AND state = 'collecting') "
@@ -59,5 +59,5 @@ class Dropout:
             self.away = None
 
     def _state(self) -> str:
-        rows = ask(self._database, "SELECT state FROM rounds WHERE round_id = ?", self._round)
+        rows = rows_of(self._database, "SELECT state FROM rounds WHERE round_id = ?", self._round)
         return str(rows[0][0]) if rows else ""

@@ -82,7 +82,7 @@ def run(
             figures |= {"bad_releases": bad} if wishes.bad_releases else {}
             outcome.show(console, figures, silos)
             if dropout is not None:
-                figures["masked"] = held.show(console, aggregator, dropout.silo)
+                figures["masked"] = held.show(console, aggregator, silos[0], dropout.silo)
             if json_path is not None:
                 content = json.dumps(figures, indent=1, ensure_ascii=False)
                 write_atomic(json_path.absolute(), content.encode())

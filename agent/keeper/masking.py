@@ -255,6 +255,12 @@ class Masking:
                 path.unlink(missing_ok=True)
 
 
+def kept_upload(ledger: Ledger, round_id: str) -> bytes | None:
+    """Returns the signed upload that this silo made for a round, or None."""
+    content = ledger.document(_ROW, f"{round_id}/upload")
+    return None if content is None else base64.b64decode(_KeptRow.parse(content).message)
+
+
 def site_of(policy: Policy) -> Site:
     """Returns what a policy says of sums: how many silos must be in one, and who counts."""
     counted = policy.peers.count

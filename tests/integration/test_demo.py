@@ -131,4 +131,5 @@ def test_under_masks_a_silo_drops_out_and_the_aggregator_holds_but_chance(tmp_pa
     said = folder.with_suffix(".out").read_text()
     assert f"{held['dropped']} has sent its keys of demo.r2.a1 and drops out" in said
     assert "there was no more of it on the aggregator's disk" in " ".join(said.split())
+    assert "is what its vectors and seeds come to, bit by bit" in " ".join(said.split())
     assert agents(folder) == []

@@ -1,5 +1,7 @@
 """Masked rounds at a real aggregator: five steps, a kill between any two, and one sum."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sqlalchemy import select
@@ -67,6 +69,20 @@ class Masked:
         assert isinstance(known, Answer)
         return known
 
+    def round(self, *away: str) -> None:
+        """Runs a whole round; who is away drops out after the keys."""
+        self.keys()
+        self.house.settle()
+        self.upload(*away)
+        self.house.settle()
+        if away:
+            self.house.later(150.1)
+            self.house.settle()
+        self.ack(*away)
+        self.house.settle()
+        self.unmask(*away)
+        self.house.settle()
+
     def keys(self, *away: str) -> None:
         for name in self.house.silos:
             if name not in away:
@@ -113,6 +129,16 @@ def _bytes(text: str) -> bytes:
 
 @pytest.fixture
 def masked(house: House) -> Masked:
+    return opened(house)
+
+
+def begun(root: Path) -> Masked:
+    """Returns four silos of a new consortium at the start of a masked plan."""
+    return opened(House(root / "aggregator"))
+
+
+def opened(house: House) -> Masked:
+    """Returns four silos of a house at the start of a masked plan."""
     house.enrol("a", "b", "c", "d")
     recipe = Recipe(
         rounds=2,

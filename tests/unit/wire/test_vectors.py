@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.clock import from_text
@@ -20,6 +21,10 @@ from agent.wire import merkle, signed
 from agent.wire.carrying import FeedRequest, feed_name
 from agent.wire.documents import Feed, Roster, RotationRequest
 from agent.wire.envelope import open_blob, verify_header
+from agent.wire.masking import shamir
+from agent.wire.masking.prg import add_masks
+from agent.wire.masking.quantize import Rounding, quantize
+from agent.wire.masking.seeds import Binding, RoundSecrets, commitment
 from agent.wire.repository import RepositoryFiles, verify_repository
 from agent.wire.request import request_message
 from agent.wire.roster import sign_rotation
@@ -27,6 +32,7 @@ from agent.wire.statements import EgressRoot, Proof, prove, verify_proof, verify
 from agent.wire.token import decode_token, fingerprint
 from agent.wire.update import unpack
 from tests import vectors as without_the_product
+from tests.vectors_masking import check_masking
 
 VECTORS = Path(__file__).parents[3] / "docs" / "protocol-vectors.json"
 
@@ -173,3 +179,64 @@ def test_rotation(vectors: dict[str, Any]) -> None:
     )
     request = RotationRequest.parse(entry["payload"].encode())
     assert sign_rotation(request, old, new).decode() == entry["container"]
+
+
+def test_masking(vectors: dict[str, Any]) -> None:
+    entry = vectors["masking"]
+    binding = Binding(entry["round_id"], entry["key_set_sha256"], entry["base_sha256"])
+    keys = {
+        one["silo"]: RoundSecrets(bytes.fromhex(one["mask_key_private"] + one["share_key_private"]))
+        for one in entry["silos"]
+    }
+    seeds = {}
+    for pair in entry["pairs"]:
+        first, second = pair["silos"]
+        seed = keys[second].pair_seed(keys[first].mask_key, binding, second, first)
+        seeds[first, second] = seed
+        assert (seed.hex(), commitment(seed)) == (pair["seed"], pair["commitment"])
+    total = np.zeros(len(entry["silos"][0]["values"]), np.uint32)
+    for one in entry["silos"]:
+        silo, rounding = one["silo"], Rounding(bytes.fromhex(one["rounding_seed"]))
+        vector = np.empty(total.size, np.uint32)
+        quantize(
+            np.asarray(one["values"], np.float32), entry["limit"], entry["bits"], rounding, vector
+        )
+        assert vector.view(np.int32).tolist() == one["elements"]
+        total += vector if silo not in entry["dropped"] else np.uint32(0)
+        own = bytes.fromhex(one["own_seed"])
+        plus = [seed for (a, _), seed in seeds.items() if a == silo]
+        add_masks(vector, [own, *plus], [seed for (_, b), seed in seeds.items() if b == silo])
+        assert vector.tobytes().hex() == one["vector"]
+    assert total.tobytes().hex() == entry["sum"]["words"]
+
+
+def test_shares_of_masking(vectors: dict[str, Any]) -> None:
+    entry = vectors["masking"]["shares"]
+    shares = {at: bytes.fromhex(entry["shares"][at - 1]) for at in entry["points"]}
+    assert shamir.combine(shares, shamir.weights(entry["points"])).hex() == entry["secret"]
+    sealed = vectors["masking"]["sealed_shares"]
+    known = {one["silo"]: one for one in vectors["masking"]["silos"]}
+    own, sender = known[sealed["to"]], known[sealed["from"]]
+    secrets = RoundSecrets(bytes.fromhex(own["mask_key_private"] + own["share_key_private"]))
+    binding = Binding(
+        *(vectors["masking"][name] for name in ("round_id", "key_set_sha256", "base_sha256"))
+    )
+    content = bytes.fromhex(sealed["sealed"])
+    opened = secrets.unseal(content, sender["share_key"], binding, sealed["to"], sealed["from"])
+    assert opened.hex() == sealed["opened"]
+
+
+@pytest.mark.parametrize("field", ["words", "vector", "seed", "share", "sealed"])
+def test_a_false_vector_of_masking_is_found(vectors: dict[str, Any], field: str) -> None:
+    entry = json.loads(json.dumps(vectors["masking"]))
+    places = {
+        "words": (entry["sum"], "words"),
+        "vector": (entry["silos"][1], "vector"),
+        "seed": (entry["pairs"][2], "seed"),
+        "share": (entry["shares"]["shares"], 3),
+        "sealed": (entry["sealed_shares"], "opened"),
+    }
+    holder, key = places[field]
+    holder[key] = ("f" if holder[key][0] != "f" else "e") + holder[key][1:]
+    with pytest.raises(AssertionError):
+        check_masking(entry)
