@@ -13,6 +13,7 @@ from agent.cli.asking import BY, ask_keeper
 from agent.cli.setup import JSON
 from agent.config import Paths, load
 from agent.errors import Refused
+from agent.files import write_atomic
 from agent.ledger import egress as book
 from agent.ledger.book import Item, Ledger
 from agent.wire import merkle
@@ -238,3 +239,21 @@ def reconcile(config_path: Path, settle: bool, by: str, as_json: bool) -> None:
             f"carried {found.envelopes} envelope(s), each let out and no byte more. "
             f"{found.otherwise} went by another carrier."
         )
+
+
+@egress.command("answer")
+@click.argument("challenge", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="For the auditor."
+)
+@click.pass_obj
+def answer_audit(config_path: Path, challenge: Path, out: Path) -> None:
+    """Answer an auditor's challenge: what this silo signed in the masked rounds that a coin chose.
+
+    Nothing in the answer is secret, and none of it opens this silo's update.
+    """
+    from agent.cli.proofs import answered
+
+    found = answered(config_path, challenge)
+    write_atomic(out, found.to_bytes())
+    click.echo(f"{out}: {len(found.answers)} round(s); hand it to the auditor.")

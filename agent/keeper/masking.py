@@ -255,6 +255,12 @@ class Masking:
                 path.unlink(missing_ok=True)
 
 
+def kept_message(ledger: Ledger, round_id: str, step: Step) -> str:
+    """Returns what this silo signed for a step, in base64; empty where it never came to it."""
+    content = ledger.document(_ROW, f"{round_id}/{step}")
+    return "" if content is None else _KeptRow.parse(content).message
+
+
 def site_of(policy: Policy) -> Site:
     """Returns what a policy says of sums: how many silos must be in one, and who counts."""
     counted = policy.peers.count

@@ -23,6 +23,7 @@ from agent.wire.documents import (
     RoundManifest,
     TrustRoot,
 )
+from agent.wire.masking.audit import KIND, Announcement
 from agent.wire.masking.carriage import Handout
 from agent.wire.masking.documents import Publication
 from agent.wire.repository import (
@@ -294,6 +295,16 @@ class Trusted:
             Refused: `wrong_consortium`, or a code of `signed.verify`.
         """
         found = Publication.parse(self._check_role("aggregator", content, kind="masked_sum"))
+        self._check_consortium(found.consortium)
+        return found
+
+    def announcement(self, content: bytes) -> Announcement:
+        """Believes that the aggregator announced these rounds for an audit.
+
+        Raises:
+            Refused: `wrong_consortium`, or a code of `signed.verify`.
+        """
+        found = Announcement.parse(self._check_role("aggregator", content, kind=KIND))
         self._check_consortium(found.consortium)
         return found
 
