@@ -100,13 +100,13 @@ class Held(Secret):
         return self._raw
 
 
-def load_held(path: Path, purpose: Purpose, length: int = _KEY_BYTES) -> Held:
+def load_held(path: Path, purpose: Purpose, length: int | None = _KEY_BYTES) -> Held:
     """Reads the file of a key that was saved for this very purpose.
 
     Args:
         path: The file.
         purpose: What the key must be for.
-        length: How many bytes the key has.
+        length: How many bytes the key has; None for one whose length says nothing.
 
     Raises:
         Stop: The file is missing, open to others, damaged, or for another purpose.
@@ -123,13 +123,14 @@ def load_held(path: Path, purpose: Purpose, length: int = _KEY_BYTES) -> Held:
     return found
 
 
-def _read(path: Path, purpose: Purpose, length: int) -> Held | str:
+def _read(path: Path, purpose: Purpose, length: int | None) -> Held | str:
     # Says what is wrong instead of raising it: the locals of this frame are the secret.
     words = path.read_bytes().decode("ascii", "replace").split()
     version = words[0].removeprefix(_MARK) if words else ""
     if words and words[0].startswith(_MARK) and version.isdigit() and version not in {"1", "2"}:
         return "was written by a newer Onggi; install that version again."
-    if len(words) != {"1": 3, "2": 4}.get(version) or len(words[2]) != 2 * length:
+    whole = len(words) == {"1": 3, "2": 4}.get(version)
+    if not whole or (length is not None and len(words[2]) != 2 * length):
         return "is damaged or no Onggi key; restore it from a backup."
     if words[1] != purpose:
         return f"is a key to {words[1]}, and a key to {purpose} is needed here."

@@ -23,6 +23,7 @@ from consortium.audit_cli import audit_group
 from consortium.carry_cli import carry, evidence_group
 from consortium.certificate import public_key_sha256
 from consortium.enrol import Enrolment, issue_token, make_token
+from consortium.figures_cli import figures_group
 from consortium.folder import Folder, Settings, load_settings
 from consortium.founding import Council, found, root_sha256
 from consortium.issuing import propose_catalogue, propose_plan, propose_roster
@@ -265,7 +266,15 @@ def _catalogue(path: Path) -> Catalogue:
         raise Stop(f"Cannot read {path}; name a catalogue in JSON.") from error
 
 
-for _group in (release_group, tuf_group, roster_group, root_group, evidence_group, audit_group):
+for _group in (
+    release_group,
+    tuf_group,
+    roster_group,
+    root_group,
+    evidence_group,
+    audit_group,
+    figures_group,
+):
     main.add_command(_group)
 for _command in (sign, publish, show, officer_key, carry):
     main.add_command(_command)
