@@ -159,14 +159,14 @@ def rests_sealed(path: Path, ring: Ring | None) -> bool:
 
 
 def load_held(
-    path: Path, purpose: Purpose, length: int = _KEY_BYTES, ring: Ring | None = None
+    path: Path, purpose: Purpose, length: int | None = _KEY_BYTES, ring: Ring | None = None
 ) -> Held:
     """Reads the file of a key that was saved for this very purpose.
 
     Args:
         path: The file.
         purpose: What the key must be for.
-        length: How many bytes the key has.
+        length: How many bytes the key has; None for one whose length says nothing.
         ring: Opens the file if it is sealed.
 
     Raises:
@@ -185,7 +185,7 @@ def load_held(
     return found
 
 
-def _read(path: Path, purpose: Purpose, length: int, ring: Ring | None) -> Held | str:
+def _read(path: Path, purpose: Purpose, length: int | None, ring: Ring | None) -> Held | str:
     # Says what is wrong instead of raising it: the locals of this frame are the secret.
     content = path.read_bytes()
     if not is_sealed(content):
@@ -217,12 +217,13 @@ def _opened(content: bytes, ring: Ring | None) -> bytes | str:
     return "is damaged; enrol this silo anew, under another name." if opened is None else opened
 
 
-def _parsed(content: bytes, purpose: Purpose, length: int) -> Held | str:
+def _parsed(content: bytes, purpose: Purpose, length: int | None) -> Held | str:
     words = content.decode("ascii", "replace").split()
     version = words[0].removeprefix(_MARK) if words else ""
     if words and words[0].startswith(_MARK) and version.isdigit() and version not in {"1", "2"}:
         return "was written by a newer Onggi; install that version again."
-    if len(words) != {"1": 3, "2": 4}.get(version) or len(words[2]) != 2 * length:
+    whole = len(words) == {"1": 3, "2": 4}.get(version)
+    if not whole or (length is not None and len(words[2]) != 2 * length):
         return "is damaged or no Onggi key; restore it from a backup."
     if words[1] != purpose:
         return f"is a key to {words[1]}, and a key to {purpose} is needed here."

@@ -23,7 +23,7 @@ from agent.wire.network import Weights
 from benchmarks.lira import Doubles, Found, halves, lira
 from benchmarks.noisy import Noise
 from benchmarks.privacy import NETWORK, fresh, noisy, plain, said
-from benchmarks.public_start import Measured, begun, read
+from benchmarks.public_start import EPOCHS, Measured, begun, read
 from benchmarks.report import Row, mean, save, show
 
 Train = Callable[[Measured, int], Weights]
@@ -76,9 +76,8 @@ def main() -> None:
     starts = {"fresh weights": fresh(1), "a public start": begun(public, NETWORK, 1)}
     for origin, start in starts.items():
         what = f"{half} from {origin}"
-        for epochs in (20, 5):
-            name, train = f"{what}, no noise, {epochs} epochs", partial(_plain, start, epochs)
-            rows += rows_of(name, pool, given.models, train)
+        train: Train = partial(_plain, start, EPOCHS)
+        rows += rows_of(f"{what}, no noise, {EPOCHS} epochs", pool, given.models, train)
         for epsilon in (8.0, 3.0):
             train = partial(_noisy, start, Noise(epsilon))
             rows += rows_of(f"{what}, epsilon {epsilon:g}", pool, given.models, train, _MOST_AUC)

@@ -19,9 +19,11 @@ from agent.wire import strict_json
 from agent.wire.documents import Catalogue, EnrolmentPending
 from agent.wire.statements import Proof
 from agent.wire.token import encode_token, fingerprint
+from consortium.audit_cli import audit_group
 from consortium.carry_cli import carry, evidence_group, record
 from consortium.certificate import public_key_sha256
 from consortium.enrol import Enrolment, issue_token, make_token
+from consortium.figures_cli import figures_group
 from consortium.folder import Folder, Settings, load_settings
 from consortium.founding import Council, found, root_sha256
 from consortium.issuing import propose_catalogue, propose_plan, propose_roster
@@ -63,6 +65,13 @@ def main() -> None:
 @click.option("--officers", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--threshold", default=2, show_default=True, type=click.IntRange(1))
 @click.option("--channel", default="stable", type=click.Choice(["stable", "canary"]))
+@click.option(
+    "--audit-rounds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 500),
+    help="Of how many of a plan's last masked rounds the vectors are kept, for audits.",
+)
 def init(root: Path, officers: int, threshold: int, **told: str | int | bool | None) -> None:
     """Founds a consortium in a new FOLDER, with the keys of its officers in FOLDER/offline.
 
@@ -257,7 +266,15 @@ def _catalogue(path: Path) -> Catalogue:
         raise Stop(f"Cannot read {path}; name a catalogue in JSON.") from error
 
 
-for _group in (release_group, tuf_group, roster_group, root_group, evidence_group):
+for _group in (
+    release_group,
+    tuf_group,
+    roster_group,
+    root_group,
+    evidence_group,
+    audit_group,
+    figures_group,
+):
     main.add_command(_group)
 for _command in (sign, publish, show, officer_key, carry, record):
     main.add_command(_command)

@@ -25,6 +25,8 @@ class Settings(Document):
         reference_sha256: Hash of the feature reference set that every silo must reproduce, or
             empty: then the first silo that enrols sets it.
         channel: Where the release of a plan's round goes by itself.
+        audit_rounds: Of how many of a plan's last masked rounds the vectors are kept, for whoever
+            replays or audits them.
     """
 
     consortium: Name
@@ -33,6 +35,7 @@ class Settings(Document):
     tls: bool = True
     reference_sha256: Sha256 | None = None
     channel: Channel = "stable"
+    audit_rounds: Annotated[int, Field(ge=1, le=500)] = 1
 
     @property
     def url(self) -> str:

@@ -36,7 +36,7 @@ from agent.wire.signed import Signer, sign
 from consortium.aggregate import Aggregate, check_update
 from consortium.answers import Registrar, Subject
 from consortium.closing import AtRest
-from consortium.folder import Folder
+from consortium.folder import Folder, load_settings
 from consortium.masked_messages import kept, made, setting_of
 from consortium.objects import get_object, put_object
 from consortium.opening import key_path
@@ -140,13 +140,21 @@ class MaskedRounds:
         session.add(made(manifest.round_id, "sum", "", publication, now))
 
     def forget_vectors(self, round_id: str) -> None:
-        """Removes the vectors of a plan's rounds but the given one, which may still be replayed."""
+        """Removes a plan's vectors but those of its last sums, which may be replayed or audited."""
+        last = load_settings(self._folder).audit_rounds
         with self._store.reading() as session:
             plan_id = session.get_one(RoundRow, round_id).plan_id
+            kept_for = session.scalars(
+                select(RoundRow.round_id)
+                .where(RoundRow.plan_id == plan_id, RoundRow.state == "aggregated")
+                .order_by(RoundRow.number.desc())
+                .limit(last)
+            ).all()
             stale = session.scalars(
                 select(MaskedRow.vector_sha256)
                 .join(RoundRow, RoundRow.round_id == MaskedRow.round_id)
-                .where(RoundRow.plan_id == plan_id, RoundRow.round_id != round_id)
+                .where(RoundRow.plan_id == plan_id)
+                .where(RoundRow.round_id.not_in((*kept_for, round_id)))
                 .where(RoundRow.state.in_(("aggregated", "aborted")))
                 .where(MaskedRow.vector_sha256 != "")
             ).all()

@@ -14,15 +14,21 @@ BY = click.option("--by", default="", help="Your name, for the ledger; your acco
 _WAIT_S = 15.0
 
 
-def ask_keeper(paths: Paths, action: Action, envelope_id: str = "", by: str = "") -> None:
-    """Lays a request down and waits until the keeper has taken it.
+def ask_keeper(
+    paths: Paths,
+    action: Action,
+    envelope_id: str = "",
+    by: str = "",
+    carried: tuple[str, int] = ("", 0),
+) -> None:
+    """Lays a request down and waits until the keeper has taken it; see `new_request`.
 
     Raises:
         Stop: This account may not ask, or there is no folder for it.
         TryLater: The keeper has not taken it in time; it will when it runs.
     """
     try:
-        path = ask(paths.requests, new_request(action, envelope_id, by[:100], now()))
+        path = ask(paths.requests, new_request(action, envelope_id, by[:100], now(), carried))
     except OSError as error:
         raise Stop(
             f"Cannot ask the keeper ({paths.requests}: {error.strerror}); run this as root or as "

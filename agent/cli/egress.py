@@ -13,6 +13,7 @@ from agent.cli.asking import BY, ask_keeper
 from agent.cli.setup import JSON
 from agent.config import Paths, load
 from agent.errors import Refused
+from agent.files import sha256_bytes, write_atomic
 from agent.ledger import egress as book
 from agent.ledger.book import Item, Ledger
 from agent.wire import merkle
@@ -238,3 +239,48 @@ def reconcile(config_path: Path, settle: bool, by: str, as_json: bool) -> None:
             f"carried {found.envelopes} envelope(s), each let out and no byte more. "
             f"{found.otherwise} went by another carrier."
         )
+
+
+@egress.command("answer")
+@click.argument("challenge", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="For the auditor."
+)
+@click.pass_obj
+def answer_audit(config_path: Path, challenge: Path, out: Path) -> None:
+    """Answer an auditor's challenge: what this silo signed in the masked rounds that a coin chose.
+
+    Nothing in the answer is secret, and none of it opens this silo's update.
+    """
+    from agent.cli.proofs import answered
+
+    found = answered(config_path, challenge)
+    write_atomic(out, found.to_bytes())
+    click.echo(f"{out}: {len(found.answers)} round(s); hand it to the auditor.")
+
+
+@egress.command("figures")
+@click.argument("release")
+@click.option(
+    "--for", "public", type=click.Path(path_type=Path), required=True, help="Whose key opens sums."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@BY
+@click.pass_obj
+def let_figures_out(config_path: Path, release: str, public: Path, out: Path, by: str) -> None:
+    """Write what the gate measured of RELEASE, encrypted, into a file for the consortium.
+
+    Only where the signed policy has `leave.figures = "encrypted"`. The keeper books the file first.
+    The holder of the key could open this very file: it goes to the aggregator, and never to him.
+    """
+    from agent.cli.figures import encrypted_figures
+
+    paths = Paths(load(config_path).site.state)
+    content = encrypted_figures(paths, release, public)
+    sha256 = sha256_bytes(content)
+    ask_keeper(paths, "figures", sha256, by, (release, len(content)))
+    with Ledger(paths.ledger, read_only=True) as ledger:
+        if not book.of_envelope(ledger, sha256):
+            raise Refused("not_booked", "The keeper has not let it out; its log says why.")
+    write_atomic(out, content)
+    click.echo(f"{out}: {len(content):,} bytes, booked as {sha256[:12]}, for the aggregator.")

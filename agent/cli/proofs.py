@@ -5,8 +5,12 @@ from pathlib import Path
 from agent.clock import now
 from agent.config import Paths, load
 from agent.errors import Refused, Stop
+from agent.keeper.answering import answer
 from agent.keeper.assemble import read_enrolment
+from agent.keeper.trust import open_trust
+from agent.ledger.book import Ledger
 from agent.wire.documents import Roster
+from agent.wire.masking.audit import Answers, Challenge
 from agent.wire.signed import parse
 from agent.wire.statements import Proof, receipt_of
 from agent.wire.trusted import Trusted
@@ -60,3 +64,22 @@ def check_receipt(config_path: Path, proof: Proof) -> bool:
     if trusted.receipt(content).envelope_id != root_id:
         raise Refused("wrong_receipt", "The receipt in this proof is for another root.")
     return True
+
+
+def answered(config_path: Path, challenge: Path) -> Answers:
+    """Answers an auditor's challenge from this silo's ledger.
+
+    Raises:
+        Refused: As `keeper.answering.answer`.
+        Stop: The challenge or the enrolment cannot be read.
+        OSError: The trust root cannot be read.
+    """
+    paths = Paths(load(config_path).site.state)
+    try:
+        asked = Challenge.parse(challenge.read_bytes())
+    except OSError as error:
+        raise Stop(f"Cannot read {challenge}: {error.strerror}.") from error
+    enrolment = read_enrolment(paths)
+    with Ledger(paths.ledger, read_only=True) as ledger:
+        trusted = open_trust(paths.trust, enrolment.root_sha256, ledger, now())
+        return answer(ledger, trusted, enrolment.silo, asked)

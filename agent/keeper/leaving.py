@@ -87,5 +87,9 @@ class Leaving:
                     self._policing.not_approved(update.id, self._standing.policy, now)
             case "root":
                 self._statements.say_root(now, at_once=True)
+            case "figures":
+                if self._standing.shut or self._standing.policy.leave.figures != "encrypted":
+                    raise Refused("figures_kept", "The policy lets no figures out.")
+                self._statements.book_carried(request, by, now)
             case _:  # settle
                 self._auditing.settle(by, now)

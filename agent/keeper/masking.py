@@ -255,10 +255,16 @@ class Masking:
                 path.unlink(missing_ok=True)
 
 
+def kept_message(ledger: Ledger, round_id: str, step: Step) -> str:
+    """Returns what this silo signed for a step, in base64; empty where it never came to it."""
+    content = ledger.document(_ROW, f"{round_id}/{step}")
+    return "" if content is None else _KeptRow.parse(content).message
+
+
 def kept_upload(ledger: Ledger, round_id: str) -> bytes | None:
     """Returns the signed upload that this silo made for a round, or None."""
-    content = ledger.document(_ROW, f"{round_id}/upload")
-    return None if content is None else base64.b64decode(_KeptRow.parse(content).message)
+    message = kept_message(ledger, round_id, "upload")
+    return base64.b64decode(message) if message else None
 
 
 def site_of(policy: Policy) -> Site:

@@ -24,22 +24,26 @@ from agent.wire.document import Document, Moment
 
 _log = logging.getLogger(__name__)
 _LONGEST = 4096
-Action = Literal["hold", "approve", "refuse", "root", "settle"]
+Action = Literal["hold", "approve", "refuse", "root", "settle", "figures"]
 
 
 class Request(Document):
     """One thing to do.
 
     Attributes:
-        action: `hold`, `approve` or `refuse` an envelope; sign the egress log's `root` now; or
-            `settle` an alarm of the reconciliation, because a person has looked.
-        envelope_id: Empty where it is about none.
+        action: `hold`, `approve` or `refuse` an envelope; sign the egress log's `root` now;
+            `settle` an alarm of the reconciliation, because a person has looked; or book a file of
+            encrypted `figures` that a person carries.
+        envelope_id: Empty where it is about none; the file's SHA-256.
         by: Who asks, as they call themselves.
+        about, bytes: Of such a file: the release, and how large it is.
     """
 
     action: Action
     envelope_id: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     by: Annotated[str, Field(max_length=100)] = ""
+    about: Annotated[str, Field(max_length=63)] = ""
+    bytes: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     asked: Moment
 
 
@@ -74,9 +78,22 @@ def take_all(folder: Path, do: Callable[[Request, str], None]) -> None:
         path.unlink(missing_ok=True)
 
 
-def new_request(action: Action, envelope_id: str, by: str, now: datetime) -> Request:
-    """Returns a request of now."""
-    return Request(action=action, envelope_id=envelope_id, by=by, asked=to_text(now))
+def new_request(
+    action: Action, envelope_id: str, by: str, now: datetime, carried: tuple[str, int] = ("", 0)
+) -> Request:
+    """Returns a request of now.
+
+    Args:
+        action: What to do.
+        envelope_id: With what.
+        by: Who asks.
+        now: The time.
+        carried: Of a file that a person carries: what it is about, and its bytes.
+    """
+    about, size = carried
+    return Request(
+        action=action, envelope_id=envelope_id, by=by, about=about, bytes=size, asked=to_text(now)
+    )
 
 
 def _read(path: Path) -> tuple[Request, str]:

@@ -7,14 +7,16 @@ from datetime import datetime
 from agent import log
 from agent.boxes import Outbox
 from agent.clock import from_text, to_text
+from agent.errors import Refused
 from agent.files import sha256_bytes
+from agent.keeper.requests import Request
 from agent.ledger import egress
 from agent.ledger.book import Detail, Item, Ledger
 from agent.policy.judge import Code
 from agent.policy.rules import Policy
 from agent.wire import merkle
 from agent.wire.signed import Signer, sign
-from agent.wire.statements import Declined, EgressRoot, Statement
+from agent.wire.statements import Declined, EgressRoot, Leaf, Statement
 
 _log = logging.getLogger(__name__)
 
@@ -120,6 +122,32 @@ class Statements:
         with self._ledger.transaction():
             self._say(document, {**detail, "root": document.root}, now, kept=False)
         return True
+
+    def book_carried(self, request: Request, by: str, now: datetime) -> None:
+        """Books a file that a person carries out; asked for once more it is no second leaf.
+
+        Raises:
+            Refused: `malformed`: no file is named.
+        """
+        if not (request.envelope_id and request.bytes):
+            raise Refused("malformed", "The request names no file.")
+        if egress.of_envelope(self._ledger, request.envelope_id):
+            return
+        leaf = Leaf(
+            at=to_text(now),
+            envelope_id=request.envelope_id,
+            kind=request.action,
+            to=self._consortium,
+            about=request.about,
+            decision="released",
+            by=by,
+            bytes=request.bytes,
+            blob_sha256=request.envelope_id,
+            header="",
+        )
+        with self._ledger.transaction():
+            egress.book(self._ledger, leaf)
+        log.event(_log, "figures booked", release=request.about, bytes=request.bytes)
 
     def _day_is_over(self, now: datetime) -> bool:
         said = self._roots()

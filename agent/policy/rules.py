@@ -67,10 +67,12 @@ class LeaveSection(Section):
     Attributes:
         approval: `none`: the policy alone; `each`: a person approves each update.
         tell: `codes`: that it declines and the codes; `refused`: only that; `nothing`.
+        figures: Whether what the gate measured of a release may leave, encrypted for a sum.
     """
 
     approval: Literal["none", "each"] = "none"
     tell: Literal["codes", "refused", "nothing"] = "codes"
+    figures: Literal["nothing", "encrypted"] = "nothing"
 
 
 class Policy(Section):

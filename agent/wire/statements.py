@@ -89,7 +89,8 @@ class Leaf(Document):
         by: Who decided: `policy`, or a person's name.
         bytes: How many may leave by this decision, header and blob; 0 where none may.
         blob_sha256: Of the blob; of no bytes for a statement.
-        header: The signed header in base64; empty in lines from before there was a tree.
+        header: The signed header in base64; empty for a file that a person carries, and in lines
+            from before there was a tree.
     """
 
     at: Moment

@@ -24,6 +24,7 @@ from agent.wire.documents import (
     RoundManifest,
     TrustRoot,
 )
+from agent.wire.masking.audit import KIND, Announcement
 from agent.wire.masking.carriage import Handout
 from agent.wire.masking.documents import Publication
 from agent.wire.repository import (
@@ -306,6 +307,16 @@ class Trusted:
         """
         role = "aggregator" if kind == "round" else kind
         return self._check_role(role, content, kind)
+
+    def announcement(self, content: bytes) -> Announcement:
+        """Believes that the aggregator announced these rounds for an audit.
+
+        Raises:
+            Refused: `wrong_consortium`, or a code of `signed.verify`.
+        """
+        found = Announcement.parse(self._check_role("aggregator", content, kind=KIND))
+        self._check_consortium(found.consortium)
+        return found
 
     def _check_root(self, now: datetime) -> None:
         _check_expiry("trust root", self.root.expires, now)

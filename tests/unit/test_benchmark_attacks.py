@@ -85,13 +85,12 @@ def test_noise_hides_who_was_learned_from(world: World) -> None:
     rows = np.arange(len(world.features))
     inside = halves(8, len(rows), 2)
     noise = Noise(1.0, rounds=1, steps=10, rate=1.0, lot=40)
-    areas = []
-    for train in (
-        lambda own, seed: world.trained(world.start(), own, 200, seed),
-        lambda own, seed: world.noisy(world.start(), own, noise, 0, seed),
+    start, areas = world.start(), []
+    for models in (
+        [world.trained(start, rows[own], 200, at) for at, own in enumerate(inside)],
+        [world.noisy(start, rows[own], noise, 0, at) for at, own in enumerate(inside)],
     ):
-        said = [world.said(train(rows[own], at), rows) for at, own in enumerate(inside)]
-        residuals = np.stack(said) - world.values[rows]
+        residuals = np.stack([world.said(one, rows) for one in models]) - world.values[rows]
         areas.append(float(np.mean(judged(residuals, inside)["AUC"])))
     assert areas[0] > 0.7
     assert areas[1] < 0.58

@@ -53,6 +53,7 @@ from agent.keys import (
     load_signing,
 )
 from agent.wire.documents import EnrolmentRequest, EnrolmentToken
+from agent.wire.homomorphic import SumKey
 from agent.wire.hybrid import Hybrid
 from agent.wire.masking.seeds import RoundSecrets
 from agent.wire.masking.setting import Site
@@ -62,7 +63,6 @@ from consortium.carrying import FolderDesk
 from consortium.engine import Engine
 from consortium.envelopes import Desk
 from consortium.folder import Folder, LiveSigner, Settings, Signers
-from consortium.homomorphic import SumKey
 from consortium.masked import MaskedRounds
 from consortium.metadata import _TufSigner
 from consortium.opening import Opener

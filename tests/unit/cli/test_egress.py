@@ -1,3 +1,4 @@
+import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -5,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.boxes import Outbox
+from agent.clock import to_text
 from agent.errors import Refused, Stop, TryLater
 from agent.exchange.transport_log import TransportLog, Trip
 from agent.keeper.requests import take_all
@@ -12,6 +14,8 @@ from agent.keeper.statements import Statements
 from agent.keys import load_signing
 from agent.ledger import egress
 from agent.ledger.book import Ledger
+from agent.wire.masking.audit import KIND, Announcement, Answers, Challenge
+from agent.wire.signed import sign
 from tests.kit.consortium import NAME, SILO, START, Consortium
 from tests.kit.departures import BLOB, leaf
 
@@ -214,3 +218,22 @@ def test_an_alarm_is_settled_by_the_keeper(silo: Silo, monkeypatch: pytest.Monke
     (request,) = silo.home.paths.requests.iterdir()
     fields = json.loads(request.read_bytes())
     assert (fields["action"], fields["by"]) == ("settle", "Kim")
+
+
+def test_an_auditors_challenge_is_answered_into_a_file(silo: Silo, tmp_path: Path) -> None:
+    said = Announcement(consortium=NAME, rounds={"p.r1.a1": "0" * 64}, created=to_text(START))
+    signed = sign(KIND, said.to_bytes(), silo.consortium.aggregator)
+    asked, out = tmp_path / "challenge.json", tmp_path / "answer.json"
+    announcement = base64.b64encode(signed).decode("ascii")
+    asked.write_bytes(Challenge(announcement=announcement, coin="ab" * 32, count=1).to_bytes())
+    refused = silo.home.error("egress", "answer", str(asked), "--out", str(out))
+    assert "nothing_to_answer" in str(refused)
+    with Ledger(silo.home.paths.ledger) as ledger:
+        for step in ("keys", "upload"):
+            row = {"manifest_sha256": "0" * 64, "message": f"{step}00", "seen": ""}
+            ledger.put_document("masked", f"p.r1.a1/{step}", json.dumps(row).encode(), START)
+    assert "1 round(s)" in silo.home.said("egress", "answer", str(asked), "--out", str(out))
+    (found,) = Answers.parse(out.read_bytes()).answers
+    assert (found.silo, found.keys, found.upload, found.ack) == (SILO, "keys00", "upload00", "")
+    missing = silo.home.error("egress", "answer", str(tmp_path / "none"), "--out", str(out))
+    assert isinstance(missing, Stop)

@@ -133,3 +133,33 @@ def test_an_update_sealed_while_the_policy_is_spoilt_waits(house: "House", spoil
         sealed = house.rounds.seal(order, house.trained(), b"x", house.now)
     _advance(house)
     assert _shown(house) == ([] if spoilt else [sealed])
+
+
+def _carry(house: "House", sha256: str, size: int = 1234) -> None:
+    carried = ("release-1", size)
+    ask(house.paths.requests, new_request("figures", sha256, "Kim", house.now, carried))
+    _advance(house)
+    assert list(house.paths.requests.iterdir()) == []
+
+
+def test_encrypted_figures_are_booked_where_the_policy_lets_them_out(house: "House") -> None:
+    house.sign_off("")
+    _carry(house, "ab" * 32)
+    assert egress.size(house.ledger) == 0
+    house.sign_off("[leave]\nfigures = 'encrypted'", 2)
+    for _ in range(2):
+        _carry(house, "ab" * 32)
+    _carry(house, "cd" * 32, 0)
+    (line,) = egress.lines(house.ledger)
+    booked = line.leaf
+    assert (booked.kind, booked.about, booked.bytes) == ("figures", "release-1", 1234)
+    assert (booked.envelope_id, booked.blob_sha256, booked.header) == ("ab" * 32, "ab" * 32, "")
+    assert booked.by.startswith("Kim (")
+
+
+def test_no_figures_leave_while_the_policy_is_altered(house: "House") -> None:
+    house.sign_off("[leave]\nfigures = 'encrypted'")
+    _advance(house)
+    house.policy.write_text("version = 1\n[leave]\nfigures = 'encrypted'\ntell = 'nothing'\n")
+    _carry(house, "ab" * 32)
+    assert egress.size(house.ledger) == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agent.errors import Refused
-from consortium.homomorphic import MOST_NUMBERS, SumKey, add, encrypt
+from agent.wire.homomorphic import MOST_NUMBERS, SumKey, add, encrypt
 
 
 @pytest.fixture(scope="module")
