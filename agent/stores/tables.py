@@ -4,21 +4,24 @@ The standard library's reader is used rather than Polars: it names the row of ea
 one ragged row be set aside, where Polars refuses the file (or cuts the row without a word).
 """
 
-import codecs
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from agent.errors import Refused
+from agent.stores.delimited import (
+    TOO_MANY_CELLS,
+    bounded,
+    checked,
+    encoding_of,
+    separator_of,
+)
 from agent.stores.rows import Row, Table
 
-_ENCODINGS = ("utf-8-sig", "cp949")
 _SEPARATORS = (",", ";", "\t")
-_CHUNK_BYTES = 1 << 20
 _SNIFF_CHARS = 1 << 16
 _MAX_LINE_CHARS = 16 << 20  # a row as wide as Excel allows, a thousand characters a cell
-_MAX_COLUMNS = 16_384  # Excel's own limit
 
 
 def read_table(path: Path, header_row: int | None = None) -> Iterator[Table]:
@@ -32,41 +35,14 @@ def read_table(path: Path, header_row: int | None = None) -> Iterator[Table]:
         The one table; its rows are read while the caller iterates.
 
     Raises:
-        Refused: `empty_file`, `unreadable_file` or `unknown_encoding`; also while iterating.
+        Refused: `empty_file`, `too_many_columns` or as `encoding_of`; also while iterating.
     """
-    encoding = _encoding(path)
+    encoding = encoding_of(path)
     try:
         with path.open(encoding=encoding, newline="") as handle:
             yield _table(handle, header_row)
     except OSError as error:
         raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
-
-
-def _encoding(path: Path) -> str:
-    """Returns the first encoding in which the whole file decodes."""
-    possible = {name: codecs.getincrementaldecoder(name)() for name in _ENCODINGS}
-    try:
-        with path.open("rb") as handle:
-            while True:
-                chunk = handle.read(_CHUNK_BYTES)
-                _drop_impossible(possible, chunk)
-                if not chunk:
-                    break
-    except OSError as error:
-        raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
-    if not possible:
-        raise Refused("unknown_encoding", "The file is neither UTF-8 nor CP949; save it as UTF-8.")
-    return next(iter(possible))
-
-
-def _drop_impossible(possible: dict[str, codecs.IncrementalDecoder], chunk: bytes) -> None:
-    if b"\0" in chunk:
-        raise Refused("unreadable_file", "The file holds NUL bytes, so it is no CSV or TSV text.")
-    for name, decoder in list(possible.items()):
-        try:
-            decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError:
-            del possible[name]
 
 
 def _table(handle: TextIO, header_row: int | None) -> Table:
@@ -76,7 +52,7 @@ def _table(handle: TextIO, header_row: int | None) -> Table:
     handle.seek(0)
     # strict: an unclosed quote is a fault, not a cell that swallows the rest of the file.
     records = csv.reader(_lines(handle), delimiter=_separator(head, header_row), strict=True)
-    numbered = enumerate(_checked(records), start=1)
+    numbered = enumerate(checked(records), start=1)
     for number, cells in numbered:
         if any(cell.strip() for cell in cells) if header_row is None else number == header_row:
             header = _header(cells)
@@ -88,7 +64,7 @@ def _separator(head: str, header_row: int | None) -> str:
     lines = head.splitlines()
     filled = (line for line in lines[(header_row or 1) - 1 :] if line.strip())
     header = next(filled, "")
-    return max(_SEPARATORS, key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
+    return separator_of(header, _SEPARATORS)
 
 
 def _lines(handle: TextIO) -> Iterator[str]:
@@ -106,25 +82,10 @@ def _lines(handle: TextIO) -> Iterator[str]:
         ) from error
 
 
-def _checked(records: Iterator[list[str]]) -> Iterator[list[str]]:
-    row = 0
-    try:
-        for record in records:
-            row += 1
-            yield record
-    except csv.Error as error:
-        raise Refused(
-            "unreadable_file",
-            f"Row {row + 1} cannot be read ({error}); mend its quotes and export again.",
-        ) from error
-
-
 def _header(cells: list[str]) -> list[str]:
     while cells and not cells[-1].strip():
         cells.pop()
-    if len(cells) > _MAX_COLUMNS:
-        raise Refused("too_many_columns", f"The file has over {_MAX_COLUMNS} columns.")
-    return [cell.strip() for cell in cells]
+    return [cell.strip() for cell in bounded(cells)]
 
 
 def _rows(numbered: Iterator[tuple[int, list[str]]], header: list[str]) -> Iterator[Row]:
@@ -133,7 +94,6 @@ def _rows(numbered: Iterator[tuple[int, list[str]]], header: list[str]) -> Itera
         stripped = [cell.strip() for cell in record]
         cells = dict(zip(header, stripped, strict=False))
         if len(record) > width and any(stripped[width:]):
-            reason = "The row has more cells than the header; quote the cell with the separator."
-            yield Row(number, cells, ("too_many_cells", reason))
+            yield Row(number, cells, ("too_many_cells", TOO_MANY_CELLS))
         else:
             yield Row(number, cells)

@@ -4,7 +4,6 @@ CSV and SDF are read by the standard library, not by Polars, which refuses a fil
 row. A row that cannot be used keeps its place and its cells, and says why.
 """
 
-import codecs
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,19 +16,23 @@ from python_calamine import CalamineError, CalamineWorkbook
 from agent.errors import Refused
 from agent.records import Structure
 from agent.stores.archive import damaged, inspect
+from agent.stores.delimited import (
+    TOO_MANY_CELLS,
+    bounded,
+    checked,
+    encoding_of,
+    separator_of,
+)
 
 Format = Literal["csv", "sdf", "smi", "xlsx"]
-_MAX_COLUMNS = 16_384
 _MAX_CELL_CHARS = 4 << 20
 _MAX_RECORD_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
 _SNIFF_BYTES = 1 << 16
-_ENCODINGS = ("utf-8-sig", "cp949")
 _SEPARATORS = (",", ";", "\t", "|")
 _RECORD_END = re.compile(rb"^\$\$\$\$[^\n]*(?:\n|$)", re.MULTILINE)
 _PROPERTY = re.compile(r"^>[^\n<]*<([^\n>]*)>[^\n]*\n((?:[^\n]*\S[^\n]*(?:\n|$))*)", re.MULTILINE)
 _MOLBLOCK_END = re.compile(r"^M  END[^\n]*$", re.MULTILINE)
-_TOO_MANY_CELLS = "The row has more cells than the header; quote the cell with the separator."
 _CUT_SHORT = "The record has no end of its molblock; it was cut short or is damaged."
 TITLE = "title"
 
@@ -94,7 +97,7 @@ def open_sheet(path: Path, fmt: Format | None) -> Iterator[Sheet]:
         elif fmt == "xlsx":
             yield from _xlsx(path)
         else:
-            with path.open(encoding=_encoding(path), newline="") as text:
+            with path.open(encoding=encoding_of(path), newline="") as text:
                 yield _csv(text) if fmt == "csv" else _smi(text)
     except OSError as error:
         raise Refused("unreadable_file", f"The file cannot be read: {error.strerror}.") from error
@@ -113,60 +116,22 @@ def look(head: bytes) -> Format:
     return "csv" if len(words) == 1 and b"smiles" in first.lower() else "smi"
 
 
-def _encoding(path: Path) -> str:
-    possible = {name: codecs.getincrementaldecoder(name)() for name in _ENCODINGS}
-    with path.open("rb") as handle:
-        while possible:
-            chunk = handle.read(_CHUNK_BYTES)
-            if b"\0" in chunk:
-                raise Refused("unreadable_file", "The file holds NUL bytes, so it is no text.")
-            for name, decoder in list(possible.items()):
-                try:
-                    decoder.decode(chunk, final=not chunk)
-                except UnicodeDecodeError:
-                    del possible[name]
-            if not chunk:
-                break
-    if not possible:
-        raise Refused("unknown_encoding", "The file is neither UTF-8 nor CP949; save it as UTF-8.")
-    return next(iter(possible))
-
-
 def _csv(text: TextIO) -> Sheet:
     head = text.read(_SNIFF_BYTES)
     text.seek(0)
     first = next((line for line in head.splitlines() if line.strip()), "")
-    mark = max(_SEPARATORS, key=lambda one: len(next(csv.reader([first], delimiter=one))))
+    mark = separator_of(first, _SEPARATORS)
     csv.field_size_limit(_MAX_CELL_CHARS)
     # strict: an unclosed quote is a fault, not a cell that swallows the rest of the file.
-    records = _checked(csv.reader(text, delimiter=mark, strict=True))
+    records = checked(csv.reader(text, delimiter=mark, strict=True))
     header = next((cells for cells in records if any(map(str.strip, cells))), [])
-    return Sheet(_bounded(header), _without_end(_csv_lines(records, len(header))))
-
-
-def _checked(records: Iterator[list[str]]) -> Iterator[list[str]]:
-    row = 0
-    try:
-        for record in records:
-            row += 1
-            yield record
-    except csv.Error as error:
-        raise Refused(
-            "unreadable_file",
-            f"Row {row + 1} cannot be read ({error}); mend its quotes and export again.",
-        ) from error
+    return Sheet(bounded(header), _without_end(_csv_lines(records, len(header))))
 
 
 def _csv_lines(records: Iterable[list[str]], width: int) -> Iterator[Line]:
     for cells in records:
-        fault = _TOO_MANY_CELLS if any(map(str.strip, cells[width:])) else ""
+        fault = TOO_MANY_CELLS if any(map(str.strip, cells[width:])) else ""
         yield Line(cells[:width], fault=fault)
-
-
-def _bounded(header: list[str]) -> list[str]:
-    if len(header) > _MAX_COLUMNS:
-        raise Refused("too_many_columns", f"The file has over {_MAX_COLUMNS} columns.")
-    return header
 
 
 def _without_end(lines: Iterable[Line]) -> Iterator[Line]:
@@ -208,7 +173,7 @@ def _xlsx(path: Path) -> Iterator[Sheet]:
                 header = next((line.cells for line in rows if any(line.cells)), None)
                 if header is None:
                     continue
-                yield Sheet(_bounded(header), _without_end(rows))
+                yield Sheet(bounded(header), _without_end(rows))
                 return
     except CalamineError as error:
         raise damaged() from error
@@ -248,7 +213,7 @@ def _sdf(path: Path) -> Sheet:
                 if column == len(header):
                     header.append(name)
                 found[column] = value.rstrip("\n")
-            _bounded(header)
+            bounded(header)
             cells = [found.get(at, "") for at in range(len(header))]
             structure = text[: end.end()] + "\n" if end else ""
             yield Line(cells, structure, "molblock", "" if end else _CUT_SHORT, text)
