@@ -30,7 +30,7 @@ test: lint  ## every test, linter and type check
 	$(if $(CHROMIUM),,@echo "LEFT OUT: the page's tests (marked browser), for no Chromium is installed.")
 
 test-quick: .venv/.ready  ## what runs in under two minutes
-	$(BIN)/pytest --numprocesses auto -m "not slow and not system" tests/unit
+	$(BIN)/pytest --numprocesses auto -p no:schemathesis -m "not slow and not system" tests/unit
 
 test-system: .venv/.ready  ## a booted machine: install, enrol, train, kill, upgrade, purge; needs root and systemd-container
 	$(BIN)/pytest -m system tests/system

@@ -28,7 +28,6 @@ from agent.wire.documents import (
     Feed,
     Plan,
     Privacy,
-    Recipe,
     RoundManifest,
     UpdateCore,
 )
@@ -41,17 +40,15 @@ from agent.wire.token import decode_token
 from agent.wire.trusted import Trusted
 from agent.wire.update import decode, group_of, pack
 from consortium.cli import main
+from tests.kit.recipes import recipe
 
 REFERENCE = "ab" * 32
 DRAFT = {
     "plan_id": "p1",
     "endpoints": ["logd", "solubility"],
     "network": {"kind": "sparse_trunk", "hidden": [256], "dropout": 0.0, "seed": 1},
-    "recipe": Recipe(
-        rounds=3, local_epochs=1, batch_size=8, learning_rate=0.01, weight_decay=0.0,
-        weighting="n", server_momentum=0.0, release_every=2, finetune_epochs=0,
-    ).model_dump(),
-}  # fmt: skip
+    "recipe": recipe(rounds=3, release_every=2).model_dump(),
+}
 PIECE = 1 << 20
 
 

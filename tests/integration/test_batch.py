@@ -20,7 +20,7 @@ from agent.serving import tokens
 from agent.serving.batch.folder import SAID
 from agent.serving.callers import Scope
 from tests.kit.batches import Caller, as_csv, as_xlsx, read_csv, zip_bomb
-from tests.kit.predicting import TASK, Load, Predict, build, until
+from tests.kit.predicting import TASK, Load, Predict, build, prepared, running, until
 from tests.kit.references import lay_out
 
 LEVEL = 1.5
@@ -29,13 +29,15 @@ HOSTILE = "CC" + ".*" * 990  # within every limit, and a third of a second of RD
 
 @pytest.fixture(scope="module")
 def predict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predict]:
-    running = Predict.prepare(tmp_path_factory.mktemp("predict"))
-    build(running.root, "r1", 1, LEVEL)
-    folder.activate(running.releases, "r1")
-    running.start()
-    running.wait("r1")
-    yield running
-    running.close()
+    with running(tmp_path_factory.mktemp("predict"), LEVEL) as made:
+        yield made
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Predict]:
+    """Predict that one test starts, and may harm."""
+    with prepared(tmp_path, LEVEL) as made:
+        yield made
 
 
 @pytest.fixture
@@ -204,127 +206,103 @@ def test_a_job_delays_no_single_molecule_for_ever(caller: Caller) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_goes_on_after_predict_was_killed(tmp_path: Path) -> None:
-    predict = Predict.prepare(tmp_path)
-    build(predict.root, "r1", 1, LEVEL)
-    folder.activate(predict.releases, "r1")
-    process = predict.start()
-    try:
-        predict.wait("r1")
-        given = _rows(40_000)
-        name = Caller(predict.status()["port"], {}).send(as_csv(given))["job"]
-        parts = predict.state / "jobs" / name
-        until(lambda: len(list(parts.glob(f"*.{SAID}"))) >= 2 and (parts / "table.json").exists())
-        process.kill()
-        process.communicate()
-        kept = {path.name: path.stat().st_mtime_ns for path in parts.glob(f"*.{SAID}")}
-        state = json.loads((parts / "state.json").read_bytes())
-        assert state["state"] == "running"
-        predict.start()
-        predict.wait("r1")
-        caller = Caller(predict.status()["port"], {})
-        job = caller.ended(name)
-        assert (job["state"], job["done"], job["total"]) == ("done", 40_000, 40_000)
-        again = {path.name: path.stat().st_mtime_ns for path in parts.glob(f"*.{SAID}")}
-        whole = sorted(kept)[: state["parts"]]
-        assert whole
-        assert {name: again[name] for name in whole} == {name: kept[name] for name in whole}
-        found = read_csv(caller.ask("GET", job["links"]["result"])[1])
-        assert [row["id"] for row in found] == [row[0] for row in given[1:]]
-        assert {row["onggi_release"] for row in found} == {"r1"}
-    finally:
-        predict.close()
+def test_a_job_goes_on_after_predict_was_killed(own: Predict) -> None:
+    process = own.start()
+    own.wait("r1")
+    given = _rows(40_000)
+    name = Caller(own.status()["port"], {}).send(as_csv(given))["job"]
+    parts = own.state / "jobs" / name
+    until(lambda: len(list(parts.glob(f"*.{SAID}"))) >= 2 and (parts / "table.json").exists())
+    process.kill()
+    process.communicate()
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob(f"*.{SAID}")}
+    state = json.loads((parts / "state.json").read_bytes())
+    assert state["state"] == "running"
+    own.start()
+    own.wait("r1")
+    caller = Caller(own.status()["port"], {})
+    job = caller.ended(name)
+    assert (job["state"], job["done"], job["total"]) == ("done", 40_000, 40_000)
+    again = {path.name: path.stat().st_mtime_ns for path in parts.glob(f"*.{SAID}")}
+    whole = sorted(kept)[: state["parts"]]
+    assert whole
+    assert {name: again[name] for name in whole} == {name: kept[name] for name in whole}
+    found = read_csv(caller.ask("GET", job["links"]["result"])[1])
+    assert [row["id"] for row in found] == [row[0] for row in given[1:]]
+    assert {row["onggi_release"] for row in found} == {"r1"}
 
 
 @pytest.mark.slow
-def test_a_job_whose_release_has_gone_begins_anew_and_says_so(tmp_path: Path) -> None:
-    predict = Predict.prepare(tmp_path)
-    for version, release in enumerate(("r1", "r2"), start=1):
-        build(predict.root, release, version, float(version))
-    folder.activate(predict.releases, "r1")
-    process = predict.start()
-    try:
-        predict.wait("r1")
-        name = Caller(predict.status()["port"], {}).send(as_csv(_rows(40_000)))["job"]
-        parts = predict.state / "jobs" / name
-        until(lambda: len(list(parts.glob(f"*.{SAID}"))) >= 2)
-        os.kill(process.pid, signal.SIGTERM)
-        process.communicate()
-        folder.activate(predict.releases, "r2")
-        predict.start()
-        predict.wait("r2")
-        caller = Caller(predict.status()["port"], {})
-        job = caller.ended(name)
-        assert (job["release"], job["done"]) == ("r2", 40_000)
-        assert re.search("began with r1.*began anew", job["note"])
-        found = read_csv(caller.ask("GET", job["links"]["result"])[1])
-        assert {row[TASK] for row in found} == {"2.0", ""}
-        assert {row["onggi_release"] for row in found} == {"r2"}
-    finally:
-        predict.close()
+def test_a_job_whose_release_has_gone_begins_anew_and_says_so(own: Predict) -> None:
+    build(own.root, "r2", 2, 2.0)
+    process = own.start()
+    own.wait("r1")
+    name = Caller(own.status()["port"], {}).send(as_csv(_rows(40_000)))["job"]
+    parts = own.state / "jobs" / name
+    until(lambda: len(list(parts.glob(f"*.{SAID}"))) >= 2)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate()
+    folder.activate(own.releases, "r2")
+    own.start()
+    own.wait("r2")
+    caller = Caller(own.status()["port"], {})
+    job = caller.ended(name)
+    assert (job["release"], job["done"]) == ("r2", 40_000)
+    assert re.search("began with r1.*began anew", job["note"])
+    found = read_csv(caller.ask("GET", job["links"]["result"])[1])
+    assert {row[TASK] for row in found} == {"2.0", ""}
+    assert {row["onggi_release"] for row in found} == {"r2"}
 
 
 @pytest.mark.slow
-def test_a_job_is_its_owners_alone(tmp_path: Path) -> None:
-    predict = Predict.prepare(tmp_path)
-    build(predict.root, "r1", 1, LEVEL)
-    folder.activate(predict.releases, "r1")
-    secrets = [_token(predict.state, name) for name in ("anna", "bela")]
-    predict.start()
-    try:
-        predict.wait("r1")
-        port = predict.status()["port"]
-        anna, bela = (Caller(port, _bearer(one)) for one in secrets)
-        job = anna.ended(anna.send(as_csv(_rows(10)))["job"])
-        for method, path in (
-            ("GET", job["links"]["self"]),
-            ("GET", job["links"]["result"]),
-            ("DELETE", job["links"]["cancel"]),
-        ):
-            status, answer = bela.ask(method, path)
-            assert (status, json.loads(answer)["code"]) == (404, "no_such_job")
-        assert json.loads(bela.ask("GET", "/v1/batch")[1]) == {"jobs": []}
-        assert anna.ask("GET", job["links"]["result"])[0] == 200
-        (log,) = (predict.state / "audit").iterdir()
-        until(lambda: b"structures" in log.read_bytes())  # written behind the answer
-        lines = [json.loads(line) for line in log.read_bytes().splitlines()]
-        told = [line for line in lines if line.get("structures")]
-        assert [(line["structures"], line["bad"], line["job"]) for line in told] == [
-            (10, 1, job["job"])
-        ]
-        assert b"CCO" not in log.read_bytes()
-    finally:
-        predict.close()
+def test_a_job_is_its_owners_alone(own: Predict) -> None:
+    secrets = [_token(own.state, name) for name in ("anna", "bela")]
+    own.start()
+    own.wait("r1")
+    port = own.status()["port"]
+    anna, bela = (Caller(port, _bearer(one)) for one in secrets)
+    job = anna.ended(anna.send(as_csv(_rows(10)))["job"])
+    for method, path in (
+        ("GET", job["links"]["self"]),
+        ("GET", job["links"]["result"]),
+        ("DELETE", job["links"]["cancel"]),
+    ):
+        status, answer = bela.ask(method, path)
+        assert (status, json.loads(answer)["code"]) == (404, "no_such_job")
+    assert json.loads(bela.ask("GET", "/v1/batch")[1]) == {"jobs": []}
+    assert anna.ask("GET", job["links"]["result"])[0] == 200
+    (log,) = (own.state / "audit").iterdir()
+    until(lambda: b"structures" in log.read_bytes())  # written behind the answer
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    told = [line for line in lines if line.get("structures")]
+    assert [(line["structures"], line["bad"], line["job"]) for line in told] == [
+        (10, 1, job["job"])
+    ]
+    assert b"CCO" not in log.read_bytes()
 
 
 @pytest.mark.slow
-def test_what_was_measured_is_in_the_answers_of_those_who_may_see_it(tmp_path: Path) -> None:
-    predict = Predict.prepare(tmp_path)
-    build(predict.root, "r1", 1, LEVEL)
-    folder.activate(predict.releases, "r1")
-    lay_out(predict.root / "reference")
-    anna = _token(predict.state, "anna", "predict", "data")
-    bela = _token(predict.state, "bela", "predict")
-    predict.start()
-    try:
-        predict.wait("r1")
-        port = predict.status()["port"]
-        knowing, other = (Caller(port, _bearer(one)) for one in (anna, bela))
-        given = as_csv([["SMILES"], *([smiles] for smiles, _ in _KNOWN)])
-        job = knowing.ended(knowing.send(given)["job"])
-        _check_measured(knowing, job["links"]["result"])
-        assert b"measured" not in other.through(given)
-        line = json.loads(_streamed(knowing, given).splitlines()[1])
-        said = {"value": 0.46, "unit": "", "qualifier": "=", "n": 3}
-        assert line["predictions"][TASK]["measured"] == said
-        assert b"measured" not in _streamed(other, given)
-        # The same name, by another token.
-        tokens.revoke(predict.state, "anna", clock.now())
-        less = Caller(port, _bearer(_token(predict.state, "anna", "predict")))
-        status, table = less.ask("GET", job["links"]["result"])
-        assert (status, b"measured" in table) == (200, False)
-    finally:
-        predict.close()
+def test_what_was_measured_is_in_the_answers_of_those_who_may_see_it(own: Predict) -> None:
+    lay_out(own.root / "reference")
+    anna = _token(own.state, "anna", "predict", "data")
+    bela = _token(own.state, "bela", "predict")
+    own.start()
+    own.wait("r1")
+    port = own.status()["port"]
+    knowing, other = (Caller(port, _bearer(one)) for one in (anna, bela))
+    given = as_csv([["SMILES"], *([smiles] for smiles, _ in _KNOWN)])
+    job = knowing.ended(knowing.send(given)["job"])
+    _check_measured(knowing, job["links"]["result"])
+    assert b"measured" not in other.through(given)
+    line = json.loads(_streamed(knowing, given).splitlines()[1])
+    said = {"value": 0.46, "unit": "", "qualifier": "=", "n": 3}
+    assert line["predictions"][TASK]["measured"] == said
+    assert b"measured" not in _streamed(other, given)
+    # The same name, by another token.
+    tokens.revoke(own.state, "anna", clock.now())
+    less = Caller(port, _bearer(_token(own.state, "anna", "predict")))
+    status, table = less.ask("GET", job["links"]["result"])
+    assert (status, b"measured" in table) == (200, False)
 
 
 _KNOWN = [("CCO", None), ("CC(=O)Nc1ccc(O)cc1.Cl", "0.46"), ("nonsense", None)]

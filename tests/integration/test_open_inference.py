@@ -10,21 +10,15 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from agent.releases import folder
-from tests.kit.predicting import TASK, Predict, build
+from tests.kit.predicting import TASK, Predict, running
 
 SMILES = ["CCO", "nonsense", "c1ccccc1O"]
 
 
 @pytest.fixture(scope="module")
 def predict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predict]:
-    running = Predict.prepare(tmp_path_factory.mktemp("predict"))
-    build(running.root, "r1", 3, 1.5)
-    folder.activate(running.releases, "r1")
-    running.start()
-    running.wait("r1")
-    yield running
-    running.close()
+    with running(tmp_path_factory.mktemp("predict"), level=1.5, version=3) as made:
+        yield made
 
 
 @pytest.fixture

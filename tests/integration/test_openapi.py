@@ -15,19 +15,13 @@ from schemathesis.specs.openapi.checks import (
     positive_data_acceptance,
 )
 
-from agent.releases import folder
-from tests.kit.predicting import Predict, build
+from tests.kit.predicting import Predict, running
 
 
 @pytest.fixture(scope="module")
 def predict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predict]:
-    running = Predict.prepare(tmp_path_factory.mktemp("predict"))
-    build(running.root, "r1", 1, 1.0)
-    folder.activate(running.releases, "r1")
-    running.start()
-    running.wait("r1")
-    yield running
-    running.close()
+    with running(tmp_path_factory.mktemp("predict"), level=1.0) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.features.reference import REFERENCE_SMILES
-from agent.releases import folder
 from agent.serving.bodies import MAX_STRUCTURES
 from benchmarks.serving_release import RELEASE, make_release
-from tests.kit.predicting import Load, Predict, build, children, until
+from tests.kit.predicting import Load, Predict, children, prepared, until
 
 KNOWN = [*REFERENCE_SMILES, "nonsense", ""]
 
@@ -41,11 +40,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predict]:
 @pytest.fixture
 def predict(tmp_path: Path) -> Iterator[Predict]:
     """Predict that a test starts and may harm."""
-    made = Predict.prepare(tmp_path)
-    build(made.root, "r1", 1, 1.0)
-    folder.activate(made.releases, "r1")
-    yield made
-    made.close()
+    with prepared(tmp_path, level=1.0) as made:
+        yield made
 
 
 def _ask(

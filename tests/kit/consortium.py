@@ -22,7 +22,6 @@ from agent.wire.documents import (
     Plan,
     Privacy,
     Receipt,
-    Recipe,
     Refusal,
     ReleaseManifest,
     RoleKeys,
@@ -35,6 +34,7 @@ from agent.wire.network import expected_shapes, initial_weights
 from agent.wire.repository import GOLDEN, MANIFEST, WEIGHTS
 from agent.wire.signed import key_id, sign
 from agent.wire.update import encode
+from tests.kit.recipes import recipe
 from tests.kit.releases import Releases, reference
 
 NAME, SILO = "kit", "silo-a"
@@ -49,17 +49,7 @@ FEATURES = FeatureSpec(
 )
 NETWORK = NetworkSpec(hidden=(8,), dropout=0.0, seed=7)
 HEADS = ("logbb", "solubility")
-RECIPE = Recipe(
-    rounds=2,
-    local_epochs=1,
-    batch_size=16,
-    learning_rate=0.01,
-    weight_decay=0.0,
-    weighting="n",
-    server_momentum=0.0,
-    release_every=1,
-    finetune_epochs=1,
-)
+RECIPE = recipe(batch_size=16, finetune_epochs=1)
 ENDPOINTS = (
     Endpoint(
         id="logbb",

@@ -229,12 +229,28 @@ class Load:
 
 
 @contextmanager
+def prepared(root: Path, level: float, version: int = 1) -> Iterator[Predict]:
+    """Lays out one release, `r1`, that says `level` of every structure; ends what is started."""
+    made = Predict.prepare(root)
+    build(made.root, "r1", version, level)
+    folder.activate(made.releases, "r1")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextmanager
+def running(root: Path, level: float, version: int = 1) -> Iterator[Predict]:
+    """Runs predict with that release."""
+    with prepared(root, level, version) as made:
+        made.start()
+        made.wait("r1")
+        yield made
+
+
+@contextmanager
 def served(root: Path, level: float) -> Iterator[str]:
-    """Runs predict with one release that says `level` of every structure; yields its address."""
-    running = Predict.prepare(root)
-    build(running.root, "r1", 1, level)
-    folder.activate(running.releases, "r1")
-    running.start()
-    running.wait("r1")
-    yield f"http://127.0.0.1:{running.status()['port']}"
-    running.close()
+    """Runs predict with that release; yields its address."""
+    with running(root, level) as made:
+        yield f"http://127.0.0.1:{made.status()['port']}"

@@ -43,12 +43,14 @@ def test_a_gradient_tells_every_bit_and_a_masked_vector_none(world: World) -> No
     assert 0.3 < found["G1 AUC of bit presence: the vector under masks"] < 0.7
 
 
+@pytest.mark.slow
 def test_the_compounds_of_a_small_batch_are_solved_for(world: World) -> None:
     found = _figures(list(exact_compounds(world, Scale.quick())))
     assert found["G2 exact fingerprints, batch 4: no defence"] > 0.5
     assert found["G2 exact fingerprints, batch 4: the vector under masks"] == 0.0
 
 
+@pytest.mark.slow
 def test_noise_and_clipping_hide_the_bits_of_a_step(world: World) -> None:
     rows = world.draw(4, 3)
     noisy = private(world, world.start(), rows, 1.0, 0)
@@ -56,6 +58,7 @@ def test_noise_and_clipping_hide_the_bits_of_a_step(world: World) -> None:
     assert bits_auc(world, noisy, world.start(), rows) < 0.8
 
 
+@pytest.mark.slow
 def test_a_change_after_a_round_tells_the_bits(world: World) -> None:
     found = _figures(list(two_epochs(world, Scale.quick())))
     assert found["G4 AUC of bit presence after 2 epochs: no defence"] > 0.99
@@ -67,6 +70,7 @@ def test_two_sums_tell_the_one_between_unless_the_rule_refuses(world: World) -> 
     assert shares == pytest.approx([1.0, 1.0], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_seeds_that_are_bound_to_the_model_hide_the_one_who_got_another(world: World) -> None:
     unbound, bound = _figures(list(two_models(world, Scale.quick()))).values()
     assert unbound > 0.4

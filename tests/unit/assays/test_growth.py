@@ -69,6 +69,7 @@ def _grown(parts: Sequence[tuple[str, Path]]) -> Snapshot:
     return before
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -122,6 +122,7 @@ _ROWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(_ROWS, min_size=2, max_size=4), st.data())
 def test_changes_are_those_of_comparing_every_row(

@@ -28,7 +28,6 @@ from agent.wire.documents import (
     NetworkSpec,
     Plan,
     Privacy,
-    Recipe,
     RoundManifest,
     Scaling,
     UpdateCore,
@@ -50,6 +49,7 @@ from consortium.plans import Draft, complete
 from consortium.rosters import Changes
 from consortium.store import Store, latest_round
 from consortium.tables import EnvelopeRow
+from tests.kit.recipes import recipe
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REFERENCE = "ab" * 32
@@ -170,26 +170,21 @@ class House:
         members: int = 1,
         aggregate: Aggregation = "mean",
     ) -> Plan:
-        recipe = Recipe(
+        asked = recipe(
             rounds=rounds,
-            local_epochs=1,
-            batch_size=8,
-            learning_rate=0.01,
-            weight_decay=0.0,
             weighting=weighting,
             weight_cap=100.0,
             server_momentum=momentum,
             optimizer=optimizer,
             aggregate=aggregate,
             release_every=release_every,
-            finetune_epochs=0,
         )
         draft = Draft(
             plan_id="p1",
             endpoints=("logd", "solubility"),
             features=FEATURES,
             network=NETWORK.model_copy(update={"members": members}),
-            recipe=recipe,
+            recipe=asked,
             quorum=quorum,
             round_deadline_s=100.0,
             seal_profile=profile,

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
-from agent.wire.documents import MaskRules, Privacy, Recipe
+from agent.wire.documents import MaskRules, Privacy
 from agent.wire.masking.carriage import Handout, SealedShares, pack_upload
 from agent.wire.masking.documents import Publication
 from agent.wire.masking.layout import Update
@@ -26,6 +26,7 @@ from consortium.objects import get_object
 from consortium.plans import Draft
 from consortium.store import latest_round
 from consortium.tables import MaskedRow, RoundRow
+from tests.kit.recipes import recipe
 from tests.unit.consortium.conftest import FEATURES, NETWORK, House, Sealed
 
 _RULES = MaskRules(n_min=3, clip=4.0, bias_clip=4.0, step_s=50.0)
@@ -140,25 +141,13 @@ def begun(root: Path) -> Masked:
 def opened(house: House) -> Masked:
     """Returns four silos of a house at the start of a masked plan."""
     house.enrol("a", "b", "c", "d")
-    recipe = Recipe(
-        rounds=2,
-        local_epochs=1,
-        batch_size=8,
-        learning_rate=0.01,
-        weight_decay=0.0,
-        weighting="n",
-        weight_cap=4.0,
-        server_momentum=0.0,
-        release_every=1,
-        finetune_epochs=0,
-    )
     house.publish_plan(
         Draft(
             plan_id="p1",
             endpoints=("logd", "solubility"),
             features=FEATURES,
             network=NETWORK,
-            recipe=recipe,
+            recipe=recipe(weight_cap=4.0),
             quorum=3,
             round_deadline_s=100.0,
             privacy=Privacy(masking=_RULES),

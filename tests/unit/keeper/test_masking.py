@@ -25,7 +25,6 @@ from agent.wire.documents import (
     MaskRules,
     PaidShare,
     Privacy,
-    Recipe,
     RoundManifest,
     SharedNoise,
     UpdateCore,
@@ -40,6 +39,7 @@ from consortium.founding import root_sha256
 from consortium.objects import get_object
 from consortium.plans import Draft
 from consortium.tables import RoundRow
+from tests.kit.recipes import recipe
 from tests.unit.consortium.conftest import FEATURES, NETWORK, REFERENCE
 from tests.unit.consortium.conftest import House as Consortium
 
@@ -194,23 +194,12 @@ class World:
 
 
 def _draft(privacy: Privacy | SharedNoise | None = None) -> Draft:
-    recipe = Recipe(
-        rounds=2,
-        local_epochs=1,
-        batch_size=8,
-        learning_rate=0.01,
-        weight_decay=0.0,
-        weighting="uniform",
-        server_momentum=0.0,
-        release_every=1,
-        finetune_epochs=0,
-    )
     return Draft(
         plan_id="p1",
         endpoints=("logd", "solubility"),
         features=FEATURES,
         network=NETWORK,
-        recipe=recipe,
+        recipe=recipe(weighting="uniform"),
         quorum=4,
         round_deadline_s=100.0,
         privacy=privacy or Privacy(masking=_RULES),

@@ -7,7 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from agent.learning.checkpoint import Checkpoint
+from agent.learning.moments import Moments
 from agent.learning.tasks import Labels, TaskSpec
+from agent.learning.train import Fitted, Settings, fit_on
 from agent.wire.documents import FeatureSpec, NetworkSpec, Scaling
 from agent.wire.network import Weights, initial_weights
 
@@ -53,6 +56,31 @@ class Problem:
 
     def start(self) -> Weights:
         return initial_weights(self.network, self.spec, [task.name for task in self.tasks])
+
+    def fitted(
+        self,
+        settings: Settings,
+        moments: Moments | None = None,
+        validation: Labels | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
+        return fit_on(
+            self.start(),
+            self.network,
+            self.features,
+            self.labels,
+            self.tasks,
+            settings,
+            lambda *_: None,
+            moments=moments,
+            validation=validation,
+            checkpoint=checkpoint,
+        )
+
+
+def equal(first: Weights, second: Weights) -> bool:
+    """Tells whether two sets of tensors are the same to the last bit."""
+    return all(np.array_equal(first[name], second[name]) for name in first | second)
 
 
 def labels_of(matrix: npt.NDArray[np.float32]) -> Labels:

@@ -8,19 +8,17 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from agent.learning.checkpoint import Checkpoint
-from agent.learning.train import Fitted, Settings, fit_on
+from agent.learning.train import Settings, fit_on
+from tests.unit.learning.conftest import equal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.learning.tasks import Labels
-    from agent.wire.network import Weights
     from tests.unit.learning.conftest import Problem
 
 _SETTINGS = Settings(epochs=4, batch_size=64, learning_rate=5e-3, device="cpu", threads=1)
@@ -90,46 +88,31 @@ class Killer:
         return 0.0
 
 
-def _fit(
-    problem: Problem, checkpoint: Checkpoint | None, validation: Labels | None = None
-) -> Fitted:
-    return fit_on(
-        problem.start(),
-        problem.network,
-        problem.features,
-        problem.labels,
-        problem.tasks,
-        _SETTINGS,
-        lambda *_: None,
-        checkpoint=checkpoint,
-        validation=validation,
-    )
-
-
-def _equal(first: Weights, second: Weights) -> bool:
-    return all(np.array_equal(first[name], second[name]) for name in first | second)
-
-
 @pytest.mark.parametrize("looks", [2, 4, 10, 11, 12, 24])
 def test_a_training_that_was_ended_goes_on_to_the_same_weights(
     problem: Problem, tmp_path: Path, looks: int
 ) -> None:
-    whole = _fit(problem, None)
+    whole = problem.fitted(_SETTINGS)
     with pytest.raises(Killed):
-        _fit(problem, Checkpoint(tmp_path, 0.0, Killer(looks)))
-    resumed = _fit(problem, Checkpoint(tmp_path))
-    assert _equal(resumed.weights, whole.weights)
-    assert _equal(resumed.moments.first, whole.moments.first)
-    assert _equal(resumed.moments.second, whole.moments.second)
+        problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path, 0.0, Killer(looks)))
+    resumed = problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path))
+    assert equal(resumed.weights, whole.weights)
+    assert equal(resumed.moments.first, whole.moments.first)
+    assert equal(resumed.moments.second, whole.moments.second)
     assert resumed.moments.steps == whole.moments.steps
 
 
 def test_the_best_weights_are_kept_as_well(problem: Problem, tmp_path: Path) -> None:
     judge = problem.labels.select(problem.labels.rows < 50)
-    whole = _fit(problem, None, validation=judge)
+    whole = problem.fitted(_SETTINGS, validation=judge)
     with pytest.raises(Killed):
-        _fit(problem, Checkpoint(tmp_path, 0.0, Killer(28)), validation=judge)
-    assert _equal(_fit(problem, Checkpoint(tmp_path), validation=judge).weights, whole.weights)
+        problem.fitted(
+            _SETTINGS, checkpoint=Checkpoint(tmp_path, 0.0, Killer(28)), validation=judge
+        )
+    assert equal(
+        problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path), validation=judge).weights,
+        whole.weights,
+    )
 
 
 def _standing(folder: Path) -> dict[str, float]:
@@ -140,7 +123,7 @@ def _standing(folder: Path) -> dict[str, float]:
 
 def test_what_is_left_is_done_and_nothing_twice(problem: Problem, tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        _fit(problem, Checkpoint(tmp_path, 0.0, Killer(24)))
+        problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path, 0.0, Killer(24)))
     assert (_standing(tmp_path)["epoch"], _standing(tmp_path)["step"]) == (2, 1)
     told: list[int] = []
     fit_on(
@@ -157,28 +140,33 @@ def test_what_is_left_is_done_and_nothing_twice(problem: Problem, tmp_path: Path
 
 
 def test_a_standing_of_another_training_is_left_alone(problem: Problem, tmp_path: Path) -> None:
-    _fit(problem, Checkpoint(tmp_path, 0.0))
+    problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path, 0.0))
     labels = replace(problem.labels, values=problem.labels.values + 1)
     other = replace(problem, labels=labels)
-    assert _equal(_fit(other, Checkpoint(tmp_path)).weights, _fit(other, None).weights)
+    assert equal(
+        other.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path)).weights,
+        other.fitted(_SETTINGS).weights,
+    )
 
 
 def test_a_damaged_standing_is_as_good_as_none(problem: Problem, tmp_path: Path) -> None:
-    whole = _fit(problem, Checkpoint(tmp_path, 0.0))
+    whole = problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path, 0.0))
     path = tmp_path / "training.safetensors"
     for content in (b"half", path.read_bytes()[:-7], b""):
         path.write_bytes(content)
-        assert _equal(_fit(problem, Checkpoint(tmp_path)).weights, whole.weights)
+        assert equal(
+            problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path)).weights, whole.weights
+        )
 
 
 def test_half_written_files_of_the_dead_are_removed(problem: Problem, tmp_path: Path) -> None:
     (tmp_path / ".training.safetensors.12345.tmp").write_bytes(b"half")
-    _fit(problem, Checkpoint(tmp_path, 0.0))
+    problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path, 0.0))
     assert [path.name for path in tmp_path.iterdir()] == ["training.safetensors"]
 
 
 def test_it_is_not_saved_more_often_than_asked(problem: Problem, tmp_path: Path) -> None:
-    _fit(problem, Checkpoint(tmp_path, 1e6))
+    problem.fitted(_SETTINGS, checkpoint=Checkpoint(tmp_path, 1e6))
     assert not list(tmp_path.iterdir())
 
 
@@ -211,4 +199,4 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
             assert process.wait() == 0
     assert len(seen) > 5  # the kills did come while it trained
     expected = load_file(whole.with_suffix(".done"))
-    assert _equal(load_file(killed.with_suffix(".done")), expected)
+    assert equal(load_file(killed.with_suffix(".done")), expected)

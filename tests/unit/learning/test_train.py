@@ -12,9 +12,9 @@ from agent.errors import Refused
 from agent.learning.moments import Moments
 from agent.learning.score import predict, score_tasks
 from agent.learning.tasks import Labels
-from agent.learning.train import Fitted, Settings, fit, fit_on, learning_rate
+from agent.learning.train import Settings, fit, fit_on, learning_rate
 from agent.wire.update import encode
-from tests.unit.learning.conftest import N
+from tests.unit.learning.conftest import N, equal
 
 if TYPE_CHECKING:
     from agent.wire.network import Weights
@@ -33,29 +33,6 @@ def _fit(problem: Problem, settings: Settings = _SETTINGS) -> Weights:
         settings,
         lambda *_: None,
     )
-
-
-def _fit_on(
-    problem: Problem,
-    settings: Settings = _SETTINGS,
-    moments: Moments | None = None,
-    validation: Labels | None = None,
-) -> Fitted:
-    return fit_on(
-        problem.start(),
-        problem.network,
-        problem.features,
-        problem.labels,
-        problem.tasks,
-        settings,
-        lambda *_: None,
-        moments=moments,
-        validation=validation,
-    )
-
-
-def _equal(first: Weights, second: Weights) -> bool:
-    return all(np.array_equal(first[name], second[name]) for name in first | second)
 
 
 def _changed(problem: Problem, trained: Weights) -> set[str]:
@@ -176,8 +153,8 @@ def test_two_trainings_with_the_optimizer_kept_are_one(problem: Problem) -> None
     plain = problem.network.model_copy(update={"dropout": 0.0})
     steady = replace(problem, network=plain)
     settings = replace(_SETTINGS, epochs=4, batch_size=N, warm_up=0.0)
-    whole = _fit_on(steady, settings)
-    first = _fit_on(steady, replace(settings, epochs=2, window=(0.0, 0.5)))
+    whole = steady.fitted(settings)
+    first = steady.fitted(replace(settings, epochs=2, window=(0.0, 0.5)))
     halves = {
         kept: fit_on(
             first.weights,
@@ -198,11 +175,11 @@ def test_two_trainings_with_the_optimizer_kept_are_one(problem: Problem) -> None
 
 
 def test_moments_survive_as_tensors_and_foreign_ones_are_left_out(problem: Problem) -> None:
-    fitted = _fit_on(problem, replace(_SETTINGS, epochs=1))
+    fitted = problem.fitted(replace(_SETTINGS, epochs=1))
     tensors = decode_tensors(encode(fitted.moments.to_tensors()))
     again = Moments.from_tensors(tensors, fitted.weights)
-    assert _equal(again.first, fitted.moments.first)
-    assert _equal(again.second, fitted.moments.second)
+    assert equal(again.first, fitted.moments.first)
+    assert equal(again.second, fitted.moments.second)
     assert again.steps == fitted.moments.steps
     fewer = {name: tensor for name, tensor in fitted.weights.items() if name != "head.class.bias"}
     assert "head.class.bias" not in Moments.from_tensors(tensors, fewer).first
@@ -212,9 +189,9 @@ def test_moments_survive_as_tensors_and_foreign_ones_are_left_out(problem: Probl
 
 
 def test_moments_of_another_shape_start_anew(problem: Problem) -> None:
-    moments = _fit_on(problem, replace(_SETTINGS, epochs=1)).moments
+    moments = problem.fitted(replace(_SETTINGS, epochs=1)).moments
     moments.first["trunk.dense.bias"] = np.zeros(99, np.float32)
-    again = _fit_on(problem, replace(_SETTINGS, epochs=1), moments=moments)
+    again = problem.fitted(replace(_SETTINGS, epochs=1), moments=moments)
     assert again.moments.steps["trunk.dense.weight"] == 20
     assert again.moments.steps["trunk.dense.bias"] == 10
 
@@ -236,21 +213,21 @@ def test_the_best_epoch_on_the_validation_labels_wins_and_training_stops(problem
     few = replace(problem, labels=problem.labels.select(~held_out & (problem.labels.rows < 60)))
     judge = problem.labels.select(held_out)
     settings = replace(_SETTINGS, epochs=60, learning_rate=2e-2, warm_up=0.0, patience=3)
-    stopped = _fit_on(few, settings, validation=judge)
+    stopped = few.fitted(settings, validation=judge)
     assert 3 < stopped.epochs < 60
     # Three epochs before the last one: the same training, told to do just so many.
     by_hand = {}
     for epochs in (stopped.epochs - 3, stopped.epochs):
         window = (0.0, epochs / 60)
         by_hand[epochs] = _fit(few, replace(settings, epochs=epochs, window=window, patience=0))
-    assert _equal(stopped.weights, by_hand[stopped.epochs - 3])
-    assert not _equal(stopped.weights, by_hand[stopped.epochs])
+    assert equal(stopped.weights, by_hand[stopped.epochs - 3])
+    assert not equal(stopped.weights, by_hand[stopped.epochs])
 
 
 def test_validation_labels_are_checked(problem: Problem) -> None:
     wrong = replace(problem.labels, cols=problem.labels.cols + 1)
     with pytest.raises(Refused, match="label_out_of_range"):
-        _fit_on(problem, validation=wrong)
+        problem.fitted(_SETTINGS, validation=wrong)
 
 
 def test_how_torch_computes_is_put_back(problem: Problem) -> None:

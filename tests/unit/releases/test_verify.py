@@ -9,12 +9,12 @@ from agent.wire.documents import (
     NetworkSpec,
     Plan,
     Privacy,
-    Recipe,
     ReleaseManifest,
     Scaling,
 )
 from agent.wire.network import initial_weights
 from agent.wire.update import Weights, encode
+from tests.kit.recipes import recipe
 
 HASH = "0" * 64
 MOMENT = "2026-01-02T03:04:05Z"
@@ -33,17 +33,7 @@ PLAN = Plan(
     ),
     reference_sha256=HASH,
     network=NetworkSpec(hidden=(16, 8), dropout=0.1, seed=1),
-    recipe=Recipe(
-        rounds=1,
-        local_epochs=1,
-        batch_size=8,
-        learning_rate=0.1,
-        weight_decay=0.0,
-        weighting="uniform",
-        server_momentum=0.0,
-        release_every=1,
-        finetune_epochs=0,
-    ),
+    recipe=recipe(rounds=1, learning_rate=0.1, weighting="uniform"),
     privacy=Privacy(),
     participants=("a",),
     quorum=1,

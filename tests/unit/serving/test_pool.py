@@ -146,6 +146,7 @@ def test_a_deadly_release_is_refused_and_the_old_one_answers(running: Running) -
     assert running.predict("CCO")[0] == {"good": 1, "bad": 0, "failed": 0}
 
 
+@pytest.mark.slow
 def test_workers_start_although_the_release_that_answers_became_deadly(running: Running) -> None:
     running.pool.keep("deadly")
     for pid in running.children():

@@ -6,6 +6,7 @@ import pytest
 from agent.errors import Refused
 from agent.releases.card import ModelCard
 from agent.serving.bodies import Asked
+from agent.serving.pool import Pool
 from agent.serving.predictor import Predictor
 from agent.serving.remote import RemoteRelease
 from tests.unit.serving.test_pool import Running
@@ -25,5 +26,5 @@ def test_it_answers_as_the_release_itself_would(install: Build, releases: Path) 
 def test_a_folder_of_another_name_is_refused(install: Build, releases: Path) -> None:
     install("r1", 1)
     (releases / "r1").rename(releases / "r2")
-    with Running(releases) as running, pytest.raises(Refused, match="wrong_card"):
-        RemoteRelease.load(releases / "r2", running.pool)
+    with pytest.raises(Refused, match="wrong_card"):
+        RemoteRelease.load(releases / "r2", Pool(releases, workers=1))

@@ -22,7 +22,6 @@ from agent.wire.documents import (
     Plan,
     Privacy,
     Receipt,
-    Recipe,
     Refusal,
     ReleaseManifest,
     RoleKeys,
@@ -33,6 +32,7 @@ from agent.wire.documents import (
 from agent.wire.repository import GOLDEN, MANIFEST, WEIGHTS, Offer
 from agent.wire.signed import key_id, sign
 from agent.wire.trusted import Trusted
+from tests.kit.recipes import recipe
 from tests.kit.releases import Releases
 
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -67,17 +67,7 @@ _PLAN = Plan(
     features=FeatureSpec(version="onggi-fast-1", radius=2, hash_size=256, descriptors=(), clip=5.0),
     reference_sha256=_ZERO,
     network=NetworkSpec(hidden=(8,), dropout=0.0, seed=1),
-    recipe=Recipe(
-        rounds=1,
-        local_epochs=1,
-        batch_size=8,
-        learning_rate=0.1,
-        weight_decay=0.0,
-        weighting="uniform",
-        server_momentum=0.0,
-        release_every=1,
-        finetune_epochs=0,
-    ),
+    recipe=recipe(rounds=1, learning_rate=0.1, weighting="uniform"),
     privacy=Privacy(),
     participants=("silo-a",),
     quorum=1,
