@@ -122,11 +122,12 @@ def test_an_upgrade_keeps_what_the_site_changed(machine: Machine, package: Packa
 def test_removing_keeps_configuration_data_and_users(machine: Machine) -> None:
     kept = machine.root / "var/lib/onggi/predict/kept"
     kept.write_text("data")
+    (machine.root / "var/tmp/onggi-install.killed").mkdir()
     code, said = dpkg(machine, "--remove", "onggi")
     assert code == 0, said
     assert machine.shows("onggi-predict", "LoadState") == "not-found"
     assert not machine.run("pgrep", "-u", "onggi-predict", check=False).stdout
-    gone = ("/opt/onggi", "/usr/bin/onggi", "/usr/share/onggi")
+    gone = ("/opt/onggi", "/usr/bin/onggi", "/usr/share/onggi", "/var/tmp/onggi-install.killed")
     assert not machine.run("find", *gone, check=False).stdout
     assert (machine.root / "etc/onggi/onggi.toml").read_text() == "# ours\n"
     assert kept.read_text() == "data"
