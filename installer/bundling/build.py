@@ -158,7 +158,7 @@ def _wheels(chosen: argparse.Namespace, target: Target, source: Path, folder: Pa
 
 
 def _fetch_locked(target: Target, fresh: Path, lock: Path, kept: list[str]) -> None:
-    """Takes the wheels that were kept if all are there: their hashes say which, so nobody is asked."""
+    """Asks nobody if all wheels were kept; their hashes say which ones they are."""
     wanted = [*kept, "--no-deps", "--require-hashes", "-r", str(lock)]
     if kept:
         with suppress(NotBuilt):
