@@ -45,7 +45,8 @@ remove_program() {
   rm -f /usr/lib/tmpfiles.d/onggi.conf /usr/local/bin/onggi /usr/local/share/man/man1/onggi.1
   # On many hosts the folder was made for this page.
   rmdir /usr/local/share/man/man1 2>/dev/null || true
-  rm -rf /opt/onggi
+  # The latter only where an install.sh was killed.
+  rm -rf /opt/onggi /var/tmp/onggi-install.*
   [ ! -d /run/systemd/system ] || { systemctl daemon-reload; systemctl reset-failed 'onggi-*.service' 2>/dev/null || true; }
 }
 

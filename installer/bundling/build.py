@@ -7,6 +7,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from installer.bundling import archive, manifest, sbom, wheels
@@ -143,7 +144,7 @@ def _wheels(chosen: argparse.Namespace, target: Target, source: Path, folder: Pa
             text = wheels.without(text, _NOT_TO_PREDICT)
         wanted = fresh / lock.name
         wanted.write_text(text)
-        wheels.fetch(target, fresh, [*kept, "--no-deps", "--require-hashes", "-r", str(wanted)])
+        _fetch_locked(target, fresh, wanted, kept)
         wanted.unlink()
     if chosen.variant != "predict-only":
         index = ["--index-url", chosen.torch_index] if chosen.torch_index else []
@@ -154,6 +155,16 @@ def _wheels(chosen: argparse.Namespace, target: Target, source: Path, folder: Pa
         (folder / wheel.name).unlink(missing_ok=True)
         (folder / wheel.name).hardlink_to(wheel)
     return fresh
+
+
+def _fetch_locked(target: Target, fresh: Path, lock: Path, kept: list[str]) -> None:
+    """Asks nobody if all wheels were kept; their hashes say which ones they are."""
+    wanted = [*kept, "--no-deps", "--require-hashes", "-r", str(lock)]
+    if kept:
+        with suppress(NotBuilt):
+            wheels.fetch(target, fresh, ["--no-index", *wanted])
+            return
+    wheels.fetch(target, fresh, wanted)
 
 
 def _locks(variant: str, installer: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 upgraded, taken back, removed, purged. The tests follow one another.
 """
 
+import os
 import shutil
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.system
 Package = Callable[[str], str]
 
 _ACCOUNTS = ("passwd", "group", "shadow", "gshadow")
-_EVERYTHING = ("/etc", "/usr", "/opt", "/var", "/home", "/root", "/srv")
+# Not in homes: the machine underneath builds bundles meanwhile, and its caches show through.
+_EVERYTHING = ("/etc", "/usr", "/opt", "/var", "/srv")
 # Of dpkg's own, of systemd's, and copies that userdel makes of what it changes.
 _OTHERS = ("/var/lib/dpkg", "/var/log", "/var/lib/systemd", "/var/cache/ldconfig", "/var/cache/man")
 _COPIES = {f"/etc/{name}-" for name in _ACCOUNTS} | {"/etc/.pwd.lock"}
@@ -122,12 +124,13 @@ def test_an_upgrade_keeps_what_the_site_changed(machine: Machine, package: Packa
 def test_removing_keeps_configuration_data_and_users(machine: Machine) -> None:
     kept = machine.root / "var/lib/onggi/predict/kept"
     kept.write_text("data")
+    (machine.root / "var/tmp/onggi-install.killed").mkdir()
     code, said = dpkg(machine, "--remove", "onggi")
     assert code == 0, said
     assert machine.shows("onggi-predict", "LoadState") == "not-found"
     assert not machine.run("pgrep", "-u", "onggi-predict", check=False).stdout
-    gone = ("/opt/onggi", "/usr/bin/onggi", "/usr/share/onggi")
-    assert not machine.run("find", *gone, check=False).stdout
+    for gone in ("opt/onggi", "usr/bin/onggi", "usr/share/onggi", "var/tmp/onggi-install.killed"):
+        assert not os.path.lexists(machine.root / gone)
     assert (machine.root / "etc/onggi/onggi.toml").read_text() == "# ours\n"
     assert kept.read_text() == "data"
     assert "onggi-predict" in (machine.root / "etc/passwd").read_text()
