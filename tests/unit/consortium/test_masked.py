@@ -1,12 +1,15 @@
 """Masked rounds at a real aggregator: five steps, a kill between any two, and one sum."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sqlalchemy import select
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
-from agent.wire.documents import MaskRules, Privacy
+from agent.wire.documents import MaskRules, Privacy, Recipe
 from agent.wire.masking.carriage import Handout, SealedShares, pack_upload
 from agent.wire.masking.documents import Publication
 from agent.wire.masking.layout import Update
@@ -24,7 +27,6 @@ from consortium.objects import get_object
 from consortium.plans import Draft
 from consortium.store import latest_round
 from consortium.tables import MaskedRow, RoundRow
-from tests.kit.recipes import recipe
 from tests.unit.consortium.conftest import FEATURES, NETWORK, House, Sealed
 
 _RULES = MaskRules(n_min=3, clip=4.0, bias_clip=4.0, step_s=50.0)
@@ -113,22 +115,36 @@ def _bytes(text: str) -> bytes:
 
 
 @pytest.fixture
-def masked(house: House) -> Masked:
+def masked(tmp_path: Path) -> Iterator[Masked]:
+    house = House(tmp_path / "aggregator")
     house.enrol("a", "b", "c", "d")
+    recipe = Recipe(
+        rounds=2,
+        local_epochs=1,
+        batch_size=8,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        weighting="n",
+        weight_cap=4.0,
+        server_momentum=0.0,
+        release_every=1,
+        finetune_epochs=0,
+    )
     house.publish_plan(
         Draft(
             plan_id="p1",
             endpoints=("logd", "solubility"),
             features=FEATURES,
             network=NETWORK,
-            recipe=recipe(weight_cap=4.0),
+            recipe=recipe,
             quorum=3,
             round_deadline_s=100.0,
             privacy=Privacy(masking=_RULES),
         )
     )
     house.settle()
-    return Masked(house)
+    yield Masked(house)
+    house.store.close()
 
 
 def _states(house: House) -> list[tuple[int, int, str]]:

@@ -19,7 +19,7 @@ from agent.keeper.training import Rounds
 from agent.ledger import egress
 from agent.ledger.book import Ledger
 from agent.policy.rules import PeersSection, Policy, PrivacySection
-from agent.wire.documents import MaskRules, Privacy, RoundManifest
+from agent.wire.documents import MaskRules, Privacy, Recipe, RoundManifest
 from agent.wire.trusted import Trusted
 from agent.wire.update import Weights, decode, pack
 from consortium.answers import Answer
@@ -28,7 +28,6 @@ from consortium.founding import root_sha256
 from consortium.objects import get_object
 from consortium.plans import Draft
 from consortium.tables import RoundRow
-from tests.kit.recipes import recipe
 from tests.unit.consortium.conftest import FEATURES, NETWORK, REFERENCE
 from tests.unit.consortium.conftest import House as Consortium
 
@@ -175,13 +174,24 @@ class World:
 
 
 def _draft(masking: MaskRules | None = None) -> Draft:
+    recipe = Recipe(
+        rounds=2,
+        local_epochs=1,
+        batch_size=8,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        weighting="uniform",
+        server_momentum=0.0,
+        release_every=1,
+        finetune_epochs=0,
+    )
     rules = masking or MaskRules(n_min=4, clip=2.0, bias_clip=2.0, step_s=50.0)
     return Draft(
         plan_id="p1",
         endpoints=("logd", "solubility"),
         features=FEATURES,
         network=NETWORK,
-        recipe=recipe(weighting="uniform"),
+        recipe=recipe,
         quorum=4,
         round_deadline_s=100.0,
         privacy=Privacy(masking=rules),
