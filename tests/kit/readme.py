@@ -25,6 +25,6 @@ def commands(readme: Path) -> list[str]:
     for line in for_it(readme):
         if line.startswith("```"):
             inside = not inside
-        elif inside:
-            found.append(_COMMENT.sub("", line))
+        elif inside and (typed := _COMMENT.sub("", line)):
+            found.append(typed)
     return found

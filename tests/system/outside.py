@@ -10,6 +10,8 @@ from typing import Self
 
 # TEST-NET-2 of RFC 5737.
 ADDRESS = "198.51.100.1"
+# TEST-NET-3, to which `onggi doctor` sends: without a route no wall would be needed there.
+_NOBODYS = "203.0.113.0/24"
 _DEVICE, _INSIDE = "onggi-veth", "host0"
 _DNS = 53
 _NAME_AT = 12
@@ -35,7 +37,8 @@ class Outside:
     def __enter__(self) -> Self:
         subprocess.run(["ip", "addr", "add", f"{ADDRESS}/32", "dev", _DEVICE], check=True)
         inside = ["nsenter", "-t", str(self._leader), "-n", "--", "ip", "route", "add"]
-        subprocess.run([*inside, ADDRESS, "via", self._lan, "dev", _INSIDE], check=True)
+        for target in (ADDRESS, _NOBODYS):
+            subprocess.run([*inside, target, "via", self._lan, "dev", _INSIDE], check=True)
         for host in (ADDRESS, self._lan):
             streams = socket.create_server((host, self.port))
             self.port = int(streams.getsockname()[1])
