@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from agent.errors import EXIT_FAILED, EXIT_STOP, Refused
 from agent.wire.documents import Plan, RoundManifest
-from agent.wire.masking.audit import KIND, Answer, Answers, Challenge
+from agent.wire.masking.audit import KIND, Announcement, Answer, Answers, Challenge
 from agent.wire.signed import parse, sign
 from agent.wire.update import Weights
 from consortium.auditing import (
@@ -211,6 +211,35 @@ def test_the_commands_do_the_same(masked: Masked, tmp_path: Path) -> None:
     assert missing.exit_code == EXIT_STOP
     silent = _run("audit", "check", shown, files[0], *pinned)
     assert (silent.exit_code, "missing_answer" in silent.output) == (EXIT_FAILED, True)
+
+
+def test_a_round_that_was_not_announced_is_not_shown(masked: Masked, tmp_path: Path) -> None:
+    house = masked.house
+    _done(masked)
+    said = Announcement(
+        consortium="demo", rounds={"p1.r2.a1": "0" * 64}, created="2026-01-01T00:00:00Z"
+    )
+    signed = base64.b64encode(sign(KIND, said.to_bytes())).decode("ascii")
+    for announcement, code in ((signed, "not_announced"), ("?", "malformed")):
+        asked = Challenge(announcement=announcement, coin=COIN, count=1)
+        with house.store.reading() as session, pytest.raises(Refused) as caught:
+            show(session, house.folder, asked, tmp_path / "audit")
+        assert caught.value.code == code
+
+
+def test_a_record_under_another_rounds_name_is_refused(audit: Audit) -> None:
+    house = audit.masked.house
+    said = Announcement(
+        consortium="demo", rounds={"p1.r9.a1": "0" * 64}, created="2026-01-01T00:00:00Z"
+    )
+    signed = sign(KIND, said.to_bytes(), house.signers.aggregator)
+    announcement = base64.b64encode(signed).decode("ascii")
+    changed = audit.challenge.model_copy(update={"announcement": announcement})
+    (audit.folder / CHALLENGE).write_bytes(changed.to_bytes())
+    (audit.folder / ROUNDS / f"{ROUND}.json").rename(audit.folder / ROUNDS / "p1.r9.a1.json")
+    with pytest.raises(Refused) as caught:
+        audit.check()
+    assert caught.value.code == "wrong_round"
 
 
 def test_vectors_are_kept_for_as_many_rounds_as_was_founded(masked: Masked) -> None:
