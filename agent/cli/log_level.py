@@ -29,7 +29,8 @@ def log_level(level: str, services: tuple[str, ...]) -> None:
     units = [f"onggi-{name}.service" for name in services] or _running()
     if not units:
         raise TryLater("No service of Onggi runs; start one, then say it again.")
-    # To the main process alone: a worker has no use for the signal, and would end of it.
+    # To the main process alone: a worker has no use for the signal, and would end of it. From
+    # systemd 252 on the option is --kill-whom, which may be cut short to its former name.
     _systemctl("kill", "--kill-who=main", f"--signal=SIG{_SIGNALS[level]}", *units)
     for unit in units:
         click.echo(f"{unit.removesuffix('.service')} logs {level}.")
