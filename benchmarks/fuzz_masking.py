@@ -8,12 +8,24 @@ import base64
 import random
 from collections.abc import Callable
 
+from agent.clock import to_text
+from agent.errors import Refused
 from agent.wire import signed
+from agent.wire.masking.audit import (
+    Announcement,
+    Answer,
+    Answers,
+    Challenge,
+    Shown,
+    check_round,
+    chosen,
+)
 from agent.wire.masking.carriage import Handout, SealedShares, pack_upload, unpack_upload
 from agent.wire.masking.documents import Ack, Message, Publication, RoundKeys, Unmask, Upload
 from agent.wire.masking.seeds import Binding, RoundSecrets
 from agent.wire.masking.sets import read_ack_set, read_key_set, read_upload_set
 from agent.wire.masking.silo import Step
+from tests.kit.consortium import START
 from tests.kit.masking import KEYS, UNMASK_BY, Round, setting
 
 Make = Callable[[random.Random], bytes]
@@ -26,6 +38,7 @@ _MESSAGES: dict[str, type[Message]] = {
     "masked_ack": Ack,
     "masked_unmask": Unmask,
 }
+_ANSWERED: tuple[Step, ...] = ("keys", "upload", "ack")
 _STEPS: dict[str, Step] = {
     "masked_keys": "keys",
     "masked_upload": "upload",
@@ -48,7 +61,34 @@ class Spoken:
         rows = {kind: silo.row(step) for kind, step in _STEPS.items()}
         self.messages = {kind: row.message for kind, row in rows.items() if row is not None}
         done = self.round.aggregator.publish(self.round.vector_of, UNMASK_BY)
-        self.publication = b"" if done is None else done[0].to_bytes()
+        if done is None:
+            raise ValueError("an honest round ends in a sum")
+        self.sum = done[0]
+        self.publication = self.sum.to_bytes()
+
+    def answers(self, silo: str) -> Answers:
+        """Returns what a silo answers an auditor."""
+        rows = {step: self.round.silos[silo].row(step) for step in _ANSWERED}
+        said = {
+            step: base64.b64encode(row.message).decode("ascii")
+            for step, row in rows.items()
+            if row is not None
+        }
+        round_id = self.round.setting.manifest.round_id
+        answer = Answer.model_validate({"silo": silo, "round_id": round_id, **said})
+        return Answers(silo=silo, answers=(answer,))
+
+    def audited(self, content: bytes) -> object:
+        """Checks the round with the first silo's answers as they came."""
+        given = {silo: self.answers(silo).answers[0] for silo in self.round.vectors}
+        given |= {one.silo: one for one in Answers.parse(content).answers}
+        shown = Shown(self.round.setting, self.key_set, self.upload_set, self.ack_set, self.sum)
+        return check_round(shown, given, _unread)
+
+
+def _unread(_silo: str) -> bytes:
+    """Ends an audit where the sum would be computed: what is damaged was read by then."""
+    raise Refused("wrong_vector", "Vectors are not looked at here.")
 
 
 def masking_targets(damaged: Damage, either: Damage) -> dict[str, tuple[Make, Read]]:
@@ -72,6 +112,13 @@ def masking_targets(damaged: Damage, either: Damage) -> dict[str, tuple[Make, Re
         spoken.ack_set, either, lambda content: read_ack_set(keys, uploads, content)
     )
     made["masked_sum"] = _json(spoken.publication, either, Publication.parse)
+    made["audit answers"] = _json(spoken.answers(spoken.first).to_bytes(), either, spoken.audited)
+    asked = Challenge(announcement="", coin="ab" * 32, count=1)
+    made["audit challenge"] = _json(asked.to_bytes(), either, Challenge.parse)
+    rounds = Announcement(consortium="kit", rounds={"r": "0" * 64}, created=to_text(START))
+    made["audit announcement"] = _json(
+        rounds.to_bytes(), either, lambda content: chosen(content, bytes(32), 1)
+    )
     return made | _carried(spoken, damaged, either)
 
 
