@@ -25,12 +25,12 @@ demo: .venv/.ready  ## the whole loop on real data: three silos, one aggregator
 	$(BIN)/onggi demo $(ARGS)
 
 test: lint  ## every test, linter and type check
-	$(BIN)/pytest --numprocesses auto --cov=agent --cov=consortium --cov-report= tests/unit
+	$(BIN)/pytest --numprocesses auto --dist worksteal --cov=agent --cov=consortium --cov-report= tests/unit
 	$(BIN)/pytest $(BROWSER) --cov=agent --cov=consortium --cov-append --cov-report=term:skip-covered tests/integration
 	$(if $(CHROMIUM),,@echo "LEFT OUT: the page's tests (marked browser), for no Chromium is installed.")
 
 test-quick: .venv/.ready  ## what runs in under two minutes
-	$(BIN)/pytest --numprocesses auto -p no:schemathesis -m "not slow and not system" tests/unit
+	$(BIN)/pytest --numprocesses auto --dist worksteal -p no:schemathesis -m "not slow and not system" tests/unit
 
 test-system: .venv/.ready  ## a booted machine: install, enrol, train, kill, upgrade, purge; needs root and systemd-container
 	$(BIN)/pytest -m system tests/system

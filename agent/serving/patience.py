@@ -16,7 +16,7 @@ from agent.serving.connections import LINE, Line
 from agent.serving.problems import Problem
 
 _CLOSE = {"Connection": "close"}
-_LINGER_S, _LINGER_BYTES = 5.0, 64 << 20
+_LINGER_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Terms:
         idle_s: Seconds without a byte.
         grace_s: Seconds, from the first on, for which it may be as slow as it likes.
         slowest: Bytes a second that it must come to after that.
+        linger_s: Seconds for which what was refused is still read, so that the refusal arrives.
     """
 
     most_bytes: int = MAX_BODY_BYTES
@@ -39,6 +40,7 @@ class Terms:
     idle_s: float = 20.0
     grace_s: float = 30.0
     slowest: int = 8192
+    linger_s: float = 5.0
 
 
 class Patience:
@@ -64,7 +66,7 @@ class Patience:
         task = asyncio.current_task()
         line.lost = task.cancel if task else None
         try:
-            await self._answer(scope, body, _Closing(body, receive, send))
+            await self._answer(scope, body, _Closing(body, receive, send, self._terms.linger_s))
         except asyncio.CancelledError:
             if not line.is_lost or task is None:
                 raise
@@ -167,10 +169,11 @@ class _Closing:
     A socket that is closed with something unread in it resets the connection (RFC 9112, 9.6).
     """
 
-    def __init__(self, body: _Body, receive: Receive, send: Send) -> None:
+    def __init__(self, body: _Body, receive: Receive, send: Send, linger_s: float) -> None:
         self.started = False
         self._body = body
         self._receive, self._send = receive, send
+        self._linger_s = linger_s
 
     async def __call__(self, message: Message) -> None:
         """Sends one part."""
@@ -185,7 +188,7 @@ class _Closing:
     async def _read_on(self) -> None:
         left = _LINGER_BYTES
         try:
-            async with asyncio.timeout(_LINGER_S):
+            async with asyncio.timeout(self._linger_s):
                 while left > 0:
                     message = await self._receive()
                     left -= len(message.get("body", b""))

@@ -242,6 +242,7 @@ def test_tls_with_a_certificate_that_is_renewed_and_a_providers_tokens(
     first = ssl.create_default_context(cafile=str(files.certificate))
     first.maximum_version = ssl.TLSVersion.TLSv1_2
     _, me = host.ask("GET", "/v1/me", token, None, first)
+    assert me.pop("shows") in ([], ["percentiles"])  # these are worked out meanwhile
     assert me == {"name": "oidc:u-17", "scopes": ["predict"], "access": "token"}
     expired = provider.token(clock.now() - timedelta(days=1)).decode()
     assert host.code("GET", "/v1/me", expired, None, first) == (401, "token_expired")

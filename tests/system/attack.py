@@ -174,6 +174,15 @@ def run_by_linker(folder: str) -> None:
         _run(_LINKER, str(probe))
 
 
+def run_from_memory(_: str) -> None:
+    """Runs a program that is in no folder (memfd_create(2))."""
+    memory = os.memfd_create("attack", 0)
+    os.write(memory, Path("/bin/true").read_bytes())
+    done = subprocess.run([f"/proc/self/fd/{memory}"], check=False, pass_fds=[memory])
+    if done.returncode:
+        raise Refused(f"exit {done.returncode}")
+
+
 def load(folder: str) -> None:
     """Loads a library that it wrote."""
     import _ctypes
@@ -306,7 +315,7 @@ ATTACKS: dict[str, Callable[[str], None]] = {
     one.__name__: one
     for one in (
         *(tcp, udp, dns, made, ping, unix, ring, datagram, telemetry),
-        *(read, write, run, run_by_linker, load, set_uid_bit),
+        *(read, write, run, run_by_linker, run_from_memory, load, set_uid_bit),
         *(signal_to, trace, peek, read_memory, read_through, see),
         *(become_root, set_uid_program, mount, user_namespace, chroot, module, clock, hostname),
         *(cgroup, core, personality, code_in_memory),

@@ -381,6 +381,14 @@ def test_the_manuals_drop_in_closes_the_lan_to_predict(walled: Walled) -> None:
     assert not any(one.through for one in narrowed.values())
 
 
+def test_what_the_manual_calls_open_is_open(walled: Walled) -> None:
+    """A limit that is told must be one: where a wall came to be, the manual is to say so."""
+    attack = "run_from_memory"
+    assert [
+        name for name in UNITS if not walled.within(UNITS[name], [attack])[attack].through
+    ] == []
+
+
 def load_firewall(machine: Machine, port: int) -> None:
     """Loads config_templates/onggi.nft with the addresses of this test put in."""
     text = FIREWALL.read_text()

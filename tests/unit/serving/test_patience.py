@@ -16,6 +16,7 @@ SHORT = Terms(
     idle_s=0.3,
     grace_s=1.0,
     slowest=50_000,
+    linger_s=0.5,
 )
 
 
