@@ -23,12 +23,7 @@ from agent.wire.documents import FeatureSpec
 
 Choice = Literal["personal", "averaged", "federated", "released"]
 
-_FEDERATED: dict[Choice, float] = {
-    "personal": 0.0,
-    "averaged": 0.5,
-    "federated": 1.0,
-    "released": 1.0,
-}
+_WAYS: tuple[Choice, ...] = ("personal", "averaged", "federated", "released")
 _SAFE: Choice = "averaged"
 _CLEARLY = 0.03  # of the average's error: by so much another way must be better
 _BORROWED = 100  # labels' worth of all tasks' evidence that a task's own is joined with
@@ -88,8 +83,10 @@ class Learner:
             alone, _ = self._train(own, [], alone=True, together=False)
             choices = ["personal" for _ in own.tasks]
             return _joined(alone, [], choices, FederatedRecipe())
-        wanted = [_FEDERATED[choice] for choice in choices]
-        alone, together = self._train(own, others, alone=min(wanted) < 1, together=max(wanted) > 0)
+        wanted = _joining(choices, recipe)
+        alone, together = self._train(
+            own, others, alone=bool(wanted.min() < 1), together=bool(wanted.max() > 0)
+        )
         return _joined(alone, together, choices, recipe)
 
     def judge(self, own: Silo, others: Sequence[Silo], validation: Labels) -> Judged:
@@ -113,7 +110,7 @@ class Learner:
                 _joined(alone, together, (way,) * len(tasks), recipe or FederatedRecipe()),
                 *(asked, tasks, self.settings.device),
             )
-            for way in _FEDERATED
+            for way in _WAYS
             if together or way == "personal"
         }
         errors = {way: _errors(answer.mean, labels, len(tasks)) for way, answer in said.items()}
@@ -147,7 +144,7 @@ def _joined(
     recipe: FederatedRecipe,
 ) -> Ensemble:
     """Puts the members side by side, each counting for a task as it was chosen."""
-    wanted = np.array([_FEDERATED[choice] for choice in choices])
+    wanted = _joining(choices, recipe)
     leaning = np.array([choice == "released" for choice in choices])
     tuned = min(recipe.copies, len(together))
     # Without a copy the federated model answers for all of them.
@@ -158,6 +155,12 @@ def _joined(
         _shares(tuned, wanted * share),
     ]
     return Ensemble((*alone, *together), np.concatenate(blocks).astype(np.float32))
+
+
+def _joining(choices: Sequence[Choice], recipe: FederatedRecipe) -> npt.NDArray[np.float64]:
+    """Returns how much of each task's answer others have a part in, float64 (tasks,)."""
+    parts = {"personal": 0.0, "averaged": recipe.averaged_share, "federated": 1.0, "released": 1.0}
+    return np.array([parts[choice] for choice in choices])
 
 
 def _shares(members: int, counted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -57,6 +57,7 @@ class FederatedRecipe:
         finetune_epochs, finetune_rate: Of the personal copy; the rate is a fraction of the peak.
         share: What the fine-tuned copies count in a prediction; the rest is the federated model's.
         released_share: The same where a head leans on the federated model.
+        averaged_share: What all of this counts where a head is averaged with networks made alone.
         members: Fine-tuned copies that differ in their seed, and come from the networks in turn.
         learning_rate, dropout, batch_size, recency_rate, weight_decay: As in `LocalRecipe`; the
             recency holds for the fine-tuning and, in the rounds, for silos whose labels are dated.
@@ -74,6 +75,7 @@ class FederatedRecipe:
     finetune_rate: float = 1.0
     share: float = 1.0
     released_share: float = 0.25
+    averaged_share: float = 0.3
     members: int = 3
     learning_rate: float = 2e-3
     dropout: float = 0.2
