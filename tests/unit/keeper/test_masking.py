@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from agent.boxes import Inbox, Outbox
+from agent.errors import Refused
 from agent.files import sha256_bytes, write_atomic
 from agent.keeper.dispatch import Dispatch
 from agent.keeper.mail import Mail
@@ -282,6 +283,34 @@ def test_a_site_that_wants_more_silos_leaves_by_name(world: World) -> None:
     assert item.state == "closed"
     assert "too_few_participants" in item.why
     assert world.silos["a"].states("update") == {}
+
+
+def test_without_a_roster_nothing_is_said(world: World) -> None:
+    """After a restart at a time when the roster in the ledger has expired."""
+    silo = world.silos["a"]
+    silo._fetch()
+    silo.mail.take_all(world.house.now)
+    roster, silo.masking._trusted.roster = silo.masking._trusted.roster, None
+    with pytest.raises(Refused, match="no_roster"):
+        silo._train()
+    assert (silo.states("statement"), silo.ledger.document("masked", "p1.r1.a1/keys")) == ({}, None)
+    silo.masking._trusted.roster = roster
+    silo._train()
+    assert len(silo.states("statement")) == 1
+
+
+def test_without_a_roster_a_round_waits(world: World) -> None:
+    world.turn()
+    world.house.settle()
+    silo = world.silos["a"]
+    silo._fetch()
+    silo.mail.take_all(world.house.now)
+    roster, silo.masking._trusted.roster = silo.masking._trusted.roster, None
+    silo.masking.advance(silo.policy, world.house.now, approval=False)
+    assert (silo.states("round")["p1.r1.a1"], silo.states("update")) == ("trained", {})
+    silo.masking._trusted.roster = roster
+    silo.masking.advance(silo.policy, world.house.now, approval=False)
+    assert len(silo.states("update")) == 1
 
 
 def test_another_set_after_the_first_is_refused(world: World) -> None:
