@@ -1,6 +1,7 @@
 """Messages of a masked round at the door: what is not kept is refused, each by its own name."""
 
 import pytest
+from sqlalchemy import select
 
 from agent.clock import from_text
 from agent.errors import Stop
@@ -8,9 +9,9 @@ from agent.files import sha256_bytes
 from agent.wire.masking.carriage import MAX_MESSAGE_BYTES
 from agent.wire.masking.documents import Ack, RoundKeys, Unmask
 from agent.wire.signed import parse, sign
-from consortium.masked_messages import is_message, kept, setting_of
+from consortium.masked_messages import is_message, judge_message, kept, setting_of
 from consortium.store import latest_round
-from consortium.tables import PublishedRow
+from consortium.tables import MaskedRow, PublishedRow
 from tests.unit.consortium.conftest import House
 from tests.unit.consortium.test_masked import GROUPS, Masked
 from tests.unit.consortium.test_masked import masked as masked
@@ -99,6 +100,17 @@ def test_a_silo_speaks_for_itself_and_says_one_thing(masked: Masked) -> None:
         row = kept(session, _ROUND, "masked_keys", "a")
     assert row is not None
     assert row.content == first
+
+
+def test_what_is_kept_is_kept_once(masked: Masked) -> None:
+    """A receipt answers before it comes to this; without one the same bytes are no new word."""
+    house, said = masked.house, _keys(masked, "a")
+    for _ in range(2):
+        with house.store.writing() as session:
+            assert judge_message(session, said, "a", house.now) == _ROUND
+    with house.store.reading() as session:
+        rows = session.scalars(select(MaskedRow)).all()
+    assert [(row.step, row.silo, row.content) for row in rows] == [("masked_keys", "a", said)]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from agent.errors import Refused
 from agent.files import sha256_bytes, write_atomic
 from agent.keeper.dispatch import Dispatch
 from agent.keeper.mail import Mail
-from agent.keeper.masking import Masking, Own, site_of
+from agent.keeper.masking import Masking, Own, kept_message, kept_upload, site_of
 from agent.keeper.orders import Result, RoundOrder
 from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
@@ -31,6 +31,7 @@ from agent.wire.documents import (
     UpdateCore,
 )
 from agent.wire.envelope import read_core
+from agent.wire.signed import parse, payload_type
 from agent.wire.statements import header_of
 from agent.wire.trusted import Trusted
 from agent.wire.update import Weights, decode, pack
@@ -255,6 +256,22 @@ def test_a_silo_that_drops_out_after_its_keys_is_left_out_at_the_deadline(world:
     _moved(world, base, 0.3)
     world.turn()
     assert world.silos["f"].states("round")["p1.r1.a1"] == "closed"
+
+
+def test_what_was_signed_of_a_step_stays(world: World) -> None:
+    ledger = world.silos["a"].ledger
+    assert (kept_message(ledger, "p1.r1.a1", "upload"), kept_upload(ledger, "p1.r1.a1")) == (
+        "",
+        None,
+    )
+    world.turn()
+    world.turn()
+    ledger = world.silos["a"].ledger
+    upload = kept_upload(ledger, "p1.r1.a1")
+    assert upload is not None
+    assert parse(upload).payload_type == payload_type("masked_upload")
+    assert base64.b64decode(kept_message(ledger, "p1.r1.a1", "upload")) == upload
+    assert kept_message(ledger, "p1.r1.a1", "ack") == ""
 
 
 def test_secrets_go_when_their_round_is_over(world: World) -> None:
