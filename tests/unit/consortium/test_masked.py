@@ -27,7 +27,7 @@ from consortium.masked_messages import setting_of
 from consortium.objects import get_object
 from consortium.plans import Draft
 from consortium.store import latest_round
-from consortium.tables import AnswerRow, MaskedRow, RoundRow
+from consortium.tables import AnswerRow, EnvelopeRow, MaskedRow, RoundRow
 from tests.kit.recipes import recipe
 from tests.unit.consortium.conftest import FEATURES, NETWORK, House, Sealed
 
@@ -326,13 +326,36 @@ def test_an_envelope_with_another_vector_is_refused_and_the_others_go_on(
     sent = masked.seal("d", payload)
     house.deliver("d", sent)
     house.settle()
-    assert house.states()["d p1.r1.a1"] == "refused"
+    assert "another, vector" in _why(house, sent)
+    house.later(150.1)
+    house.settle()
+    assert masked.handout("a", "uploads").shares.keys() == set("abc")
+
+
+def _why(house: House, sent: Sealed) -> str:
+    """Returns why an envelope that had its receipt was refused all the same."""
     with house.store.reading() as session:
+        row = session.get_one(EnvelopeRow, sent.envelope_id)
         answers = session.scalars(
-            select(AnswerRow).where(AnswerRow.envelope_id == sent.envelope_id)
+            select(AnswerRow).where(
+                AnswerRow.envelope_id == sent.envelope_id, AnswerRow.kind == "refusal"
+            )
         ).all()
-    said = Refusal.parse(parse(answers[-1].document).payload)
-    assert (said.code, "another, vector" in said.reason) == ("bad_update", True)
+    (said,) = (Refusal.parse(parse(one.document).payload) for one in answers)
+    assert (row.state, said.code) == ("refused", "bad_update")
+    return said.reason
+
+
+def test_an_upload_whose_blob_is_lost_is_refused_and_the_others_go_on(masked: Masked) -> None:
+    house = masked.house
+    masked.keys()
+    house.settle()
+    masked.upload("d")
+    sent = masked.sealed("d")
+    house.deliver("d", sent)
+    (house.folder.blobs / sent.envelope_id).unlink()
+    house.settle()
+    assert "lost this update's blob" in _why(house, sent)  # `lost_blob`
     house.later(150.1)
     house.settle()
     assert masked.handout("a", "uploads").shares.keys() == set("abc")

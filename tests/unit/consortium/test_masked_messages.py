@@ -90,6 +90,14 @@ def test_an_attempt_that_was_given_up_takes_nothing_more(masked: Masked) -> None
     assert masked.say("d", late).code == "round_closed"
 
 
+def test_after_its_end_a_step_takes_nothing_more_though_nobody_closed_it(masked: Masked) -> None:
+    late = _keys(masked, "d")
+    masked.house.later(100.0)
+    assert masked.say("d", late).code == "too_late"
+    with masked.house.store.reading() as session:
+        assert kept(session, _ROUND, "masked_keys", "d") is None
+
+
 def test_a_silo_speaks_for_itself_and_says_one_thing(masked: Masked) -> None:
     first, other = _keys(masked, "a"), _keys(masked, "a")
     assert masked.say("b", first).code == "wrong_silo"
