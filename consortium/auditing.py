@@ -195,14 +195,12 @@ def _checked(
 
 
 def _shown(trusted: Trusted, record: Record, then: datetime) -> Shown:
-    trusted.take_roster(_unb64(record.roster), then, remembered=True)
+    roster = trusted.take_roster(_unb64(record.roster), then, remembered=True)
     trusted.take_catalogue(_unb64(record.catalogue), remembered=True)
     plan = trusted.take_plan(_unb64(record.plan), then, remembered=True)
     manifest = trusted.take_round(_unb64(record.manifest), then)
-    if trusted.roster is None:
-        raise Refused("wrong_roster", "The record has no roster.")
     sha256 = sha256_bytes(parse(_unb64(record.manifest)).payload)
-    setting = Setting(manifest, sha256, plan, trusted.roster, trusted.roster_sha256)
+    setting = Setting(manifest, sha256, plan, roster, trusted.roster_sha256)
     setting.check()
     return Shown(
         setting,

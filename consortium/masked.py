@@ -260,7 +260,7 @@ class MaskedRounds:
                 one.take_upload(found.message, found.sealed.opened(), vector, at)
             case "masked_ack":
                 one.take_ack(row.content, at)
-            case "masked_unmask":
+            case _:
                 one.take_shares(row.content, at)
 
     def _open_uploads(self, manifest: RoundManifest, now: datetime) -> None:

@@ -224,11 +224,12 @@ class Rounds:
     def _book(self, envelope_id: str, manifest: RoundManifest, now: datetime, state: str) -> None:
         size, blob_sha256 = self._outbox.staged(envelope_id)
         detail: Detail = {"envelope_id": envelope_id, "bytes": size, "number": manifest.number}
-        self._ledger.add("update", manifest.round_id, "drafted", now, detail)
+        is_first = self._ledger.add("update", manifest.round_id, "drafted", now, detail)
         update = self._ledger.get("update", manifest.round_id)
-        why = WAITS_FOR_APPROVAL.format(envelope_id[:12]) if state == "held" else ""
-        if update is None or not self._ledger.move(update, state, now, why):
+        if not is_first or update is None:
             raise Refused("already_sealed", "An update of this round was sealed before.")
+        why = WAITS_FOR_APPROVAL.format(envelope_id[:12]) if state == "held" else ""
+        self._ledger.move(update, state, now, why)
         leaf = egress.departure(
             now,
             self._outbox.staged_header(envelope_id),

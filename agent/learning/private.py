@@ -175,7 +175,7 @@ class _Private:
         settings = self._settings
         self._model.train()
         self._optimizer = make_optimizer(self._model, settings, moments)
-        self._anchors = anchors_of(self._model, weights) if settings.proximal else []
+        self._anchors = dict(anchors_of(self._model, weights)) if settings.proximal else {}
 
     def take_step(self, step: int) -> None:
         """Samples, clips, adds noise, and steps; an empty sample takes a step of noise alone."""
@@ -192,9 +192,9 @@ class _Private:
             if name in total:
                 noise.add_(total[name], alpha=1 / unit)
             tensor.grad = noise.mul_(_GRID).round_().mul_(unit / _GRID / terms.lot)
-        for tensor, anchor in self._anchors:
-            if tensor.grad is not None:
-                tensor.grad.add_(tensor.detach() - anchor, alpha=settings.proximal)
+            if tensor in self._anchors:
+                held = tensor.detach() - self._anchors[tensor]
+                tensor.grad.add_(held, alpha=settings.proximal)
         self._optimizer.step()
 
     def _noise(self) -> Iterator[torch.Tensor]:

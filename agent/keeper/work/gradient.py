@@ -18,7 +18,12 @@ from agent.wire.network import HEAD, TRUNK, Weights
 
 
 def gradient_step(
-    base: Weights, problem: Problem, labels: Labels, plan: Plan, settings: Settings
+    base: Weights,
+    problem: Problem,
+    labels: Labels,
+    plan: Plan,
+    asked: SharedNoise,
+    settings: Settings,
 ) -> Weights:
     """Returns by how much one sampled step of gradient descent changes the shared weights.
 
@@ -27,15 +32,13 @@ def gradient_step(
         problem: With the features and tasks.
         labels: What to learn from; those of private heads take no part, for they would use up a
             compound's clip and leave nothing behind.
-        plan: With shared noise.
+        plan: Whose round it is.
+        asked: The plan's noise, which silos share.
         settings: As the plan and the site have them.
 
     Raises:
         Refused: As `learning.private.sampled_gradient`.
     """
-    asked, recipe = plan.privacy, plan.recipe
-    if not isinstance(asked, SharedNoise):
-        raise TypeError("the plan shares no noise")
     shared = [i for i, task in enumerate(problem.tasks) if not task.name.startswith(PRIVATE)]
     tasks = [problem.tasks[column] for column in shared]
     own = labels.select(np.isin(labels.cols, shared))
@@ -48,7 +51,7 @@ def gradient_step(
         settings,
         (asked.sampling_rate, asked.clip),
     )
-    rate = np.float32(-recipe.learning_rate / recipe.batch_size)
+    rate = np.float32(-plan.recipe.learning_rate / plan.recipe.batch_size)
     return {
         name: rate * total[name] if name in total else np.zeros_like(tensor)
         for name, tensor in base.items()

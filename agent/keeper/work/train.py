@@ -89,7 +89,7 @@ def train_round(order: RoundOrder, folder: Path, report: Report) -> Result:
     older, _ = problem.split(plan.recipe.held_back)
     if isinstance(plan.privacy, SharedNoise):
         settings = fit_settings(plan, order.settings, 1, seed=number)
-        step = gradient_step(base, problem, older, plan, settings)
+        step = gradient_step(base, problem, older, plan, plan.privacy, settings)
         return _write_update(folder, as_member(step, member), older, problem, plan, member)
     terms = _terms(order)
     # With noise nothing of this silo's goes in but the labels: what earlier rounds left, perhaps

@@ -11,12 +11,13 @@ from click.testing import CliRunner, Result
 from agent import clock
 from agent.cli.main import onggi
 from agent.clock import to_text
-from agent.errors import Refused, Stop
+from agent.errors import Refused, Stop, TryLater
 from agent.files import write_atomic
 from agent.wire.documents import Enrolment
 from consortium.founding import root_sha256
 from consortium.record import write_record
 from consortium.store import newest
+from tests.kit.served import served
 from tests.unit.keeper.test_masking import World, _draft
 
 pytestmark = pytest.mark.slow
@@ -39,15 +40,21 @@ class Replayed:
         (state / "trust" / "root.json").write_bytes(house.folder.trust_root.read_bytes())
         for kind, content in documents.items():
             (state / "trust" / f"{kind}.json").write_bytes(content)
+        self.enrol("http://127.0.0.1:1")
+        self.config.write_text(f'[site]\nstate = "{state}"\n')
+
+    def enrol(self, url: str) -> None:
+        """Notes where silo a's aggregator is."""
+        house = self.world.house
         note = Enrolment(
             silo="a",
             consortium="demo",
-            url="http://127.0.0.1:1",
+            url=url,
             root_sha256=root_sha256(house.folder),
             enrolled=to_text(house.now),
         )
-        (state / "trust" / "enrolment.json").write_bytes(note.to_bytes())
-        self.config.write_text(f'[site]\nstate = "{state}"\n')
+        path = self.config.parent / "a" / "trust" / "enrolment.json"
+        path.write_bytes(note.to_bytes())
 
     def run(self, *words: str) -> Result:
         asked = ("--config", str(self.config), "replay", *words)
@@ -121,7 +128,22 @@ def test_a_folder_without_a_record_and_a_strange_id_are_said(
     assert isinstance(replayed.run("../x").exception, click.BadParameter)
 
 
-def test_without_a_connection_it_asks_to_try_later(replayed: Replayed) -> None:
+def test_it_asks_the_aggregator_where_no_folder_is_named(replayed: Replayed) -> None:
+    courier = replayed.config.parent / "a" / "courier"
+    courier.mkdir(exist_ok=True)
+    replayed.world.house.silos["a"].courier.save(courier / "courier.key")
+    try:
+        with served(replayed.record) as url:
+            replayed.enrol(url)
+            done = replayed.run(_ROUND)
+        assert done.exception is None, done.exception
+        assert "This silo's own upload is in it as it was sent (a)." in done.stdout
+        assert isinstance(replayed.run(_ROUND).exception, TryLater)  # it is away again
+    finally:
+        (courier / "courier.key").unlink()
+
+
+def test_without_a_couriers_key_nothing_is_asked(replayed: Replayed) -> None:
     (replayed.config.parent / "a" / "courier").mkdir(exist_ok=True)
     done = replayed.run(_ROUND)
     assert isinstance(done.exception, Stop)  # this silo's courier has no key

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from agent.errors import EXIT_FAILED, EXIT_STOP, Refused
+from agent.errors import EXIT_FAILED, EXIT_STOP, Refused, Stop
 from agent.wire.documents import Plan, RoundManifest
 from agent.wire.masking.audit import KIND, Announcement, Answer, Answers, Challenge
 from agent.wire.signed import parse, sign
@@ -27,6 +27,7 @@ from consortium.cli import main
 from consortium.closing import NewWeights, move
 from consortium.folder import Folder, load_settings
 from consortium.founding import root_sha256
+from consortium.tables import PublishedRow
 from tests.unit.consortium.test_masked import Masked
 from tests.unit.consortium.test_masked import masked as masked
 
@@ -175,6 +176,19 @@ def test_weights_that_the_sum_did_not_make_are_found(masked: Masked, tmp_path: P
     assert caught.value.code == "wrong_step"
 
 
+def test_a_sum_that_nothing_followed_is_not_said_to_have_moved_the_weights(audit: Audit) -> None:
+    audit.change(following="")
+    assert audit.check() == [Finding(ROUND, ("a", "b", "c"), moved=False)]
+
+
+def test_a_plan_that_the_database_lost_stops_the_audit(audit: Audit, tmp_path: Path) -> None:
+    house = audit.masked.house
+    with house.store.writing() as session:
+        session.query(PublishedRow).filter(PublishedRow.kind == "plan").delete()
+    with house.store.reading() as session, pytest.raises(Stop, match="lost the plan"):
+        show(session, house.folder, audit.challenge, tmp_path / "again")
+
+
 def test_nothing_is_announced_before_a_round_is_over(masked: Masked) -> None:
     house = masked.house
     with house.store.reading() as session, pytest.raises(Refused) as caught:
@@ -213,11 +227,14 @@ def test_the_commands_do_the_same(masked: Masked, tmp_path: Path) -> None:
     assert (silent.exit_code, "missing_answer" in silent.output) == (EXIT_FAILED, True)
 
 
-def test_a_round_that_was_not_announced_is_not_shown(masked: Masked, tmp_path: Path) -> None:
+@pytest.mark.parametrize("round_id", ["p1.r2.a1", "p9.r1.a1"])  # not over, and never begun
+def test_a_round_that_was_not_announced_is_not_shown(
+    masked: Masked, tmp_path: Path, round_id: str
+) -> None:
     house = masked.house
     _done(masked)
     said = Announcement(
-        consortium="demo", rounds={"p1.r2.a1": "0" * 64}, created="2026-01-01T00:00:00Z"
+        consortium="demo", rounds={round_id: "0" * 64}, created="2026-01-01T00:00:00Z"
     )
     signed = base64.b64encode(sign(KIND, said.to_bytes())).decode("ascii")
     for announcement, code in ((signed, "not_announced"), ("?", "malformed")):

@@ -1,5 +1,6 @@
 """Masked rounds at a real aggregator: five steps, a kill between any two, and one sum."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,29 +9,30 @@ from sqlalchemy import select
 
 from agent.errors import Refused
 from agent.files import sha256_bytes
-from agent.wire.documents import MaskRules, Privacy
+from agent.wire.documents import MaskRules, Privacy, Refusal
 from agent.wire.masking.carriage import Handout, SealedShares, pack_upload
-from agent.wire.masking.documents import Publication
+from agent.wire.masking.documents import KeySet, Publication
 from agent.wire.masking.layout import Update
 from agent.wire.masking.setting import Setting, Site
 from agent.wire.masking.silo import Row, SiloRound
 from agent.wire.masking.sums import replay
-from agent.wire.signed import parse
+from agent.wire.signed import Signer, parse
 from agent.wire.trusted import Trusted
 from agent.wire.update import Weights, decode
-from consortium.answers import Answer
+from consortium.answers import Answer, Registrar
 from consortium.feed import read_feed
 from consortium.founding import root_sha256
+from consortium.masked import MaskedRounds
 from consortium.masked_messages import setting_of
 from consortium.objects import get_object
 from consortium.plans import Draft
 from consortium.store import latest_round
-from consortium.tables import MaskedRow, RoundRow
+from consortium.tables import AnswerRow, EnvelopeRow, MaskedRow, RoundRow
 from tests.kit.recipes import recipe
 from tests.unit.consortium.conftest import FEATURES, NETWORK, House, Sealed
 
 _RULES = MaskRules(n_min=3, clip=4.0, bias_clip=4.0, step_s=50.0)
-_GROUPS = ("trunk", "head.logd")
+GROUPS = ("trunk", "head.logd")
 
 
 class Masked:
@@ -87,7 +89,7 @@ class Masked:
     def keys(self, *away: str) -> None:
         for name in self.house.silos:
             if name not in away:
-                row = self.keep(name, self.machine(name).keys(_GROUPS, self.house.now))
+                row = self.keep(name, self.machine(name).keys(GROUPS, self.house.now))
                 assert self.say(name, row.message).kind == "receipt"
 
     def upload(self, *away: str) -> None:
@@ -95,13 +97,19 @@ class Masked:
             if name not in away:
                 assert self.house.deliver(name, self.sealed(name)).kind == "receipt"
 
-    def sealed(self, name: str) -> Sealed:
-        delta = self.house.delta(self.values[name], _GROUPS)
-        update = Update({t: 2 * v for t, v in delta.items()}, dict.fromkeys(_GROUPS, 2.0))
+    def made(self, name: str) -> tuple[bytes, Mapping[str, bytes], bytes]:
+        """Returns the signed upload, the sealed shares and the masked vector of a silo."""
+        delta = self.house.delta(self.values[name], GROUPS)
+        update = Update({t: 2 * v for t, v in delta.items()}, dict.fromkeys(GROUPS, 2.0))
         key_set = self.handout(name, "keys").set_bytes
         row, masked = self.machine(name).upload(key_set, update, self.house.now)
         self.keep(name, row)
-        payload = pack_upload(row.message, masked.sealed, masked.vector.tobytes())
+        return row.message, masked.sealed, masked.vector.tobytes()
+
+    def sealed(self, name: str) -> Sealed:
+        return self.seal(name, pack_upload(*self.made(name)))
+
+    def seal(self, name: str, payload: bytes) -> Sealed:
         return self.house.seal(name, payload, changes={"privacy": self.setting.plan.privacy})
 
     def ack(self, *away: str) -> None:
@@ -252,9 +260,9 @@ def test_the_disk_holds_masked_vectors_and_any_silo_replays_the_sum(masked: Mask
 
 def test_messages_are_refused_by_name(masked: Masked) -> None:
     house = masked.house
-    row = masked.machine("a").keys(_GROUPS, house.now)
+    row = masked.machine("a").keys(GROUPS, house.now)
     assert masked.say("b", row.message).code == "wrong_silo"
-    other = masked.machine("a").keys(_GROUPS, house.now)
+    other = masked.machine("a").keys(GROUPS, house.now)
     assert masked.say("a", row.message).kind == "receipt"
     assert masked.say("a", row.message).kind == "receipt"
     assert masked.say("a", other.message).code == "equivocation"
@@ -262,12 +270,12 @@ def test_messages_are_refused_by_name(masked: Masked) -> None:
     house.later(100.1)
     late = masked.machine("b")
     with pytest.raises(Refused, match="too_late"):
-        late.keys(_GROUPS, house.now)
+        late.keys(GROUPS, house.now)
 
 
 def test_a_message_after_its_step_was_closed_is_too_late(masked: Masked) -> None:
     house = masked.house
-    early = {name: masked.machine(name).keys(_GROUPS, house.now) for name in "abcd"}
+    early = {name: masked.machine(name).keys(GROUPS, house.now) for name in "abcd"}
     for name in "abc":
         masked.say(name, early[name].message)
     house.later(100.1)
@@ -281,7 +289,7 @@ def test_what_is_no_upload_is_refused_and_the_others_go_on(masked: Masked) -> No
     masked.keys()
     house.settle()
     masked.upload("d")
-    house.deliver("d", house.seal("d", b"no", changes={"privacy": masked.setting.plan.privacy}))
+    house.deliver("d", masked.seal("d", b"no"))
     house.settle()
     house.later(150.1)
     house.settle()
@@ -300,3 +308,129 @@ def test_a_roster_that_changes_before_the_uploads_are_closed_ends_the_attempt(
     house.change(Changes(renew=True))
     house.settle()
     assert _states(house) == [(1, 1, "aborted"), (1, 2, "collecting")]
+
+
+@pytest.mark.parametrize("whose", ["another vector", "of another silo"])
+def test_an_envelope_with_another_vector_is_refused_and_the_others_go_on(
+    masked: Masked, whose: str
+) -> None:
+    house = masked.house
+    masked.keys()
+    house.settle()
+    masked.upload("c", "d")
+    of_c = pack_upload(*masked.made("c"))
+    house.deliver("c", masked.seal("c", of_c))
+    message, shares, vector = masked.made("d")
+    altered = vector[:-1] + bytes([vector[-1] ^ 1])
+    payload = of_c if whose == "of another silo" else pack_upload(message, shares, altered)
+    sent = masked.seal("d", payload)
+    house.deliver("d", sent)
+    house.settle()
+    assert "another, vector" in _why(house, sent)
+    house.later(150.1)
+    house.settle()
+    assert masked.handout("a", "uploads").shares.keys() == set("abc")
+
+
+def _why(house: House, sent: Sealed) -> str:
+    """Returns why an envelope that had its receipt was refused all the same."""
+    with house.store.reading() as session:
+        row = session.get_one(EnvelopeRow, sent.envelope_id)
+        answers = session.scalars(
+            select(AnswerRow).where(
+                AnswerRow.envelope_id == sent.envelope_id, AnswerRow.kind == "refusal"
+            )
+        ).all()
+    (said,) = (Refusal.parse(parse(one.document).payload) for one in answers)
+    assert (row.state, said.code) == ("refused", "bad_update")
+    return said.reason
+
+
+def test_an_upload_whose_blob_is_lost_is_refused_and_the_others_go_on(masked: Masked) -> None:
+    house = masked.house
+    masked.keys()
+    house.settle()
+    masked.upload("d")
+    sent = masked.sealed("d")
+    house.deliver("d", sent)
+    (house.folder.blobs / sent.envelope_id).unlink()
+    house.settle()
+    assert "lost this update's blob" in _why(house, sent)  # `lost_blob`
+    house.later(150.1)
+    house.settle()
+    assert masked.handout("a", "uploads").shares.keys() == set("abc")
+
+
+def test_an_upload_without_a_share_for_everybody_is_left_out(masked: Masked) -> None:
+    """Its vector is what it signed, so it was kept; only the round itself can tell the fault."""
+    house = masked.house
+    masked.keys()
+    house.settle()
+    masked.upload("d")
+    message, shares, vector = masked.made("d")
+    short = {silo: share for silo, share in shares.items() if silo != "a"}
+    house.deliver("d", masked.seal("d", pack_upload(message, short, vector)))
+    house.settle()
+    house.later(150.1)
+    house.settle()
+    assert masked.handout("a", "uploads").shares.keys() == set("abc")
+    masked.ack("d")
+    house.settle()
+    masked.unmask("d")
+    house.settle()
+    assert _states(house)[0] == (1, 1, "aggregated")
+
+
+class _Interrupted:
+    """Signs as the aggregator does; but before the first time something else happens."""
+
+    def __init__(self, signer: Signer, meanwhile: Callable[[], object]) -> None:
+        self._signer = signer
+        self._meanwhile = [meanwhile]
+
+    @property
+    def public_hex(self) -> str:
+        return self._signer.public_hex
+
+    def sign(self, message: bytes) -> bytes:
+        if self._meanwhile:
+            self._meanwhile.pop()()
+        return self._signer.sign(message)
+
+
+def _rounds(house: House, signer: Signer) -> MaskedRounds:
+    registrar = Registrar("demo", house.signers.aggregator)
+    return MaskedRounds(house.store, house.folder, signer, registrar)
+
+
+def _handed_out(house: House) -> int:
+    with house.store.reading() as session:
+        return len([one for one in read_feed(session, "a", 0).items if one.kind == "handout"])
+
+
+def test_a_message_that_comes_while_its_step_is_closed_is_in_the_set(masked: Masked) -> None:
+    house, in_time = masked.house, masked.house.now
+    masked.keys("d")
+    late = masked.machine("d").keys(GROUPS, in_time).message
+
+    def brought() -> None:
+        answer = house.desk.put_header(sha256_bytes(late), "d", late, in_time)
+        assert isinstance(answer, Answer)
+        assert answer.kind == "receipt"
+
+    rounds = _rounds(house, _Interrupted(house.signers.aggregator, brought))
+    house.later(100.1)
+    assert (rounds.advance(house.round(), house.now), _handed_out(house)) == ("moved", 0)
+    assert (rounds.advance(house.round(), house.now), _handed_out(house)) == ("moved", 1)
+    assert len(KeySet.parse(masked.handout("a", "keys").set_bytes).keys) == 4
+
+
+def test_there_is_no_sum_while_shares_are_still_awaited(masked: Masked) -> None:
+    house = masked.house
+    for step in (masked.keys, masked.upload, masked.ack):
+        step()
+        house.settle()
+    masked.unmask("d")
+    rounds = _rounds(house, house.signers.aggregator)
+    with pytest.raises(Refused, match="out_of_order"):
+        rounds.outcome(house.round(), masked.setting.plan, house.now)

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from agent.boxes import Inbox, Outbox
+from agent.errors import Refused
 from agent.files import sha256_bytes, write_atomic
 from agent.keeper.dispatch import Dispatch
 from agent.keeper.mail import Mail
-from agent.keeper.masking import Masking, Own, site_of
+from agent.keeper.masking import Masking, Own, kept_message, kept_upload, site_of
 from agent.keeper.orders import Result, RoundOrder
 from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
@@ -30,6 +31,7 @@ from agent.wire.documents import (
     UpdateCore,
 )
 from agent.wire.envelope import read_core
+from agent.wire.signed import parse, payload_type
 from agent.wire.statements import header_of
 from agent.wire.trusted import Trusted
 from agent.wire.update import Weights, decode, pack
@@ -256,6 +258,22 @@ def test_a_silo_that_drops_out_after_its_keys_is_left_out_at_the_deadline(world:
     assert world.silos["f"].states("round")["p1.r1.a1"] == "closed"
 
 
+def test_what_was_signed_of_a_step_stays(world: World) -> None:
+    ledger = world.silos["a"].ledger
+    assert (kept_message(ledger, "p1.r1.a1", "upload"), kept_upload(ledger, "p1.r1.a1")) == (
+        "",
+        None,
+    )
+    world.turn()
+    world.turn()
+    ledger = world.silos["a"].ledger
+    upload = kept_upload(ledger, "p1.r1.a1")
+    assert upload is not None
+    assert parse(upload).payload_type == payload_type("masked_upload")
+    assert base64.b64decode(kept_message(ledger, "p1.r1.a1", "upload")) == upload
+    assert kept_message(ledger, "p1.r1.a1", "ack") == ""
+
+
 def test_secrets_go_when_their_round_is_over(world: World) -> None:
     for _ in range(2):
         world.turn()
@@ -282,6 +300,34 @@ def test_a_site_that_wants_more_silos_leaves_by_name(world: World) -> None:
     assert item.state == "closed"
     assert "too_few_participants" in item.why
     assert world.silos["a"].states("update") == {}
+
+
+def test_without_a_roster_nothing_is_said(world: World) -> None:
+    """After a restart at a time when the roster in the ledger has expired."""
+    silo = world.silos["a"]
+    silo._fetch()
+    silo.mail.take_all(world.house.now)
+    roster, silo.masking._trusted.roster = silo.masking._trusted.roster, None
+    with pytest.raises(Refused, match="no_roster"):
+        silo._train()
+    assert (silo.states("statement"), silo.ledger.document("masked", "p1.r1.a1/keys")) == ({}, None)
+    silo.masking._trusted.roster = roster
+    silo._train()
+    assert len(silo.states("statement")) == 1
+
+
+def test_without_a_roster_a_round_waits(world: World) -> None:
+    world.turn()
+    world.house.settle()
+    silo = world.silos["a"]
+    silo._fetch()
+    silo.mail.take_all(world.house.now)
+    roster, silo.masking._trusted.roster = silo.masking._trusted.roster, None
+    silo.masking.advance(silo.policy, world.house.now, approval=False)
+    assert (silo.states("round")["p1.r1.a1"], silo.states("update")) == ("trained", {})
+    silo.masking._trusted.roster = roster
+    silo.masking.advance(silo.policy, world.house.now, approval=False)
+    assert len(silo.states("update")) == 1
 
 
 def test_another_set_after_the_first_is_refused(world: World) -> None:

@@ -115,6 +115,20 @@ def test_a_round_is_sealed_once(house: "House") -> None:
     assert len(egress.lines(house.ledger)) == 1
 
 
+@pytest.mark.parametrize("approval", [False, True])
+def test_an_update_that_was_sealed_is_not_sealed_anew_behind_the_rounds_back(
+    house: "House", *, approval: bool
+) -> None:
+    """Under masks what was trained is sent later, when the round's row says no more."""
+    order = house.round_order()
+    _seal(house, order)
+    asked = (order.manifest, order.plan, house.trained(), b"another", house.now)
+    with pytest.raises(Refused, match="already_sealed"), house.ledger.transaction():
+        house.rounds.send(*asked, approval=approval)
+    assert house.state("update", "p1.r1.a1") == "sealed"
+    assert len(egress.lines(house.ledger)) == 1
+
+
 def test_a_receipt_empties_the_outbox(house: "House") -> None:
     envelope_id = _seal(house, house.round_order())
     house.dispatch.settle(house.now)

@@ -134,6 +134,13 @@ def test_no_row_weighs_more_than_the_clip(problem: Problem) -> None:
     assert _norm(found) <= 0.01 * len(ROWS) * (1 + 1e-5)
 
 
+def test_counts_that_were_not_turned_are_a_fault_of_the_caller(problem: Problem) -> None:
+    model, _, entries = _case(problem)
+    batch = to_batch(problem.features.take(ROWS), CPU)
+    with pytest.raises(ValueError, match="turned"):
+        clipped_sum(model, batch, entries, 1.0)
+
+
 def test_a_row_without_a_label_has_no_gradient(problem: Problem) -> None:
     model, batch, entries = _case(problem)
     own = (entries.cells // len(problem.tasks)) != 3

@@ -1,9 +1,11 @@
 """Sums that the aggregator cannot read."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from agent.errors import Refused
+from agent.errors import Refused, Stop
 from agent.wire.homomorphic import MOST_NUMBERS, SumKey, add, encrypt
 
 
@@ -65,6 +67,12 @@ def test_ciphertexts_that_do_not_fit_are_refused(key: SumKey) -> None:
     assert _code(add, key.public, [(b"garbage",)]) == "bad_ciphertext"
     assert _code(encrypt, b"garbage", np.zeros(3)) == "bad_ciphertext"
     assert _code(key.open, one, 10_000) == "bad_ciphertext"
+
+
+def test_without_tenseal_a_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tenseal", None)
+    with pytest.raises(Stop, match=r"pip install onggi\[he\]"):
+        SumKey.fresh()
 
 
 def test_a_key_never_prints(key: SumKey) -> None:
