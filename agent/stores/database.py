@@ -130,7 +130,7 @@ def _connection(url: sa.URL) -> Iterator[sa.Connection]:
     """Opens a connection that only reads, and names what goes wrong on it."""
     try:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
-        with engine.connect() as connection:
+        with engine.connect() as connection, _no_tidying(connection):
             yield _read_only(connection)
     except (exc.NoSuchModuleError, exc.ArgumentError, ImportError) as error:
         raise Stop(f"The driver for {url.get_backend_name()} is not installed.") from error
@@ -140,6 +140,16 @@ def _connection(url: sa.URL) -> Iterator[sa.Connection]:
         raise TryLater("The connection to the database broke; the reader tries again.") from error
     except exc.SQLAlchemyError as error:
         raise Stop(f"The query cannot be built ({type(error).__name__}); correct it.") from error
+
+
+@contextmanager
+def _no_tidying(connection: sa.Connection) -> Iterator[None]:
+    """Gives a broken connection up: setting it back would raise the driver's own error instead."""
+    try:
+        yield
+    except OSError:
+        connection.invalidate()
+        raise
 
 
 def _read_only(connection: sa.Connection) -> sa.Connection:

@@ -187,6 +187,22 @@ def test_a_connection_that_is_ended_between_batches_resumes_at_the_watermark(
     assert lims.ids() == list(range(1, 61))
 
 
+def test_what_a_broken_socket_leaves_is_not_tidied_up(
+    lims: Lims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lims.add(1, 15)
+
+    def end_and_break(_path: Path, _content: bytes) -> None:
+        lims.postgres.end_others()
+        raise ConnectionResetError  # as pg8000 lets it pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "write_atomic", end_and_break)
+        with pytest.raises(TryLater, match="broke"):
+            lims.read()
+    assert lims.read() == 15
+
+
 def test_a_connection_that_is_ended_within_a_query_is_tried_again(lims: Lims) -> None:
     lims.add(1, 5)
     plain = lims.source
