@@ -1,4 +1,8 @@
-"""The whole loop as a user runs it: once undisturbed, once with processes killed all the time."""
+"""The whole loop as a user runs it: once undisturbed, once with processes killed all the time.
+
+After the undisturbed one four bad releases come: every silo refuses or rolls back, and its endpoint
+answers.
+"""
 
 import json
 import random
@@ -14,10 +18,18 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+SILOS = ("silo-a", "silo-b", "silo-c")
 SHARED = {"bbb_class", "logbb", "solubility"}
 PRIVATE = "private:hydration_free_energy"
-ROWS = {(silo, task) for silo in ("silo-a", "silo-b", "silo-c") for task in SHARED}
+ROWS = {(silo, task) for silo in SILOS for task in SHARED}
 ROWS |= {("silo-b", PRIVATE)}
+ROUNDS = ("--rounds", "6")
+ENDS = {
+    "worse": "refused",
+    "does_not_load": "rolled back",
+    "wrong_golden": "refused",
+    "bad_weights": "refused",
+}
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -48,7 +60,7 @@ def agents(folder: Path) -> list[psutil.Process]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "clean"
-    process = start(folder)
+    process = start(folder, *ROUNDS, "--bad-releases")
     assert process.wait() == 0, folder.with_suffix(".out").read_text()
     return folder
 
@@ -62,15 +74,15 @@ def test_every_silo_and_endpoint_has_both_errors(undisturbed: Path) -> None:
         assert row["n_train"] > 0
         assert row["n_test"] > 0
     assert set(result) >= {"rows", "bytes_sent", "set_aside", "rounds", "seconds"}
-    assert set(result["bytes_sent"]) == {"silo-a", "silo-b", "silo-c"}
-    assert result["rounds"] >= 3
+    assert set(result["bytes_sent"]) == set(SILOS)
+    assert result["rounds"] == len(result["counted"]) == 6
     assert all(count == 3 for count in result["counted"])
     assert all({"row", "code", "reason"} <= set(row) for row in result["set_aside"])
 
 
 def test_no_compound_is_in_two_silos(undisturbed: Path) -> None:
     compounds = []
-    for silo in ("silo-a", "silo-b", "silo-c"):
+    for silo in SILOS:
         (index,) = (undisturbed / silo / "state" / "snapshots").glob("*/index.json")
         compounds.append(set(json.loads(index.read_text())["compounds"]))
     assert all(compounds)
@@ -83,9 +95,33 @@ def test_no_process_is_left_behind(undisturbed: Path) -> None:
     assert agents(undisturbed) == []
 
 
+def test_a_bad_release_reaches_no_chemist(undisturbed: Path) -> None:
+    rows = figures(undisturbed)["bad_releases"]
+    assert {(row["silo"], row["reason"]) for row in rows} == {
+        (silo, reason) for silo in SILOS for reason in ENDS
+    }
+    for row in rows:
+        assert row["state"] == ENDS[row["reason"]]
+        assert row["answered"] == row["asked"] > 0
+        assert row["learned"] == f"refused: {row['reason']}"
+    for silo in SILOS:
+        _check_status(undisturbed / silo / "onggi.toml")
+
+
+def _check_status(config: Path) -> None:
+    """What an administrator is told afterwards, by the command of the product."""
+    command = [sys.executable, "-m", "agent", "--config", str(config), "status"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for reason in ENDS:
+        assert f"({reason})" in said
+    assert "ended by signal 9" in said
+    assert "golden molecules" in said
+    assert "not finite" in said
+
+
 def test_killed_at_any_moment_it_ends_the_same(undisturbed: Path, tmp_path: Path) -> None:
     folder, random_ = tmp_path / "killed", random.Random(20261123)
-    process, kills = start(folder), 0
+    process, kills = start(folder, *ROUNDS), 0
     while process.poll() is None:
         time.sleep(random_.uniform(0.5, 6.0))
         if victims := agents(folder):
