@@ -10,14 +10,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from agent import log
 from agent.clock import from_text
-from agent.errors import Refused
+from agent.errors import Refused, Stop
 from agent.files import sha256_bytes
 from agent.keys import load_hybrid, load_sealing
 from agent.wire.documents import ObjectRef, Plan, RoundManifest
@@ -43,6 +43,9 @@ from consortium.opening import key_path
 from consortium.publish import append
 from consortium.store import Store, envelopes_of, newest, roster
 from consortium.tables import AnswerRow, EnvelopeRow, MaskedRow, RoundRow
+
+if TYPE_CHECKING:
+    from agent.wire.envelope import Unsealer
 
 _logger = logging.getLogger(__name__)
 Progress = Literal["wait", "moved", "close", "abort"]
@@ -93,7 +96,7 @@ class MaskedRounds:
         """Does the round's next step; `close` when the sum can be taken, `abort` when it cannot.
 
         Raises:
-            Stop: The round's key or its roster is lost.
+            Stop: The roster that the round began with is lost.
             OSError: The disk is full; nothing was changed.
         """
         try:
@@ -274,18 +277,22 @@ class MaskedRounds:
                 if row.silo not in opened
             ]
             known = roster(session)
+        if not held:
+            return
+        key = self._key(manifest)  # that it is lost is no silo's fault
         for row in held:
             rest = AtRest(row.envelope_id, row.header, known, self._folder.blobs / row.envelope_id)
             try:
-                self._keep(manifest, row, self._opened(manifest, rest), now)
+                self._keep(manifest, row, _opened(key, rest), now)
             except Refused as refusal:
                 self._refuse(row, refusal, now)
 
-    def _opened(self, manifest: RoundManifest, rest: AtRest) -> Uploaded:
+    def _key(self, manifest: RoundManifest) -> "Unsealer":
         load = load_sealing if manifest.kem_key is None else load_hybrid
-        key = load(key_path(self._folder.round_keys, manifest.round_id), "round")
-        with rest.open() as blob:
-            return unpack_upload(open_blob(rest.header, blob, key))
+        try:
+            return load(key_path(self._folder.round_keys, manifest.round_id), "round")
+        except Stop as error:  # nobody can open these envelopes any more: the round starts anew
+            raise Refused("round_key_lost", str(error)) from error
 
     def _keep(
         self, manifest: RoundManifest, row: EnvelopeRow, found: Uploaded, now: datetime
@@ -325,3 +332,8 @@ def _rows(session: Session, round_id: str, after: int, *steps: str) -> Sequence[
     if steps:
         found = found.where(MaskedRow.step.in_(steps))
     return session.scalars(found.order_by(MaskedRow.number)).all()
+
+
+def _opened(key: "Unsealer", rest: AtRest) -> Uploaded:
+    with rest.open() as blob:
+        return unpack_upload(open_blob(rest.header, blob, key))

@@ -25,6 +25,7 @@ from consortium.founding import root_sha256
 from consortium.masked import MaskedRounds
 from consortium.masked_messages import setting_of
 from consortium.objects import get_object
+from consortium.opening import key_path
 from consortium.plans import Draft
 from consortium.store import latest_round
 from consortium.tables import AnswerRow, EnvelopeRow, MaskedRow, RoundRow
@@ -222,6 +223,20 @@ def test_too_few_keys_and_the_round_is_tried_anew_with_other_keys(masked: Masked
     house.settle()
     assert _states(house) == [(1, 1, "aborted"), (1, 2, "collecting")]
     assert house.round().masking is not None
+
+
+def test_a_round_whose_key_is_lost_is_tried_anew_with_another(
+    masked: Masked, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = masked.house
+    masked.keys()
+    house.settle()
+    masked.upload()
+    key_path(house.folder.round_keys, house.round().round_id).unlink()
+    house.settle()
+    assert _states(house) == [(1, 1, "aborted"), (1, 2, "collecting")]
+    (record,) = [record for record in caplog.records if record.msg == "masked_round_given_up"]
+    assert vars(record)["onggi_fields"]["code"] == "round_key_lost"
 
 
 def test_the_disk_holds_masked_vectors_and_any_silo_replays_the_sum(masked: Masked) -> None:
