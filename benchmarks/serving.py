@@ -329,7 +329,7 @@ def main() -> None:
         rows += walls(root, smiles)
         if not given.no_peer:
             rows = against_peer(rows, smiles, given.out or root)
-    console = Console()
+    console = Console(width=160)
     show(rows, console)
     console.print(f"{len(smiles)} molecules; load before the end {os.getloadavg()[0]:.1f}")
     if given.json:

@@ -148,7 +148,7 @@ def main() -> None:
         (root / "releases").mkdir()
         make_release(root / "releases", smiles, list(islice(cycle(smiles), REFERENCES)))
         rows = measured(root, smiles, given.rows, given.kind)
-    show(rows, Console())
+    show(rows, Console(width=160))
     if given.json:
         save(rows, given.json)
 

@@ -184,7 +184,7 @@ def main() -> None:
             rows = [*uploaded(now, UPLOAD), *crowded(now, given.connections, smiles)]
             rows += killed(now, given.requests // 20, given.kills)
             rows += swapped(now, root / "releases", given.requests)
-    console = Console()
+    console = Console(width=160)
     show(rows, console)
     console.print(f"load before the end {os.getloadavg()[0]:.1f}")
     if given.json:
