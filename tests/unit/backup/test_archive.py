@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.backup.archive import MANIFEST, check, write
+from agent.backup.archive import FORMAT, MANIFEST, check, write
 from agent.clock import now
 from agent.errors import Refused, Stop, TryLater
 
@@ -84,6 +84,15 @@ def test_an_altered_file_is_found(state: Path, tmp_path: Path) -> None:
     altered = _rewritten(tmp_path / "b.tar", tmp_path / "a.tar", "keys/sign.key", b"other!")
     with pytest.raises(Refused, match="damaged_backup"):
         check(altered)
+
+
+def test_what_a_later_program_wrote_is_left_to_it(state: Path, tmp_path: Path) -> None:
+    manifest = write(state, [], tmp_path / "b.tar", now())
+    later = manifest.model_copy(update={"format": FORMAT + 1, "version": "9.1"})
+    content = later.model_dump_json().encode()
+    newer = _rewritten(tmp_path / "b.tar", tmp_path / "n.tar", MANIFEST, content)
+    with pytest.raises(Refused, match=r"Onggi 9\.1 wrote .*newer_backup"):
+        check(newer)
 
 
 def test_a_backup_that_was_cut_short_is_none(state: Path, tmp_path: Path) -> None:
