@@ -73,6 +73,7 @@ def test_it_says_whose_noise_a_shared_one_is(paid: "Home") -> None:
     assert [one["shared"] for one in paid.json("privacy")["charges"]] == [False, False, True]
 
 
+@pytest.mark.slow
 def test_the_least_noise_for_a_plan_is_told(home: "Home") -> None:
     asked = ("privacy", "noise", "--epsilon", "3", "--rate", "0.1", "--rounds", "20")
     noise = calibrate(3.0, 1e-5, 0.1, 20)

@@ -259,6 +259,7 @@ def test_a_record_under_another_rounds_name_is_refused(audit: Audit) -> None:
     assert caught.value.code == "wrong_round"
 
 
+@pytest.mark.slow
 def test_vectors_are_kept_for_as_many_rounds_as_was_founded(masked: Masked) -> None:
     house = masked.house
     settings = load_settings(house.folder).model_copy(update={"audit_rounds": 2})

@@ -37,6 +37,7 @@ def _keeper(house: "House", queue: "SimpleQueue[str]", sweep_s: float = 60.0) ->
     )
 
 
+@pytest.mark.slow
 def test_it_works_until_it_is_told_to_stop(house: "House", queue: "SimpleQueue[str]") -> None:
     (house.store / "a.csv").write_text("a\n")
     keeper = _keeper(house, queue)

@@ -112,6 +112,7 @@ def test_what_kills_its_worker_twice_is_an_error_in_its_place(running: Running) 
     assert running.steps("C", "CCCCCCCl", "CC") == ["", "crash", ""]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_not_explained(running: Running) -> None:
     for text, step in ((HOSTILE, "time"), ("CCCCCCCl", "crash"), ("no", "parse")):
         code = "no_answer" if step == "crash" else "bad_structure"
@@ -167,6 +168,7 @@ def test_a_release_that_cannot_be_loaded_is_refused(running: Running) -> None:
         running.pool.load("no-graph")
 
 
+@pytest.mark.slow
 def test_a_seat_that_does_not_load_in_time_keeps_no_release_waiting(
     fresh: Running, install: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def _reason(rehearsal: Rehearsal, folder: Path) -> str:
     return refused.value.reason
 
 
+@pytest.mark.slow
 def test_a_good_release_passes_and_one_without_graph_or_number_does_not(
     running: Running, home: Path
 ) -> None:
