@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from agent.demo.parties import ask, fetch
+from agent.demo.parties import ask, insist
 from agent.demo.silos import Silo
 from agent.errors import OnggiError
 
@@ -70,13 +70,22 @@ def _rows(status: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo]) -> None:
+def show(
+    console: Console,
+    outcome: dict[str, Any],
+    silos: Sequence[Silo],
+    revive: Callable[[], None],
+) -> None:
     """Prints the figures, and a prediction fetched over HTTP.
 
     Args:
         console: Where to print.
         outcome: What `collect` returned.
         silos: The silos, still running.
+        revive: Starts again who has just died.
+
+    Raises:
+        OnggiError: The endpoint does not answer.
     """
     console.print(_error_table(outcome))
     console.print(
@@ -87,7 +96,7 @@ def show(console: Console, outcome: dict[str, Any], silos: Sequence[Silo]) -> No
     )
     _show_set_aside(console, outcome["set_aside"])
     _show_egress(console, outcome["bytes_sent"])
-    _show_prediction(console, silos[-1])
+    _show_prediction(console, silos[-1], revive)
     console.print(f"\n{outcome['rounds']} rounds in {outcome['seconds']:.0f} s.\n", highlight=False)
 
 
@@ -163,11 +172,10 @@ def _show_set_aside(console: Console, rows: Sequence[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _show_prediction(console: Console, silo: Silo) -> None:
-    url = f"http://127.0.0.1:{silo.port}/v1/predict"
-    answer = fetch(url, {"smiles": EXAMPLE})
+def _show_prediction(console: Console, silo: Silo, revive: Callable[[], None]) -> None:
+    answer = insist(f"http://127.0.0.1:{silo.port}/v1/predict", {"smiles": EXAMPLE}, revive)
     if answer is None:
-        raise OnggiError(f"{url} did not answer; see {silo.folder}/onggi.log.")
+        raise OnggiError(f"{silo.name}'s endpoint does not answer; see {silo.folder}/onggi.log.")
     values = ", ".join(
         f"{task} {entry['value']:.3g} {entry.get('unit') or ''}".rstrip()
         for task, entry in answer["results"][0]["predictions"].items()

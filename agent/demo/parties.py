@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from agent.demo.silos import Silo
 from agent.errors import EXIT_STOP, EXIT_TRY_LATER, OnggiError, Stop, TryLater
 
-_WAIT_S = 60.0
+_WAIT_S, _PAUSE_S = 120.0, 0.2  # a service that died often waits for half a minute
 _TIMEOUT_S = 10.0
 _TRIES = 5
 
@@ -117,7 +117,7 @@ class Aggregator:
         while time.monotonic() < until_s:
             if self.status() is not None:
                 return
-            time.sleep(0.2)
+            time.sleep(_PAUSE_S)
         raise TryLater(f"The aggregator does not answer; see {self.folder.parent}/aggregator.log.")
 
     def status(self) -> dict[str, Any] | None:
@@ -170,3 +170,21 @@ def fetch(
             return content
     except (urllib.error.URLError, OSError, ValueError):
         return None
+
+
+def insist(
+    url: str, body: dict[str, Any], revive: Callable[[], None], limit_s: float = _WAIT_S
+) -> dict[str, Any] | None:
+    """Fetches JSON, again and again: who answers may have died a moment ago and just be starting.
+
+    Args:
+        url: A loopback address.
+        body: The question.
+        revive: Starts again who has died; called after each failure.
+        limit_s: After how long to give up and return None.
+    """
+    until_s = time.monotonic() + limit_s
+    while (answer := fetch(url, body)) is None and time.monotonic() < until_s:
+        revive()
+        time.sleep(_PAUSE_S)
+    return answer

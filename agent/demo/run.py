@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ def run(
                 bad = bad_releases.rehearse(silos, aggregator, parties, display.say, stop)
             figures = outcome.collect(silos, aggregator.status() or {}, monotonic_s() - start_s)
             figures |= {"bad_releases": bad} if wishes.bad_releases else {}
-            outcome.show(console, figures, silos)
+            outcome.show(console, figures, silos, lambda: _keep_alive(parties))
             if dropout is not None:
                 figures["masked"] = held.show(console, aggregator, silos[0], dropout.silo)
             if json_path is not None:
@@ -159,14 +159,16 @@ def _loop(
             dropout.look()
         if monotonic_s() > until_s:
             raise TryLater("The demo is not done after half an hour; see the logs with --folder.")
-        for party in parties:
-            if dropout is None or party is not dropout.away:
-                party.keep_alive()
+        _keep_alive(p for p in parties if dropout is None or p is not dropout.away)
         rest(stop, _LOOK_S)
     raise TryLater("The demo was stopped before its end.")
 
 
 def _until_stopped(parties: Sequence[Party], stop: Event) -> None:
     while not rest(stop, _LOOK_S):
-        for party in parties:
-            party.keep_alive()
+        _keep_alive(parties)
+
+
+def _keep_alive(parties: Iterable[Party]) -> None:
+    for party in parties:
+        party.keep_alive()

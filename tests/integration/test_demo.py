@@ -39,6 +39,11 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
 
 
+def last_words(folder: Path) -> str:
+    """The end of what a demo printed: where it failed, its cause is there."""
+    return folder.with_suffix(".out").read_text()[-2000:]
+
+
 def figures(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(folder.with_suffix(".json").read_bytes())
     return content
@@ -61,7 +66,7 @@ def agents(folder: Path) -> list[psutil.Process]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "clean"
     process = start(folder, *ROUNDS, "--bad-releases")
-    assert process.wait() == 0, folder.with_suffix(".out").read_text()
+    assert process.wait() == 0, last_words(folder)
     return folder
 
 
@@ -130,7 +135,7 @@ def test_killed_at_any_moment_it_ends_the_same(undisturbed: Path, tmp_path: Path
                 kills += 1
             except psutil.NoSuchProcess:
                 continue
-    assert process.returncode == 0, folder.with_suffix(".out").read_text()
+    assert process.returncode == 0, last_words(folder)
     assert kills >= 15
     clean, killed = figures(undisturbed), figures(folder)
     assert {(r["silo"], r["endpoint"]) for r in killed["rows"]} == ROWS
@@ -157,7 +162,7 @@ def test_interrupted_it_takes_its_processes_along(tmp_path: Path) -> None:
 def test_under_masks_a_silo_drops_out_and_the_aggregator_holds_but_chance(tmp_path: Path) -> None:
     folder = tmp_path / "masked"
     process = start(folder, "--silos", "6", "--masked", "--rounds", "2")
-    assert process.wait() == 0, folder.with_suffix(".out").read_text()
+    assert process.wait() == 0, last_words(folder)
     result = figures(folder)
     assert result["counted"] == [6, 5]
     held = result["masked"]

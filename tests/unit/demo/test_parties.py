@@ -1,8 +1,11 @@
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from agent.demo.parties import ask
+from agent.demo.parties import ask, free_ports, insist
 from agent.errors import OnggiError
 
 _MODULE = """
@@ -36,3 +39,34 @@ def test_a_command_that_fails_is_not_run_again(mortal: Path) -> None:
     with pytest.raises(OnggiError, match="invalid literal"):
         ask("mortal", str(mortal), "no number")
     assert mortal.read_text() == "x"
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"results": []}')
+
+    def log_message(self, *_: object) -> None:
+        """Keeps quiet."""
+
+
+def test_an_endpoint_that_has_just_died_is_started_and_asked_again() -> None:
+    (port,) = free_ports(1)
+    with ExitStack() as stack:
+
+        def revive() -> None:
+            if not started:
+                server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", port), _Answers))
+                Thread(target=server.serve_forever, daemon=True).start()
+                stack.callback(server.shutdown)
+            started.append(port)
+
+        started: list[int] = []
+        assert insist(f"http://127.0.0.1:{port}/", {}, revive) == {"results": []}
+        assert started
+
+
+def test_an_endpoint_that_nobody_revives_is_given_up() -> None:
+    (port,) = free_ports(1)
+    assert insist(f"http://127.0.0.1:{port}/", {}, lambda: None, limit_s=0.5) is None
