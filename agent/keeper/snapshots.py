@@ -91,7 +91,7 @@ class Snapshots:
             quorum=self._site.settings.quorum,
             replicate_limits=dict(replicate_limits or {}),
         )
-        self._workers.submit(f"snapshot-{snapshot[:16]}-{times}", order, now)
+        self._workers.submit(_job(snapshot, times), order, now)
 
     def _keeps(self, snapshot: str, plan: Plan, now: datetime) -> bool:
         """Tells whether too little is new, so that the snapshot before this one is used on."""
@@ -138,12 +138,16 @@ class Snapshots:
         if self._ledger.add("snapshot", snapshot, "wanted", now, known):
             return 1
         item = self._ledger.get("snapshot", snapshot)
-        why = self._why_again(item, now) if item is not None else ""
-        if item is None or not why:
+        if item is None:
             return 0
-        times = int(str(item.detail["times"])) + 1
-        self._ledger.move(item, "wanted", now, why, {"times": times})
-        return times
+        times = int(str(item.detail["times"]))
+        if item.state == "wanted":  # without its job if the keeper was killed between the two rows
+            return 0 if self._ledger.get("job", _job(snapshot, times)) else times
+        why = self._why_again(item, now)
+        if not why:
+            return 0
+        self._ledger.move(item, "wanted", now, why, {"times": times + 1})
+        return times + 1
 
     def _previous(self) -> str:
         found = self._ledger.newest("snapshot", ("frozen", "scored"), 1)
@@ -245,6 +249,10 @@ def current_parts(ledger: Ledger, folder: Path) -> tuple[PartOrder, ...]:
         if part and part not in parts:
             parts[part] = PartOrder(store=store, folder=str(folder / part))
     return tuple(parts.values())
+
+
+def _job(snapshot: str, times: int) -> str:
+    return f"snapshot-{snapshot[:16]}-{times}"
 
 
 def _first_read(file: Item) -> tuple[int, int]:
