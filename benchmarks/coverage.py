@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from agent.features.views import default_views
 from agent.keeper.evaluation.gather import Gathered
 from agent.keeper.evaluation.sureness import LEVEL, ends, similarity, window
 from agent.learning.domain import draw_domain, inside
@@ -51,7 +52,10 @@ def cover(own: Gathered, kept_back: Marks, trained: Trained, exam: Exam) -> Cove
     """
     if trained.judged is None:
         raise ValueError("intervals need compounds that were kept back")
-    found, near = window(own.silo, kept_back, trained.judged), similarity(own.silo, exam.features)
+    wide = default_views().wide  # what `onggi evaluate` asks neighbours by
+    plain = own.silo.seeing(wide)
+    found = window(plain, kept_back, trained.judged)
+    near = similarity(plain, exam.features.columns(*wide))
     domain = draw_domain(
         trained.judged.answer, found.labels, exam.tasks, found.similarity, found.calibration
     )

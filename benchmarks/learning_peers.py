@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.features.spec import default_spec
+from agent.features.views import default_views
 from agent.keeper.evaluation.gather import Gathered
+from agent.learning.tasks import seen
 from benchmarks import peers
 from benchmarks.models import Exam
 
@@ -62,9 +64,9 @@ def write_problem(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     arrays: dict[str, npt.NDArray[np.generic]] = {}
-    for name, rows, texts in zip(
-        ("known", "asked"), (own.silo.features, exam.features), smiles, strict=True
-    ):
+    wide = default_views().wide
+    given = [seen(rows, wide) for rows in (own.silo.features, exam.features)]
+    for name, rows, texts in zip(("known", "asked"), given, smiles, strict=True):
         for part in ("indptr", "indices", "values", "dense"):
             arrays[f"{name}_{part}"] = getattr(rows, part)
         (folder / f"{name}.smi").write_text("\n".join(texts), encoding="utf-8")

@@ -14,7 +14,7 @@ import polars as pl
 
 from agent.assays.identity import Identifier
 from agent.features.cache import FeatureCache
-from agent.features.spec import default_spec
+from agent.features.views import default_views
 from agent.keeper.evaluation.gather import Gathered, gathered, without
 from agent.keeper.evaluation.judge import Table
 from agent.keeper.evaluation.order import SourceFile
@@ -77,7 +77,7 @@ def read_sets(
             _table(reader, _sources(data, out, name, quick), name, name != own)
             for name in (own, *others)
         ]
-    cache = FeatureCache(out / "features.sqlite3", default_spec(), processes=0)
+    cache = FeatureCache(out / "features.sqlite3", default_views(), processes=0)
     return Sets(tables[0], tuple(tables[1:]), cache)
 
 

@@ -12,6 +12,7 @@ from agent.clock import monotonic_s
 from agent.features.cache import FeatureCache
 from agent.features.rows import Features
 from agent.features.spec import default_spec
+from agent.features.views import default_views
 from agent.keeper.evaluation.gather import Gathered
 from agent.learning import metrics
 from agent.learning.comparing import Figure
@@ -42,11 +43,14 @@ class Recipes:
     @classmethod
     def of(cls, quick: bool) -> "Recipes":
         """Returns the product's recipes, or the tiny ones."""
+        views = default_views()
         if not quick:
-            return cls(LocalRecipe(), FederatedRecipe(), cores())
-        local = LocalRecipe(members=2, hidden=(16,), hidden_too=(8,), epochs=2)
+            return cls(
+                LocalRecipe(views=views.alone), FederatedRecipe(views=views.together), cores()
+            )
+        local = LocalRecipe(members=2, hidden=(16,), hidden_too=(8,), epochs=2, views=views.alone)
         federated = FederatedRecipe(
-            rounds=2, local_rows=0, hidden=(16,), finetune_epochs=2, members=1
+            rounds=2, local_rows=0, hidden=(16,), finetune_epochs=2, members=1, views=views.together
         )
         return cls(local, federated, 1)  # a process takes longer to start than to train these
 
@@ -170,7 +174,7 @@ def train(
 def one_member(recipes: Recipes, own: Gathered, seed: int) -> float:
     """Returns the processor's seconds that a network takes on one core: the mean of two.
 
-    Members come in two widths by turns.
+    Members come in two widths and several views.
     """
     alone = replace(recipes, local=replace(recipes.local, members=_KINDS), processes=1)
     started_s = time.process_time()  # others may use the machine

@@ -19,7 +19,8 @@ from agent import log
 from agent.errors import TryLater
 from agent.features.fast import Featurizer
 from agent.features.rows import Features
-from agent.features.spec import spec_sha256
+from agent.features.views import ViewFeaturizer, ViewSpec
+from agent.files import sha256_bytes
 from agent.processes import Spread
 from agent.wire.documents import FeatureSpec
 
@@ -35,17 +36,18 @@ _FIND = """SELECT compound_key, content FROM feature_row
 _ADD = "INSERT OR REPLACE INTO feature_row VALUES (?, ?, ?)"
 
 _Spread = Spread[str, Features]
+Spec = FeatureSpec | ViewSpec
 
 
-def origin(spec: FeatureSpec) -> str:
+def origin(spec: Spec) -> str:
     """Names everything that a row depends on besides the structure."""
-    return f"{spec_sha256(spec)}:rdkit-{rdkit.__version__}"
+    return f"{sha256_bytes(spec.to_bytes())}:rdkit-{rdkit.__version__}"
 
 
 class FeatureCache:
     """The features of compounds under one spec, computed once and kept in a SQLite file."""
 
-    def __init__(self, path: Path, spec: FeatureSpec, processes: int = 1) -> None:
+    def __init__(self, path: Path, spec: Spec, processes: int = 1) -> None:
         """Opens the cache, or starts it anew where the file is damaged.
 
         Args:
@@ -59,8 +61,8 @@ class FeatureCache:
             TryLater: Another process holds the file for over half a minute, or the disk is full.
         """
         self._path = path
-        _featurizer(spec.model_dump_json())
-        self._work = partial(_featurized, spec.model_dump_json())
+        _featurizer(spec)
+        self._work = partial(_featurized, spec)
         self._processes = processes
         self._origin = origin(spec)
         self._dense = len(spec.descriptors)
@@ -185,11 +187,11 @@ class FeatureCache:
 
 
 @lru_cache(maxsize=2)
-def _featurizer(spec: str) -> Featurizer:
-    return Featurizer(FeatureSpec.model_validate_json(spec))
+def _featurizer(spec: Spec) -> Featurizer:
+    return ViewFeaturizer(spec) if isinstance(spec, ViewSpec) else Featurizer(spec)
 
 
-def _featurized(spec: str, smiles: Sequence[str]) -> Features:
+def _featurized(spec: Spec, smiles: Sequence[str]) -> Features:
     return _featurizer(spec).featurize_smiles(smiles)[0]
 
 

@@ -65,7 +65,7 @@ class Featurizer:
         raw = np.array(numbers, dtype=np.float64).reshape(len(counts), self._plain_size)
         if self._with_patterns:
             raw = np.concatenate([raw, pending.values()], axis=1)
-        return _hashed(counts, self._scale(raw[:, self._order]))
+        return hashed(counts, self._scale(raw[:, self._order]))
 
     def without_each_atom(self, mol: Chem.Mol) -> Features:
         """Featurizes one molecule, and then what is left of it without each of its atoms.
@@ -112,7 +112,7 @@ class Featurizer:
         return np.where(np.isfinite(scaled), clipped, 0.0).astype(np.float32)
 
 
-def _hashed(rows: Sequence[dict[int, int]], dense: npt.NDArray[np.float32]) -> Features:
+def hashed(rows: Sequence[dict[int, int]], dense: npt.NDArray[np.float32]) -> Features:
     """Joins counts by column, a molecule each, with the descriptors of the same molecules."""
     sizes = [len(row) for row in rows]
     columns = np.fromiter(chain.from_iterable(rows), np.int32, sum(sizes))

@@ -86,6 +86,24 @@ class Features:
         source = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], lengths)
         return type(self)(indptr, self.indices[source], self.values[source], self.dense[rows])
 
+    def columns(self, start: int, stop: int) -> Self:
+        """Returns the counts of the columns from `start` to before `stop`, counted from `start`."""
+        inside = (self.indices >= start) & (self.indices < stop)
+        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(inside)])[self.indptr]
+        indices = (self.indices[inside] - start).astype(np.int32)
+        return type(self)(indptr, indices, self.values[inside], self.dense)
+
+    def beside(self, other: Self, start: int) -> Self:
+        """Returns these rows with another's counts of the same compounds from column `start` on.
+
+        The descriptors are these rows'.
+        """
+        numbers = [np.repeat(np.arange(len(one)), np.diff(one.indptr)) for one in (self, other)]
+        order = np.argsort(np.concatenate(numbers), kind="stable")
+        indices = np.concatenate([self.indices, (other.indices + start).astype(np.int32)])
+        values = np.concatenate([self.values, other.values])
+        return type(self)(self.indptr + other.indptr, indices[order], values[order], self.dense)
+
     def dense_counts(self, hash_size: int) -> npt.NDArray[np.float32]:
         """Returns the counts as float32 (n, hash_size), which is what the ONNX model reads."""
         counts = np.zeros((len(self), hash_size), dtype=np.float32)

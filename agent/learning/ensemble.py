@@ -1,7 +1,7 @@
 """Several networks that answer as one, each task by its own shares of them.
 
 A head that is personal, federated or an average of both is a row of the shares: (1, 0), (0, 1) or
-(1/2, 1/2). Members may differ in width; all read the same features.
+(1/2, 1/2). Members may differ in width, and in what they see of the same features.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from agent.errors import Refused
 from agent.learning.batches import DeviceChoice
 from agent.learning.score import predict
-from agent.learning.tasks import Rows, TaskSpec
+from agent.learning.tasks import Rows, TaskSpec, View, seen
 from agent.wire.documents import NetworkSpec
 from agent.wire.members import of_member
 from agent.wire.network import HEAD, TRUNK, Weights
@@ -30,10 +30,12 @@ class Member:
     Attributes:
         network: Its widths.
         weights: Its trunk and heads; it may lack the heads of tasks in which it has no share.
+        view: The columns that it reads; None for all. What is exported reads all.
     """
 
     network: NetworkSpec
     weights: Weights
+    view: View | None = None
 
     def of_tasks(self, tasks: Sequence[TaskSpec]) -> Weights:
         """Returns the trunk and exactly these tasks' heads; one that it lacks answers zero."""
@@ -129,7 +131,7 @@ def predict_ensemble(
     """
     ensemble.check(tasks)
     answers = [
-        predict(member.of_tasks(tasks), member.network, features, tasks, device)
+        predict(member.of_tasks(tasks), member.network, seen(features, member.view), tasks, device)
         for member in ensemble.members
     ]
     return blend(answers, ensemble.shares)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agent.learning.recency import recency
 from agent.learning.recipes import FederatedRecipe
-from agent.learning.tasks import Labels, Rows, TaskSpec
+from agent.learning.tasks import Labels, Rows, TaskSpec, View, seen
 from agent.learning.train import Moments, Settings, fit_on
 from agent.wire.averaging import Sums, step
 from agent.wire.documents import FeatureSpec, NetworkSpec
@@ -52,6 +52,10 @@ class Silo:
         importance = recency(self.age, rate).astype(np.float32)
         return replace(self.labels, importance=importance)
 
+    def seeing(self, view: View) -> "Silo":
+        """Returns the silo with one view of its features."""
+        return replace(self, features=seen(self.features, view))
+
     def without(self, dropped: npt.NDArray[np.bool_]) -> "Silo":
         """Returns the silo without some of its labels; the features stay."""
         age = None if self.age is None else self.age[~dropped]
@@ -84,9 +88,10 @@ def federate(
     """
     network = network_of(recipe, settings.seed)
     heads = Counter(task.name for silo in silos for task in silo.tasks)
-    start = initial_weights(network, features, sorted(heads))
+    start = initial_weights(network, shape_of(features, recipe.view(0)), sorted(heads))
     members = [
-        _Member.of(of_member(start, number), silos, heads) for number in range(recipe.networks)
+        _Member.of(of_member(start, number), silos, heads, recipe.view(number))
+        for number in range(recipe.networks)
     ]
     joint = _Joint(silos, recipe, settings)
     for number in range(recipe.rounds):
@@ -97,17 +102,22 @@ def federate(
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """One network between its rounds: what is shared, and what each silo keeps of it."""
+    """One network between its rounds: what is shared, and what each silo keeps of it and sees."""
 
     shared: Weights
     own: list[Weights]
+    rows: list[Rows]
     moments: list[Moments | None]
     velocity: Weights = field(default_factory=dict)
 
     @classmethod
-    def of(cls, start: Weights, silos: Sequence[Silo], heads: Counter[str]) -> "_Member":
+    def of(
+        cls, start: Weights, silos: Sequence[Silo], heads: Counter[str], view: View | None
+    ) -> "_Member":
         shared = {name: value for name, value in start.items() if _is_shared(name, heads)}
-        return cls(shared, [_own(start, silo, shared) for silo in silos], [None] * len(silos))
+        own = [_own(start, silo, shared) for silo in silos]
+        rows = [seen(silo.features, view) for silo in silos]
+        return cls(shared, own, rows, [None] * len(silos))
 
     def at(self, place: int, silo: Silo) -> Weights:
         return {**_needed(self.shared, silo), **self.own[place]}
@@ -130,7 +140,7 @@ class _Joint:
             base = member.at(place, silo)
             run = _round_settings(recipe, self._settings, number, place, self._epochs[place])
             fitted = fit_on(
-                *(base, self._network, silo.features, self._labels[place], silo.tasks, run),
+                *(base, self._network, member.rows[place], self._labels[place], silo.tasks, run),
                 lambda *_: None,
                 moments=member.moments[place],
             )
@@ -148,6 +158,13 @@ def network_of(recipe: FederatedRecipe, seed: int) -> NetworkSpec:
     """Returns the networks that a recipe trains."""
     return NetworkSpec(
         hidden=recipe.hidden, dropout=recipe.dropout, seed=seed, members=recipe.networks
+    )
+
+
+def shape_of(features: FeatureSpec, view: View | None) -> FeatureSpec:
+    """Returns a spec of the size of a view: what a network that reads it is made for."""
+    return (
+        features if view is None else features.model_copy(update={"hash_size": view[1] - view[0]})
     )
 
 

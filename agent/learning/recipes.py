@@ -6,6 +6,8 @@ The values were chosen on the time split inside public sets (docs/modelling.md).
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.learning.tasks import View
+
 
 @dataclass(frozen=True, slots=True)
 class LocalRecipe:
@@ -22,6 +24,8 @@ class LocalRecipe:
         batch_size: Rows a step.
         recency_rate: As `recency.recency`.
         weight_decay: AdamW's.
+        views: What the members see of the features, by runs, so that each width has each view;
+            empty for everything. Networks that see differently err less alike.
     """
 
     members: int = 6
@@ -33,10 +37,17 @@ class LocalRecipe:
     batch_size: int = 128
     recency_rate: float = 1.5
     weight_decay: float = 1e-4
+    views: tuple[View, ...] = ()
 
     def widths(self, number: int) -> tuple[int, ...]:
         """Returns the hidden layers of a member, counted from 0."""
         return self.hidden_too if number % 2 and self.hidden_too else self.hidden
+
+    def view(self, number: int) -> View | None:
+        """Returns what a member sees, counted from 0; None for everything."""
+        if not self.views:
+            return None
+        return self.views[number * len(self.views) // max(self.members, number + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,8 @@ class FederatedRecipe:
         released_share: The same where a head leans on the federated model.
         averaged_share: What all of this counts where a head is averaged with networks made alone.
         members: Fine-tuned copies that differ in their seed, and come from the networks in turn.
+        views: What the networks see of the features, by turns, all of one size; empty for
+            everything.
         learning_rate, dropout, batch_size, recency_rate, weight_decay: As in `LocalRecipe`; the
             recency holds for the fine-tuning and, in the rounds, for silos whose labels are dated.
     """
@@ -82,8 +95,13 @@ class FederatedRecipe:
     batch_size: int = 128
     recency_rate: float = 1.5
     weight_decay: float = 1e-4
+    views: tuple[View, ...] = ()
 
     @property
     def copies(self) -> int:
         """How many fine-tuned copies there are."""
         return self.members if self.finetune_epochs else 0
+
+    def view(self, number: int) -> View | None:
+        """Returns what a network sees, counted from 0; None for everything."""
+        return self.views[number % len(self.views)] if self.views else None

@@ -8,8 +8,9 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 
 from agent.learning.ensemble import Member
-from agent.learning.federation import Silo, federate, network_of
+from agent.learning.federation import Silo, federate, network_of, shape_of
 from agent.learning.recipes import FederatedRecipe, LocalRecipe
+from agent.learning.tasks import View, seen
 from agent.learning.train import Settings, fit
 from agent.processes import executor
 from agent.wire.documents import FeatureSpec, NetworkSpec
@@ -85,21 +86,24 @@ def train_job(job: Job) -> list[Member]:
 def _alone(job: Alone) -> Member:
     recipe, seed = job.recipe, job.settings.seed + job.number
     network = NetworkSpec(hidden=recipe.widths(job.number), dropout=recipe.dropout, seed=seed)
-    start = initial_weights(network, job.features, [task.name for task in job.own.tasks])
+    view = recipe.view(job.number)
+    shape = shape_of(job.features, view)
+    start = initial_weights(network, shape, [task.name for task in job.own.tasks])
     run = _settings(job.settings, recipe, recipe.epochs, recipe.learning_rate, seed)
-    return Member(network, _fit(start, network, job.own, recipe.recency_rate, run))
+    return Member(network, _fit(start, network, job.own, view, recipe.recency_rate, run), view)
 
 
 def _together(job: Together) -> list[Member]:
     recipe, own = job.recipe, job.silos[0]
     trained = federate(job.silos, job.features, recipe, settings=job.settings)[0]
     network = network_of(recipe, job.settings.seed).single()
-    members = [Member(network, weights) for weights in trained]
+    members = [Member(network, one, recipe.view(number)) for number, one in enumerate(trained)]
     rate = recipe.finetune_rate * recipe.learning_rate
     for number in range(recipe.copies):
-        seed, origin = job.settings.seed + number, trained[number % len(trained)]
+        seed, origin = job.settings.seed + number, members[number % len(trained)]
         run = _settings(job.settings, recipe, recipe.finetune_epochs, rate, seed)
-        members.append(Member(network, _fit(origin, network, own, recipe.recency_rate, run)))
+        fitted = _fit(origin.weights, network, own, origin.view, recipe.recency_rate, run)
+        members.append(Member(network, fitted, origin.view))
     return members
 
 
@@ -116,6 +120,8 @@ def _settings(
     )
 
 
-def _fit(start: Weights, network: NetworkSpec, own: Silo, rate: float, run: Settings) -> Weights:
-    labels = own.weighted(rate)
-    return fit(start, network, own.features, labels, own.tasks, run, lambda *_: None)
+def _fit(
+    start: Weights, network: NetworkSpec, own: Silo, view: View | None, rate: float, run: Settings
+) -> Weights:
+    rows, labels = seen(own.features, view), own.weighted(rate)
+    return fit(start, network, rows, labels, own.tasks, run, lambda *_: None)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,21 @@ class Rows(Protocol):
     def take(self, rows: npt.NDArray[np.int64]) -> Self:
         """Returns the given rows in the given order."""
         ...
+
+    def columns(self, start: int, stop: int) -> Self:
+        """Returns the counts of some columns, counted from the first of them."""
+        ...
+
+
+View = tuple[int, int]
+"""The columns of the counts that a network reads, from the first to before the second."""
+
+_Seen = TypeVar("_Seen", bound=Rows)
+
+
+def seen(rows: _Seen, view: View | None) -> _Seen:
+    """Returns rows as a network sees them that reads a view of them, or all of them."""
+    return rows if view is None else rows.columns(*view)
 
 
 @dataclass(frozen=True, slots=True)

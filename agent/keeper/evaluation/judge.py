@@ -11,6 +11,7 @@ from agent.clock import monotonic_s
 from agent.errors import Refused
 from agent.features.cache import FeatureCache
 from agent.features.rows import Features
+from agent.features.views import ViewSpec
 from agent.keeper.evaluation import split
 from agent.keeper.evaluation.gather import Gathered, gathered, without
 from agent.keeper.evaluation.order import Judgement
@@ -20,7 +21,7 @@ from agent.learning.baseline import fit_predict_trees
 from agent.learning.ensemble import predict_ensemble
 from agent.learning.federation import Silo
 from agent.learning.learner import Judged, Learner
-from agent.wire.documents import FeatureSpec
+from agent.learning.tasks import seen
 
 VALIDATION_SHARE = 0.15
 """Of the training compounds, the newest: to choose each head's way and to calibrate intervals."""
@@ -44,7 +45,7 @@ class Means:
 
     learner: Learner
     cache: FeatureCache
-    spec: FeatureSpec
+    spec: ViewSpec
     baseline: bool
     report: Report
 
@@ -79,9 +80,12 @@ def judge(
     keys = sorted(held)
     asked = _features(test, keys, means)
     answer = predict_ensemble(ensemble, asked, mine.silo.tasks, means.learner.settings.device)
-    trees = _trees(mine.silo, asked, means) if means.baseline else None
-    near = similarity(mine.silo, asked)
-    low, high = ends(window(mine.silo, kept_back, judged), answer, near)
+    # Neighbours and trees go by what a plan's spec counts.
+    wide = means.spec.wide
+    plain = mine.silo.seeing(wide)
+    trees = _trees(plain, seen(asked, wide), means) if means.baseline else None
+    near = similarity(plain, seen(asked, wide))
+    low, high = ends(window(plain, kept_back, judged), answer, near)
     predicted = Predicted(tuple(keys), mine.silo.tasks, answer.mean, low, high, trees)
     training = Training(mine.silo.labels, judged, seconds)
     return judgement(name, own[2], test, predicted, training)
@@ -118,7 +122,7 @@ def _trees(own: Silo, asked: Features, means: Means) -> npt.NDArray[np.float32]:
     labels = own.weighted(learner.local.recency_rate)
     means.report("training the baseline", 0, 1)
     return fit_predict_trees(
-        *(own.features, labels, own.tasks, asked, means.spec.hash_size),
+        *(own.features, labels, own.tasks, asked, means.spec.plain.hash_size),
         seed=learner.settings.seed,
         threads=learner.processes,
     )

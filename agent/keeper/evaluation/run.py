@@ -11,7 +11,7 @@ from agent.assays.identity import Identifier
 from agent.clock import monotonic_s
 from agent.errors import Refused
 from agent.features.cache import FeatureCache
-from agent.features.spec import default_spec
+from agent.features.views import default_views
 from agent.keeper.evaluation import split
 from agent.keeper.evaluation.judge import Means, Report, Table, judge
 from agent.keeper.evaluation.order import EvaluateOrder, Evaluation, Judgement, SourceFile
@@ -106,10 +106,11 @@ def _joined(name: str, files: Sequence[Measured]) -> Table:
 
 
 def _means(order: EvaluateOrder, together: bool, report: Report) -> Means:
-    spec = default_spec()
     settings = Settings(epochs=1, seed=order.seed, threads=1, device=order.device)
-    recipe = FederatedRecipe() if together else None
-    learner = Learner(spec, LocalRecipe(), recipe, settings, order.threads or cores(), report)
+    spec = default_views()
+    local = LocalRecipe(views=spec.alone)
+    recipe = FederatedRecipe(views=spec.together) if together else None
+    learner = Learner(spec.plain, local, recipe, settings, order.threads or cores(), report)
     cache = FeatureCache(Path(order.cache) / "features.sqlite3", spec)
     return Means(learner, cache, spec, order.baseline, report)
 

@@ -98,3 +98,25 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, name: str) -> None:
     path.unlink()
     with pytest.raises(OSError, match=name):
         Features.load(tmp_path)
+
+
+@given(_matrices(), st.integers(0, _COLUMNS), st.integers(0, _COLUMNS))
+def test_columns_are_those_of_the_dense_matrix(
+    matrix: np.ndarray[tuple[int, int], np.dtype[np.float32]], start: int, more: int
+) -> None:
+    stop = min(start + more, _COLUMNS)
+    found = _features(matrix).columns(start, stop)
+    assert np.array_equal(found.dense_counts(stop - start), matrix[:, start:stop])
+    assert np.array_equal(found.dense, matrix[:, :2] * 10)
+
+
+@given(_matrices())
+def test_counts_beside_counts_are_columns_beside_columns(
+    matrix: np.ndarray[tuple[int, int], np.dtype[np.float32]],
+) -> None:
+    other = np.flip(matrix, axis=1).copy()
+    found = _features(matrix).beside(_features(other), _COLUMNS)
+    assert np.array_equal(found.dense_counts(2 * _COLUMNS), np.hstack([matrix, other]))
+    assert np.array_equal(found.dense, matrix[:, :2] * 10)
+    for row in range(len(found)):
+        assert (np.diff(found.indices[found.indptr[row] : found.indptr[row + 1]]) > 0).all()

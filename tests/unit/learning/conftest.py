@@ -43,6 +43,9 @@ class Matrix:
     def take(self, rows: npt.NDArray[np.int64]) -> Self:
         return type(self)(self.counts[rows], self.dense[rows])
 
+    def columns(self, start: int, stop: int) -> Self:
+        return type(self)(self.counts[:, start:stop], self.dense)
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -154,6 +154,14 @@ def test_equal_ensembles_give_equal_bytes(problem: Problem, path: Path) -> None:
     assert path.read_bytes() == first
 
 
+def test_a_member_that_sees_a_part_only_is_not_exported(problem: Problem, path: Path) -> None:
+    member = Member(problem.network, problem.start(), view=(0, 256))
+    alone = Ensemble((member,), np.ones((1, len(problem.tasks)), np.float32))
+    with pytest.raises(ValueError, match="all columns"):
+        export_onnx(alone, problem.spec, problem.tasks, path)
+    assert not path.exists()
+
+
 def test_a_member_whose_tensors_do_not_fit_is_refused(problem: Problem, path: Path) -> None:
     ensemble = _ensemble(problem)
     ensemble.members[2].weights["trunk.dense.bias"] = np.zeros(32, np.float32)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from agent.learning.ensemble import Ensemble, predict_ensemble
 from agent.learning.federation import Silo
 from agent.learning.learner import Learner
 from agent.learning.recipes import FederatedRecipe, LocalRecipe
@@ -58,6 +59,34 @@ def test_every_second_member_has_the_other_widths(problem: Problem) -> None:
     assert [member.network.hidden for member in found.members] == [(16,), (8,)]
     alike = replace(_LOCAL, hidden_too=())
     assert [alike.widths(number) for number in range(3)] == [(16,)] * 3
+
+
+def test_each_width_sees_each_view(problem: Problem) -> None:
+    views = ((0, 4), (0, 8), (4, 8))
+    recipe = replace(_LOCAL, members=6, views=views)
+    seen = [(recipe.widths(number), recipe.view(number)) for number in range(6)]
+    assert set(seen) == {(widths, view) for widths in ((16,), (8,)) for view in views}
+    assert _LOCAL.view(3) is None
+
+
+def test_networks_see_their_view_alone(problem: Problem) -> None:
+    own, other = _silos(problem)
+    size = problem.spec.hash_size
+    views = ((0, size // 2), (size // 2, size))
+    learner = Learner(
+        problem.spec, replace(_LOCAL, views=views), replace(_FEDERATED, views=views), _SETTINGS
+    )
+    found = learner.learn(own, [other], ["averaged"] * 3)
+    assert [member.view for member in found.members] == [*views, *views, *views]
+    assert {len(member.weights["trunk.counts.weight"]) for member in found.members} == {size // 2}
+    blind = replace(problem.features, counts=problem.features.counts.copy())
+    blind.counts[:, : size // 2] = 0
+    for number, member in enumerate(found.members):
+        only = Ensemble((member,), np.ones((1, 3), np.float32))
+        said = [
+            predict_ensemble(only, one, problem.tasks).mean for one in (problem.features, blind)
+        ]
+        assert np.array_equal(said[0], said[1]) is bool(number % 2)
 
 
 def test_nobody_is_trained_who_is_not_asked(problem: Problem) -> None:
