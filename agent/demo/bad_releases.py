@@ -44,7 +44,7 @@ def rehearse(
     Raises:
         OnggiError: A party failed; a release took over a quarter of an hour; or `stop` was set.
     """
-    last = (aggregator.status() or {"releases": []})["releases"][-1]
+    last = aggregator.wait()["releases"][-1]
     good = aggregator.folder / "objects" / last["weights_sha256"]
     rows: list[Row] = []
     with ExitStack() as stack:

@@ -107,16 +107,16 @@ class Aggregator:
         command = ("consortium", "serve", "--folder", str(self.folder))
         return Party("aggregator", command, self.folder.parent / "aggregator.log")
 
-    def wait(self) -> None:
-        """Waits until it answers.
+    def wait(self) -> dict[str, Any]:
+        """Waits until it answers, and returns what it says of its rounds.
 
         Raises:
             TryLater: It does not.
         """
         until_s = time.monotonic() + _WAIT_S
         while time.monotonic() < until_s:
-            if self.status() is not None:
-                return
+            if (status := self.status()) is not None:
+                return status
             time.sleep(_PAUSE_S)
         raise TryLater(f"The aggregator does not answer; see {self.folder.parent}/aggregator.log.")
 

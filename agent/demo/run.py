@@ -78,7 +78,7 @@ def run(
             bad: list[bad_releases.Row] = []
             if wishes.bad_releases:
                 bad = bad_releases.rehearse(silos, aggregator, parties, display.say, stop)
-            figures = outcome.collect(silos, aggregator.status() or {}, monotonic_s() - start_s)
+            figures = outcome.collect(silos, aggregator.wait(), monotonic_s() - start_s)
             figures |= {"bad_releases": bad} if wishes.bad_releases else {}
             outcome.show(console, figures, silos, lambda: _keep_alive(parties))
             if dropout is not None:
