@@ -111,7 +111,6 @@ class Folder:
 
     def _write(self, stick: Stick, parcel: Parcel) -> None:
         # The blob first: where the header is, all of the envelope is.
-        self._log.settle()
         blob, header = blob_name(parcel.envelope_id), header_name(parcel.envelope_id)
         content = parcel.header_path.read_bytes()
         if len(content) > MAX_HEADER_BYTES:
@@ -120,9 +119,11 @@ class Folder:
             size = source.seek(0, 2)
             if stick.size(self._up, blob) != size:
                 source.seek(0)
+                self._begin("blob", parcel.envelope_id, size)
                 stick.put(self._up, blob, lambda sink: copy_bytes(source, sink))
                 self._account("blob", parcel.envelope_id, up=size)
         if stick.size(self._up, header) != len(content):
+            self._begin("header", parcel.envelope_id, len(content))
             stick.put(self._up, header, lambda sink: sink.write(content))
             self._account("header", parcel.envelope_id, up=len(content))
 
@@ -148,6 +149,7 @@ class Folder:
         )
         if not self._asked(self._out, wanted):
             content = sign("feed_request", wanted.to_bytes(), *self._bearer.signers)
+            self._begin("request", self._bearer.silo, len(content))
             self._out.put(self._up, REQUEST, lambda sink: sink.write(content))
             self._account("request", self._bearer.silo, up=len(content))
 
@@ -222,16 +224,22 @@ class Folder:
             raise TryLater("Nothing was to be brought in; name a folder with --in.")
         return self._back
 
+    def _begin(self, what: str, name: str, up: int) -> None:
+        self._log.begin(_trip(what, name, up, 0), self._clock())
+
     def _account(self, what: str, name: str, *, up: int = 0, down: int = 0) -> None:
-        method = "WRITE" if up else "READ"
-        targets = {
-            "blob": f"/v1/envelopes/{name}/blob",
-            "header": f"/v1/envelopes/{name}/header",
-            "object": f"/v1/repository/{name}",
-            "request": "/v1/feed",
-        }
-        # The same targets as over HTTPS, so that one account of what left covers both.
-        self._log.record(Trip(method, targets[what], 0, up, down), self._clock())
+        self._log.record(_trip(what, name, up, down), self._clock())
+
+
+def _trip(what: str, name: str, up: int, down: int) -> Trip:
+    targets = {
+        "blob": f"/v1/envelopes/{name}/blob",
+        "header": f"/v1/envelopes/{name}/header",
+        "object": f"/v1/repository/{name}",
+        "request": "/v1/feed",
+    }
+    # The same targets as over HTTPS, so that one account of what left covers both.
+    return Trip("WRITE" if up else "READ", targets[what], 0, up, down)
 
 
 def _is(source: BinaryIO, sha256: str) -> bool:

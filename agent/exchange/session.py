@@ -181,7 +181,10 @@ class Link:
             Stop: The transport log is closed.
         """
         target = f"{path}?{urlencode(query)}" if query else path
-        self._log.settle()
+        if body:
+            self._log.begin(Trip(method, target, 0, len(body), 0), self._clock())
+        else:
+            self._log.settle()
         status = 0
         reply: Reply | None = None
         try:

@@ -2,7 +2,8 @@
 
 One JSON object a line. `hash` is the SHA-256 of the line without it, and `prev` is the hash of
 the line before, so that no line can be altered, removed or put in without breaking the chain (the
-end can be cut off; `total_up` and the aggregator's own log show that).
+end can be cut off; `total_up` and the aggregator's own log show that). What has a body is noted
+before it leaves, so that a kill leaves no byte without a line (`begun.py`).
 """
 
 import errno
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from agent.audit.transport import GENESIS, MAX_LINE_BYTES, Totals, check_line
 from agent.clock import to_text
 from agent.errors import Refused, Stop, TryLater
+from agent.exchange.begun import Begun
 from agent.files import fsync_folder, sha256_bytes
 from agent.wire import strict_json
 
@@ -48,20 +50,23 @@ class TransportLog:
 
     Args:
         path: The log's file; it is made where it is missing. A last line that a power cut left
-            unfinished is cut off.
+            unfinished is cut off; what a killed process had begun to send gets its line.
 
     Raises:
         Stop: The file cannot be opened, or its last line does not fit its own hash.
+        TryLater: The disk is full.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._owed = b""
+        self._begun = Begun(path.with_name(f"{path.name}.begun"))
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
             fsync_folder(path.parent)
             last = _mend(self._descriptor)
             self._totals, self._head = _last_state(last)
+            self._take_up()
         except OSError as error:
             raise Stop(f"Cannot write the transport log {path}: {error.strerror}.") from error
         except Refused as error:
@@ -69,6 +74,15 @@ class TransportLog:
                 f"The transport log {path} was altered: its last line does not fit its hash. "
                 "Move it away, keep it as evidence, and start again."
             ) from error
+
+    def _take_up(self) -> None:
+        try:
+            for method, target, size, at in self._begun.left():
+                self.record(Trip(method, target, 0, size, 0), at)
+            self._begun.clear()
+        except (OSError, TryLater):
+            self.close()
+            raise
 
     def record(self, trip: Trip, now: datetime) -> None:
         """Appends one trip; it is on the disk when this returns.
@@ -86,6 +100,25 @@ class TransportLog:
             line, self._head = _line(trip, self._totals, self._head, now)
             self._owed += line
             self._write_owed()
+            self._begun.remove(trip.method, trip.target)
+
+    def begin(self, trip: Trip, now: datetime) -> None:
+        """Notes what is about to leave, as `settle` does before what has no body.
+
+        Args:
+            trip: As far as it is known; `record` tells the rest.
+            now: The time.
+
+        Raises:
+            TryLater: The disk is full or gone, so nothing may leave.
+            Stop: The log is closed.
+        """
+        with self._lock:
+            self._write_owed()
+            try:
+                self._begun.add(trip.method, trip.target, trip.bytes_up, now)
+            except OSError as error:
+                raise _no_room(error) from error
 
     def settle(self) -> None:
         """Writes what is owed; call it before a request, for none leaves unaccounted for.
@@ -108,10 +141,7 @@ class TransportLog:
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, end)  # so that no line follows half a one
-            raise TryLater(
-                f"Cannot write the transport log: {error.strerror}. Free disk space; nothing is "
-                "sent without its account."
-            ) from error
+            raise _no_room(error) from error
         self._owed = b""
 
     @property
@@ -131,6 +161,13 @@ class TransportLog:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+def _no_room(error: OSError) -> TryLater:
+    return TryLater(
+        f"Cannot write the transport log: {error.strerror}. Free disk space; nothing is "
+        "sent without its account."
+    )
 
 
 def _write_all(descriptor: int, line: bytes) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent import clock
+from agent.audit.reconcile import Booked, Comparison, Progress
+from agent.audit.transport import read as read_transport
 from agent.boxes import Inbox, Outbox
 from agent.errors import OnggiError, Refused, Stop, TryLater
 from agent.exchange.carry import Carried, carry_once, watch
@@ -18,7 +20,7 @@ from agent.exchange.downlink import TRIES, Downlink
 from agent.exchange.folder import Bearer, Folder, _copy_exactly
 from agent.exchange.places import Places
 from agent.exchange.status import read_status
-from agent.exchange.transport_log import TransportLog, verify
+from agent.exchange.transport_log import TransportLog, Trip, verify
 from agent.exchange.uplink import Uplink
 from agent.files import exclusive, sha256_bytes, write_atomic
 from agent.keys import Identity, load_signing, make_identity, next_key, prepare_next
@@ -181,6 +183,31 @@ def test_every_byte_that_leaves_is_in_the_transport_log(bench: Bench) -> None:
     totals = verify(bench.places.courier / "transport.ndjson")
     assert totals.bytes_up == len(_BLOB) + len(b"a signed header") + request
     assert totals.requests == 3
+
+
+@pytest.mark.parametrize("what", ["/blob", "/header", "/v1/feed"])
+def test_a_kill_leaves_no_byte_without_its_line(
+    bench: Bench, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    envelope_id = bench.post(b"a signed header")
+    record = TransportLog.record
+
+    def deadly(log: TransportLog, trip: Trip, now: datetime) -> None:
+        if trip.target.endswith(what):
+            raise KeyboardInterrupt  # stands for SIGKILL
+        record(log, trip, now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TransportLog, "record", deadly)
+        with pytest.raises(KeyboardInterrupt):
+            bench.carry()
+    bench.carry()
+    found = Comparison(Progress())
+    log = bench.places.courier / "transport.ndjson"
+    found.read(read_transport(log, found.progress.mark))
+    found.judge({envelope_id: Booked(len(b"a signed header"), len(_BLOB), delivered=True)})
+    assert found.differences == []
+    assert found.progress.sent[envelope_id] == ((0, len(_BLOB)),)
 
 
 def test_a_receipt_comes_in_once_and_its_envelope_is_not_written_again(bench: Bench) -> None:

@@ -1,6 +1,9 @@
 """URLs that are refused, and problems that become sentences."""
 
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -83,3 +86,38 @@ def test_a_strange_problem_is_named_by_its_status(body: bytes) -> None:
 @given(st.binary(max_size=100))
 def test_any_problem_is_a_printable_line(body: bytes) -> None:
     assert str(problem(400, body)).isprintable()
+
+
+class _Takes(BaseHTTPRequestHandler):
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Keeps quiet."""
+
+
+def test_a_kill_after_the_bytes_left_leaves_them_their_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deadly(*_: object) -> None:
+        raise KeyboardInterrupt  # stands for SIGKILL
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Takes) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        peer = Peer(f"http://127.0.0.1:{server.server_port}", None)
+        log = TransportLog(tmp_path / "log")
+        link = Link(peer, "silo-a", new_signing("courier"), transport_log=log, clock=clock.now)
+        with monkeypatch.context() as patch:
+            patch.setattr(TransportLog, "record", deadly)
+            with pytest.raises(KeyboardInterrupt):
+                link.ask("PUT", "/v1/envelopes/e/blob", b"piece", query={"offset": 0})
+        link.close()
+        server.shutdown()
+    log.close()
+    assert (tmp_path / "log").read_bytes() == b""
+    TransportLog(tmp_path / "log").close()
+    (line,) = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+    assert (line["target"], line["status"], line["up"]) == ("/v1/envelopes/e/blob?offset=0", 0, 5)

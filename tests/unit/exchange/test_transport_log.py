@@ -3,6 +3,8 @@
 import json
 import os
 import resource
+import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -173,3 +175,56 @@ def test_a_line_that_the_disk_took_in_part_is_owed(tmp_path: Path) -> None:
         assert path.read_bytes().endswith(b"\n"), "no line follows half a one"
         log.settle()
     assert verify(path) == Totals(2, 2, 0)
+
+
+def _lines(path: Path) -> list[tuple[str, int, int]]:
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    return [(line["target"], line["status"], line["up"]) for line in lines]
+
+
+_PIECE = Trip("PUT", "/v1/envelopes/e/blob?offset=0", 0, 9, 0)
+_OTHER = Trip("POST", "/v1/rotations", 0, 4, 0)
+
+
+def test_what_a_killed_process_had_begun_gets_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = TransportLog(path)
+    log.begin(_PIECE, _NOW)
+    log.begin(_OTHER, _NOW)
+    log.record(replace(_OTHER, status=200), _NOW)
+    os.close(log._descriptor)  # a kill: nothing more is written
+    TransportLog(path).close()
+    assert _lines(path) == [(_OTHER.target, 200, 4), (_PIECE.target, 0, 9)]
+    TransportLog(path).close()
+    assert verify(path).requests == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["log"]
+
+
+def test_what_has_its_line_is_begun_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with TransportLog(path) as log:
+        log.begin(_PIECE, _NOW)
+        assert (tmp_path / "log.begun").exists()
+        log.record(replace(_PIECE, status=200), _NOW)
+        assert not (tmp_path / "log.begun").exists()
+    TransportLog(path).close()
+    assert _lines(path) == [(_PIECE.target, 200, 9)]
+
+
+def test_nothing_leaves_where_it_cannot_be_noted(tmp_path: Path) -> None:
+    with TransportLog(tmp_path / "log") as log:
+        (tmp_path / "log.begun").mkdir()
+        with pytest.raises(TryLater, match="nothing is sent without its account"):
+            log.begin(_PIECE, _NOW)
+    assert _lines(tmp_path / "log") == []
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200)
+def test_a_damaged_note_of_what_was_begun_is_no_line(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "log"
+        path.with_name("log.begun").write_bytes(content)
+        TransportLog(path).close()
+        verify(path)
+        assert not path.with_name("log.begun").exists()
