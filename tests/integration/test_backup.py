@@ -31,7 +31,7 @@ def test_a_silo_goes_on_from_its_backup_and_never_as_it_was(silo: Silo) -> None:
     # Over a state that is there nothing is restored.
     assert silo.run("restore", str(backup)).returncode == EXIT_STOP
     keeper.terminate()
-    assert keeper.wait(30) == 0
+    assert keeper.wait(120) == 0
     before = (silo.paths.keys / "sign.key").read_bytes()
     silo.paths.state.rename(silo.root / "lost")
 

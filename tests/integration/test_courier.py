@@ -229,7 +229,7 @@ def _answer_lost(handler: _Handler, body: bytes) -> bool:
 
 
 def _slow(handler: _Handler, body: bytes) -> bool:
-    threading.Event().wait(1.0)
+    threading.Event().wait(5.0)
     return _drop(handler, body)
 
 
@@ -329,7 +329,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             identity.courier,
             transport_log=log,
             clock=clock.now,
-            timeouts=Timeouts(2.0, 0.5),
+            timeouts=Timeouts(30.0, 30.0),
         )
         yield Bench(places, aggregator, url, log, link)
         link.close()
@@ -421,6 +421,7 @@ def test_another_offset_is_followed(bench: Bench) -> None:
 
 def test_a_slow_answer_is_given_up(bench: Bench) -> None:
     bench.post()
+    bench.link._timeouts = Timeouts(30.0, 0.5)
     bench.aggregator.tricks = [_slow]
     with pytest.raises(TryLater, match="in time"):
         bench.uplink().step(_NOW)

@@ -7,22 +7,15 @@ from http.client import HTTPConnection
 from importlib.resources import files
 
 import pytest
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Page, Route
 
 from tests.kit.predicting import Predict, until
+from tests.kit.visiting import PATIENCE_MS, chromium
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
-)
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
 )
 
 
@@ -37,12 +30,10 @@ def predict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predict]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=list(ARGUMENTS)
-        )
-        yield browser.new_page()
-        browser.close()
+    with chromium() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
 
 
 def _under_policy(route: Route) -> None:
@@ -52,6 +43,7 @@ def _under_policy(route: Route) -> None:
     )
 
 
+@pytest.mark.browser
 @pytest.mark.slow
 def test_the_page_lists_the_routes_and_asks_nobody_else(predict: Predict, page: Page) -> None:
     said: list[str] = []

@@ -104,12 +104,12 @@ def test_a_plan_is_declined_and_every_byte_of_it_is_proved(
 
 
 def _check_declined(aggregator: Aggregator, silo: Silo) -> None:
-    (declined,) = (aggregator.status() or {})["declined"]
+    (declined,) = aggregator.wait()["declined"]
     codes = ["endpoint_not_allowed", "network_too_large"]
     assert (declined["silo"], declined["plan_id"], declined["codes"]) == ("silo-a", "demo", codes)
     (wrong,) = silo.json("status")["stages"]["plans"]["wrong"]
     assert all(f"[{code}]" in wrong["why"] for code in codes)
-    assert set(silo.states("round")) == {"skipped"}
+    _until("the round", lambda: set(silo.states("round")) == {"skipped"})
     assert silo.states("update") == []
 
 

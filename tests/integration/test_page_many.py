@@ -1,6 +1,7 @@
 """The page's table of many compounds and its view of the model, in a real browser."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,7 +20,7 @@ from playwright.sync_api import (
 )
 
 from tests.kit import chemists, sites, tables
-from tests.kit.visiting import chromium, serving, stand_in
+from tests.kit.visiting import PATIENCE_MS, chromium, serving, stand_in
 
 pytestmark = pytest.mark.browser
 
@@ -79,6 +80,7 @@ def begin(browser: Browser, address: str) -> Iterator[Opening]:
 
     def opened(view: str, locale: str = "en-GB", width: int = 1440, **answers: object) -> Page:
         context = browser.new_context(locale=locale, viewport={"width": width, "height": 900})
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         watch(page, faults, address)
         stand_in(page)
@@ -409,6 +411,7 @@ def test_what_is_unclear_is_asked(begin: Opening, address: str) -> None:
 def test_a_file_that_is_too_large_becomes_a_job(begin: Opening, address: str) -> None:
     jobs: list[dict[str, object]] = []
     sent: list[dict[str, list[str]]] = []
+    seen = threading.Event()
 
     def batch(route: Route) -> None:
         if route.request.method == "POST":
@@ -417,7 +420,7 @@ def test_a_file_that_is_too_large_becomes_a_job(begin: Opening, address: str) ->
             route.fulfill(status=202, json=jobs[0])
         else:
             route.fulfill(json={"jobs": jobs})
-            if jobs:
+            if jobs and seen.is_set():
                 jobs[0] = {**jobs[0], "state": "done", "done": 10_001}
 
     page = begin("many", batch=batch)
@@ -426,6 +429,7 @@ def test_a_file_that_is_too_large_becomes_a_job(begin: Opening, address: str) ->
     drop(page, "large.csv", tables.as_csv(tables.rows(MANY + 1)))
     page.get_by_role("button", name="Predict as a job").click()
     expect(page.locator(".job")).to_contain_text("77 of 10,001")
+    seen.set()
     assert sent == [{"format": ["csv"], "structure": ["SMILES"], "id": ["Compound"]}]
     with page.expect_download() as begun:
         page.get_by_role("button", name="CSV", exact=True).click()

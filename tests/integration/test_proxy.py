@@ -90,7 +90,7 @@ class Place:
             new_signing("courier"),
             transport_log=TransportLog(self.folder / "transport.ndjson"),
             clock=now,
-            timeouts=Timeouts(5.0, 5.0),
+            timeouts=Timeouts(30.0, 30.0),
         )
 
     def ask(self, host: str, ca_file: Path | None = None) -> bytes:

@@ -169,5 +169,8 @@ class Silo:
         worker = self.worker(keeper)
         if worker is None:
             return False
-        os.kill(worker, signal.SIGKILL)
+        try:
+            os.kill(worker, signal.SIGKILL)
+        except ProcessLookupError:  # it has just ended
+            return False
         return True

@@ -41,8 +41,9 @@ class Bundles:
         _git(self._root, "clone", "--quiet", "--no-hardlinks", str(self._root), str(copy))
         for path in (copy / "pyproject.toml", copy / "agent" / "__init__.py"):
             text = path.read_text()
-            assert "version" in text
-            path.write_text(text.replace('= "0.1.0"', f'= "{version}"', 1))
+            changed = text.replace('= "0.1.0"', f'= "{version}"', 1)
+            assert changed != text, "the version has risen: say so here and in the tests"
+            path.write_text(changed)
         if broken:
             main = copy / "agent" / "__main__.py"
             main.write_text('raise SystemExit("This version is broken, for a test.")\n')

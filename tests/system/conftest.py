@@ -57,4 +57,4 @@ def consortium(proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield far
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)

@@ -9,7 +9,7 @@ from tests.system.machine import Machine
 from tests.system.network import AGGREGATOR, PROXY
 
 _HERE = "/root/readme"
-_ADMITTED_S = 60
+_ADMITTED_S = 300
 # A machine without sudo, whose root types: it runs what follows. sudoedit opens the editor.
 _SUDO = '#!/bin/sh\nexec env "$@"\n'
 _SUDOEDIT = '#!/bin/sh\nexec "$EDITOR" "$@"\n'

@@ -19,8 +19,9 @@ from typing import Self
 _MASKED = (
     *("postgresql.service", "ssh.service", "systemd-timesyncd.service", "docker.service"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_reap.service", "containerd.service"),
+    *("dpkg-db-backup.timer", "man-db.timer"),
 )
-_BOOT_S = 60
+_BOOT_S = 300
 _SIZE = "6G"
 
 
@@ -61,7 +62,7 @@ class Machine:
         return self._leader
 
     def run(
-        self, *command: str, check: bool = True, timeout_s: float = 300
+        self, *command: str, check: bool = True, timeout_s: float = 1200
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command in it as root.
 
@@ -96,7 +97,7 @@ class Machine:
         """Returns one of a unit's properties."""
         return self.run("systemctl", "show", "-P", word, unit).stdout.strip()
 
-    def until(self, *command: str, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
+    def until(self, *command: str, limit_s: float = 300) -> subprocess.CompletedProcess[str]:
         """Runs a command again and again until it succeeds.
 
         Raises:
