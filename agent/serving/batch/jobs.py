@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -93,7 +94,10 @@ class Jobs:
             if job is None:
                 shutil.rmtree(path, ignore_errors=True)  # an upload that never ended
                 continue
-            if job.state.state not in ENDED:
+            if job.state.state in ENDED:
+                with suppress(OSError):  # it only takes room
+                    _clear(path, job.state)  # a kill came between its end and this
+            else:
                 job.state = replace(job.state, state="queued")
             self._jobs[job.name] = job
 
@@ -207,13 +211,11 @@ class Jobs:
         job.state = state
 
     async def end(self, job: Job, state: State) -> None:
-        """Writes down that a job ended, and how; what only its work needed goes first."""
+        """Writes down that a job ended, and how; then what only its work needed goes."""
         state = replace(state, finished=to_text(self._clock()))
-        keep = {folder.ROWS, folder.SAID} if state.state == "done" else set()
-        await asyncio.to_thread(_clear, job.path, keep)
         log.event(_LOGGER, f"job_{state.state}", job=job.name, done=state.done, bad=state.bad)
         try:
-            await asyncio.to_thread(folder.write, job.path / STATE, state)
+            await asyncio.to_thread(_end, job.path, state)
         except OSError as error:
             log.trouble(_LOGGER, "job_not_written", job=job.name, errno=error.errno)
         job.state, job.ahead = state, 0  # last: whoever sees it ended finds it ended on the disk
@@ -256,8 +258,19 @@ def _read(path: Path) -> Job | None:
     return Job(path, request, state) if request.job == path.name else None
 
 
-def _clear(path: Path, keep: set[str]) -> None:
-    """Removes a job's input and its parts; with `keep`, not those of these kinds."""
+def _end(path: Path, state: State) -> None:
+    """Writes the end first: a job that runs by what the disk says needs its input again."""
+    try:
+        folder.write(path / STATE, state)
+    except OSError:  # a full disk: what goes makes room
+        _clear(path, state)
+        folder.write(path / STATE, state)
+    _clear(path, state)
+
+
+def _clear(path: Path, state: State) -> None:
+    """Removes what an ended job needs no longer: its input, and its parts if it is not done."""
+    keep = {folder.ROWS, folder.SAID} if state.state == "done" else set()
     (path / INPUT).unlink(missing_ok=True)
     for part in path.glob("[0-9]*.*"):
         if part.suffix[1:] not in keep:

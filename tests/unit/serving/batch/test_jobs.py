@@ -148,3 +148,19 @@ def test_a_folder_that_cannot_be_read_is_no_job(all_jobs: Jobs, tmp_path: Path) 
     again.open()
     assert again.all_of("anna") == []
     assert shutil.disk_usage(tmp_path).free > 0
+
+
+def test_on_a_full_disk_a_job_ends_with_the_room_that_its_input_took(
+    all_jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, write = asyncio.run(_add(all_jobs)), folder.write
+
+    def full(path: Path, entry: folder.State) -> None:
+        if (path.parent / INPUT).exists():
+            raise OSError(28, "No space left on device")
+        write(path, entry)
+
+    monkeypatch.setattr(folder, "write", full)
+    asyncio.run(all_jobs.end(job, replace(job.state, state="done")))
+    assert folder.read_state(job.path) == job.state
+    assert job.state.state == "done"
