@@ -8,7 +8,7 @@ import logging
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agent import log
 from agent.clock import Clock, from_text, to_text
+from agent.files import fsync_folder, publish_folder
 from agent.serving.batch import folder
 from agent.serving.batch.folder import ENDED, INPUT, REQUEST, STATE, Request, State
 from agent.serving.problems import Problem
@@ -26,6 +27,7 @@ SMALL_BYTES = 1 << 20
 FREE_BYTES = 1 << 30  # of the disk, which are left to the rest of predict's state
 _NAME = re.compile(r"[0-9a-f]{24}")
 _UPLOAD = ".upload-"
+_REMOVED = ".removed-"
 _RETRY_AFTER = {"Retry-After": "60"}
 
 
@@ -92,7 +94,7 @@ class Jobs:
         for path in sorted(self._root.iterdir()):
             job = _read(path)
             if job is None:
-                shutil.rmtree(path, ignore_errors=True)  # an upload that never ended
+                shutil.rmtree(path, ignore_errors=True)  # half come in, or half removed
                 continue
             if job.state.state in ENDED:
                 with suppress(OSError):  # it only takes room
@@ -168,7 +170,7 @@ class Jobs:
         request = replace(asked, job=name, created=to_text(self._clock()), size=size)
         job = Job(self._root / name, request, State())
         try:
-            await asyncio.to_thread(_commit, upload, job)
+            await _beside(_commit, upload, job)
         except OSError as error:
             raise Problem(507, "disk_full", "Predict cannot keep the file; try later.") from error
         self._jobs[name] = job
@@ -207,7 +209,7 @@ class Jobs:
         Raises:
             OSError: The disk is full.
         """
-        await asyncio.to_thread(folder.write, job.path / STATE, state)
+        await _beside(folder.write, job.path / STATE, state)
         job.state = state
 
     async def end(self, job: Job, state: State) -> None:
@@ -215,7 +217,7 @@ class Jobs:
         state = replace(state, finished=to_text(self._clock()))
         log.event(_LOGGER, f"job_{state.state}", job=job.name, done=state.done, bad=state.bad)
         try:
-            await asyncio.to_thread(_end, job.path, state)
+            await _beside(_end, job.path, state)
         except OSError as error:
             log.trouble(_LOGGER, "job_not_written", job=job.name, errno=error.errno)
         job.state, job.ahead = state, 0  # last: whoever sees it ended finds it ended on the disk
@@ -224,7 +226,7 @@ class Jobs:
         """Ends a job that is not done, and forgets one that is."""
         if job.state.state in ENDED:
             self._jobs.pop(job.name, None)
-            await asyncio.to_thread(shutil.rmtree, job.path, ignore_errors=True)
+            await asyncio.to_thread(_remove, job.path)
             return
         if job.task is not None:  # first, or it would write down once more that it runs
             job.task.cancel()
@@ -241,10 +243,34 @@ class Jobs:
             await self.cancel(job)
 
 
+async def _beside(step: Callable[..., None], *arguments: object) -> None:
+    """Runs a step in a thread; whoever is cancelled meanwhile waits for its end.
+
+    The thread goes on in any case: what comes after, such as the state that a cancelled job is
+    in, must not be overtaken by it.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(step, *arguments))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
 def _commit(upload: Path, job: Job) -> None:
     folder.write(upload / REQUEST, job.request)
     folder.write(upload / STATE, job.state)
-    upload.rename(job.path)
+    publish_folder(upload, job.path)  # durable, its input too, before it is said to be accepted
+
+
+def _remove(path: Path) -> None:
+    """Renames a job away first: `Jobs.open` must never find a half of it."""
+    gone = path.with_name(f"{_REMOVED}{path.name}")
+    with suppress(OSError):  # such as a disk that is full: then without
+        path.rename(gone)
+        fsync_folder(path.parent)
+    for left in (gone, path):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _read(path: Path) -> Job | None:
