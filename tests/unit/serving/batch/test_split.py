@@ -27,7 +27,8 @@ def test_a_file_is_cut_into_parts_and_the_table_comes_last(tmp_path: Path) -> No
 def test_the_table_comes_once_the_parts_are_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced, fsync, job = set(), os.fsync, _job(tmp_path, 5)
+    synced: set[str] = set()
+    fsync, job = os.fsync, _job(tmp_path, 5)
     parts = {f"0000{at}.{kind}" for at in range(3) for kind in (ROWS, ASKED)}
 
     def noted(descriptor: int) -> None:
