@@ -48,18 +48,30 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o640) -> None:
     fsync_folder(path.parent)
 
 
+def fsync_file(path: Path) -> None:
+    """Makes the content of a file durable that somebody else wrote; its name is its folder's."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def fsync_tree(folder: Path) -> None:
+    """Makes a folder and everything below it durable; links, as entries of their folders."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            continue
+        if path.is_file():
+            fsync_file(path)
+        elif path.is_dir():
+            fsync_folder(path)
+    fsync_folder(folder)
+
+
 def publish_folder(staged: Path, final: Path) -> None:
     """Renames a finished folder into place after making every file in it durable.
 
     An existing final folder wins: names are content hashes, so it holds the same.
     """
-    for path in staged.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as handle:
-                os.fsync(handle.fileno())
-        else:
-            fsync_folder(path)
-    fsync_folder(staged)
+    fsync_tree(staged)
     if final.exists():
         shutil.rmtree(staged)
         return

@@ -26,6 +26,7 @@ _FILE_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not hold
 _MOST_NAMES = 10_000
 _CHUNK_BYTES = 1 << 20
 _DAMAGED = ".damaged"
+_HIDDEN = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what is being written, or was when a kill came
 
 Place = tuple[str, ...]
 """Folders below the root, outermost first."""
@@ -149,6 +150,8 @@ class Stick:
         """
         try:
             with self._opened(place, make=True) as folder:
+                # What a kill left may be what the room is lacking for; each folder has one writer.
+                _remove(folder, _HIDDEN.fullmatch)
                 _put(folder, name, fill)
         except OSError as error:
             raise TryLater(
@@ -159,15 +162,15 @@ class Stick:
     def keep_only(self, place: Place, pattern: re.Pattern[str], keep: frozenset[str]) -> None:
         """Removes what fits the pattern and is not to be kept; a write-protected stick keeps all.
 
-        Names are removed without looking behind them, so a link goes and what it names stays.
+        What a kill left half-written goes as well. Names are removed without looking behind them,
+        so a link goes and what it names stays.
         """
+
+        def goes(name: str) -> object:
+            return _HIDDEN.fullmatch(name) or (pattern.fullmatch(name) and name not in keep)
+
         with suppress(OSError, TryLater), self._opened(place) as folder:
-            with os.scandir(folder) as entries:
-                names = [entry.name for entry in islice(entries, _MOST_NAMES)]
-            for name in names:
-                if pattern.fullmatch(name) and name not in keep:
-                    with suppress(OSError):  # a folder of that name
-                        os.unlink(name, dir_fd=folder)
+            _remove(folder, goes)
 
     def damaged(self, place: Place, name: str, reason: str) -> None:
         """Sets a damaged file aside under another name, so that the next carrying writes it anew.
@@ -222,6 +225,15 @@ def copy_bytes(source: BinaryIO, sink: BinaryIO) -> int:
         sink.write(chunk)
         copied += len(chunk)
     return copied
+
+
+def _remove(folder: int, goes: Callable[[str], object]) -> None:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in islice(entries, _MOST_NAMES)]
+    for name in names:
+        if goes(name):
+            with suppress(OSError):  # a folder of that name
+                os.unlink(name, dir_fd=folder)
 
 
 def _put(folder: int, name: str, fill: Callable[[BinaryIO], object]) -> None:

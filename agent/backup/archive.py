@@ -4,14 +4,17 @@ SQLite files are copied by SQLite's own online backup: a plain copy of one that 
 database. Everything else in the state is replaced by renaming, or only grows.
 """
 
+import fcntl
 import hashlib
 import io
 import os
+import re
+import shutil
 import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -21,7 +24,7 @@ from pydantic import ValidationError
 from agent import __version__
 from agent.clock import to_text
 from agent.errors import Refused, Stop, TryLater
-from agent.files import fsync_folder
+from agent.files import fsync_folder, sha256_bytes
 from agent.toml import Section
 
 FORMAT = 1
@@ -32,6 +35,7 @@ _LARGEST_MANIFEST = 64 << 20
 _LEFT_OUT = frozenset({"jobs", "snapshots", "outbox", "inbox", "requests", "lost+found"})
 _CACHES = frozenset({"models/features.sqlite3", "models/identities.sqlite3"})
 _COPIES = ".backup-"
+_COPY = re.compile(rf"{re.escape(_COPIES)}[a-z0-9_]{{8}}")  # as `tempfile` names them
 _SIDECARS = ("-wal", "-shm", "-journal", ".lock", ".tmp")
 
 
@@ -63,8 +67,40 @@ def write(state: Path, configuration: list[Path], target: Path, at: datetime) ->
 
     Raises:
         Stop: The target cannot be written, or the state not be read: run it as root.
+        TryLater: Another backup of this state runs.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with _alone(state):
+            return _write(state, configuration, target, at)
+    except (OSError, sqlite3.Error) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise Stop(
+            f"The backup cannot be written ({why}); run it as root, and see that {target.parent} "
+            "is there and has room."
+        ) from error
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Holds the state's folder against other backups, until this process dies at the latest."""
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TryLater(f"Another backup of {state} runs; wait until it ends.") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(state: Path, configuration: list[Path], target: Path, at: datetime) -> Manifest:
+    # Named by the host and the state alone, so that the next backup finds what a kill left, and
+    # nobody else's where several hosts write into one folder.
+    owner = sha256_bytes(f"{os.uname().nodename}:{state.resolve()}".encode())
+    temporary = target.with_name(f".onggi-{owner[:16]}.tmp")
+    temporary.unlink(missing_ok=True)
+    _clear(state)
     try:
         with (
             os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out,
@@ -76,15 +112,16 @@ def write(state: Path, configuration: list[Path], target: Path, at: datetime) ->
             os.fsync(out.fileno())
         temporary.replace(target)
         fsync_folder(target.parent)
-    except (OSError, sqlite3.Error) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise Stop(
-            f"The backup cannot be written ({why}); run it as root, and see that {target.parent} "
-            "is there and has room."
-        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return manifest
+
+
+def _clear(state: Path) -> None:
+    """Removes the copies of databases that a backup left that was killed."""
+    for folder, folders, _ in os.walk(state):
+        for name in filter(_COPY.fullmatch, folders):
+            shutil.rmtree(Path(folder) / name, ignore_errors=True)
 
 
 def _fill(
@@ -111,7 +148,7 @@ def _found(state: Path) -> Iterator[Path]:
         here = Path(folder)
         if here == state:
             folders[:] = [name for name in folders if name not in _LEFT_OUT]
-        # What a backup that was killed left.
+        # What a backup that was killed left, should it not go.
         folders[:] = [name for name in folders if not name.startswith(_COPIES)]
         for name in [*names, *(name for name in folders if (here / name).is_symlink())]:
             path = here / name

@@ -19,6 +19,7 @@ from agent.backup.unwind import unwind
 from agent.clock import from_text
 from agent.config import Paths
 from agent.errors import Stop
+from agent.files import fsync_folder, fsync_tree
 from agent.ledger.book import Ledger
 
 # The identity, what it had pinned, and where its courier stood: of the silo that has ended.
@@ -53,16 +54,29 @@ def restore(source: Path, paths: Paths, now: datetime) -> Manifest:
             left.unlink()
         _extract(source, paths.state)
     except OSError as error:
-        raise Stop(
-            f"{paths.state} cannot be written ({error.strerror}); free space, empty it, and "
-            "restore as root."
-        ) from error
-    restored = paths.state / _RESTORING
-    with Ledger(restored) as ledger:
+        raise _cannot_write(paths, error) from error
+    with Ledger(paths.state / _RESTORING) as ledger:
         unwind(ledger, from_text(manifest.created), now)
-    # Last: until here a second attempt is not held up by what a kill left of the first.
-    restored.rename(paths.ledger)
+    try:
+        _finish(paths)
+    except OSError as error:
+        raise _cannot_write(paths, error) from error
     return manifest
+
+
+def _finish(paths: Paths) -> None:
+    # Last: until here a second attempt is not held up by what a kill left of the first. And all
+    # the rest is durable by then: a ledger without the parts that it names is no state.
+    fsync_tree(paths.state)
+    (paths.state / _RESTORING).rename(paths.ledger)
+    fsync_folder(paths.state)
+
+
+def _cannot_write(paths: Paths, error: OSError) -> Stop:
+    return Stop(
+        f"{paths.state} cannot be written ({error.strerror}); free space, empty it, and "
+        "restore as root."
+    )
 
 
 def _extract(source: Path, state: Path) -> None:

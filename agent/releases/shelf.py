@@ -62,6 +62,8 @@ def put(folder: Path, staged: Path, name: str) -> None:
         fsync_folder(folder)
     final.stat()
     swap_link(folder / _CURRENT, final.name)
+    if before == name:
+        return  # called again: which one was before it, nobody knows any more
     kept = {final.name, f"{before}{_SUFFIX}"}
     for path in folder.glob(f"*{_SUFFIX}"):
         if path.name not in kept:

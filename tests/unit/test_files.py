@@ -1,6 +1,7 @@
 """Files that survive: all of it or nothing, whatever goes wrong."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,24 @@ def test_a_folder_is_published_once(tmp_path: Path) -> None:
         files.publish_folder(staged, tmp_path / "final")
         assert not staged.exists()
     assert (tmp_path / "final" / "inner" / "a").read_text() == "first"
+
+
+def test_a_tree_is_made_durable_and_its_links_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, synced, fsync = tmp_path / "tree", [], os.fsync
+    (root / "inner").mkdir(parents=True)
+    (root / "inner" / "a").write_text("a")
+    (root / "outside").symlink_to(tmp_path)
+    (root / "nowhere").symlink_to("gone")
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    files.fsync_tree(root)
+    assert sorted(synced) == [root, root / "inner", root / "inner" / "a"]
 
 
 def test_a_link_is_swapped_and_always_resolves(tmp_path: Path) -> None:

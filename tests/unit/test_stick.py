@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,18 @@ from agent.stick import Stick, copy_bytes, sha256_of
 
 _ANY = re.compile(r"[a-z]+")
 _PLACE = ("up", "silo-a")
+_KILLED = """
+import os, sys
+from pathlib import Path
+from agent.stick import Stick
+
+def killed(sink):
+    sink.write(b"half of a blob")
+    sink.flush()
+    os._exit(9)
+
+Stick(Path(sys.argv[1])).put(("up", "silo-a"), "blob", killed)
+"""
 
 
 @pytest.fixture
@@ -54,6 +68,27 @@ def test_a_writing_that_breaks_off_leaves_nothing(stick: Stick, tmp_path: Path) 
     with pytest.raises(TryLater, match="No space left"):
         stick.put(_PLACE, "a", half)
     assert list(_folder(tmp_path).iterdir()) == []
+
+
+@pytest.mark.parametrize("next_step", ["put", "keep_only"])
+def test_what_a_kill_left_half_written_goes_with_the_next_carrying(
+    stick: Stick, tmp_path: Path, next_step: str
+) -> None:
+    command = [sys.executable, "-c", _KILLED, str(tmp_path / "stick")]
+    assert subprocess.run(command, check=False).returncode == 9
+    (left,) = _folder(tmp_path).iterdir()
+    assert left.stat().st_size
+    (_folder(tmp_path) / ".someone-else.tmp").touch()
+
+    def fill(sink: object) -> None:
+        assert not left.exists()  # the room is there before it is needed
+
+    if next_step == "put":
+        stick.put(_PLACE, "a", fill)
+    else:
+        stick.keep_only(_PLACE, _ANY, frozenset())
+    names = {path.name for path in _folder(tmp_path).iterdir()}
+    assert names - {"a"} == {".someone-else.tmp"}
 
 
 def test_a_link_is_neither_read_nor_written_through(stick: Stick, tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import logging
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from agent import log
 from agent.clock import Clock, from_text, to_text
+from agent.files import fsync_folder, publish_folder
 from agent.serving.batch import folder
 from agent.serving.batch.folder import ENDED, INPUT, REQUEST, STATE, Request, State
 from agent.serving.problems import Problem
@@ -25,6 +27,7 @@ SMALL_BYTES = 1 << 20
 FREE_BYTES = 1 << 30  # of the disk, which are left to the rest of predict's state
 _NAME = re.compile(r"[0-9a-f]{24}")
 _UPLOAD = ".upload-"
+_REMOVED = ".removed-"
 _RETRY_AFTER = {"Retry-After": "60"}
 
 
@@ -91,9 +94,12 @@ class Jobs:
         for path in sorted(self._root.iterdir()):
             job = _read(path)
             if job is None:
-                shutil.rmtree(path, ignore_errors=True)  # an upload that never ended
+                shutil.rmtree(path, ignore_errors=True)  # half come in, or half removed
                 continue
-            if job.state.state not in ENDED:
+            if job.state.state in ENDED:
+                with suppress(OSError):  # it only takes room
+                    _clear(path, job.state)  # a kill came between its end and this
+            else:
                 job.state = replace(job.state, state="queued")
             self._jobs[job.name] = job
 
@@ -164,7 +170,7 @@ class Jobs:
         request = replace(asked, job=name, created=to_text(self._clock()), size=size)
         job = Job(self._root / name, request, State())
         try:
-            await asyncio.to_thread(_commit, upload, job)
+            await _beside(_commit, upload, job)
         except OSError as error:
             raise Problem(507, "disk_full", "Predict cannot keep the file; try later.") from error
         self._jobs[name] = job
@@ -203,17 +209,15 @@ class Jobs:
         Raises:
             OSError: The disk is full.
         """
-        await asyncio.to_thread(folder.write, job.path / STATE, state)
+        await _beside(folder.write, job.path / STATE, state)
         job.state = state
 
     async def end(self, job: Job, state: State) -> None:
-        """Writes down that a job ended, and how; what only its work needed goes first."""
+        """Writes down that a job ended, and how; then what only its work needed goes."""
         state = replace(state, finished=to_text(self._clock()))
-        keep = {folder.ROWS, folder.SAID} if state.state == "done" else set()
-        await asyncio.to_thread(_clear, job.path, keep)
         log.event(_LOGGER, f"job_{state.state}", job=job.name, done=state.done, bad=state.bad)
         try:
-            await asyncio.to_thread(folder.write, job.path / STATE, state)
+            await _beside(_end, job.path, state)
         except OSError as error:
             log.trouble(_LOGGER, "job_not_written", job=job.name, errno=error.errno)
         job.state, job.ahead = state, 0  # last: whoever sees it ended finds it ended on the disk
@@ -222,7 +226,7 @@ class Jobs:
         """Ends a job that is not done, and forgets one that is."""
         if job.state.state in ENDED:
             self._jobs.pop(job.name, None)
-            await asyncio.to_thread(shutil.rmtree, job.path, ignore_errors=True)
+            await asyncio.to_thread(_remove, job.path)
             return
         if job.task is not None:  # first, or it would write down once more that it runs
             job.task.cancel()
@@ -239,10 +243,34 @@ class Jobs:
             await self.cancel(job)
 
 
+async def _beside(step: Callable[..., None], *arguments: object) -> None:
+    """Runs a step in a thread; whoever is cancelled meanwhile waits for its end.
+
+    The thread goes on in any case: what comes after, such as the state that a cancelled job is
+    in, must not be overtaken by it.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(step, *arguments))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
 def _commit(upload: Path, job: Job) -> None:
     folder.write(upload / REQUEST, job.request)
     folder.write(upload / STATE, job.state)
-    upload.rename(job.path)
+    publish_folder(upload, job.path)  # durable, its input too, before it is said to be accepted
+
+
+def _remove(path: Path) -> None:
+    """Renames a job away first: `Jobs.open` must never find a half of it."""
+    gone = path.with_name(f"{_REMOVED}{path.name}")
+    with suppress(OSError):  # such as a disk that is full: then without
+        path.rename(gone)
+        fsync_folder(path.parent)
+    for left in (gone, path):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _read(path: Path) -> Job | None:
@@ -256,8 +284,19 @@ def _read(path: Path) -> Job | None:
     return Job(path, request, state) if request.job == path.name else None
 
 
-def _clear(path: Path, keep: set[str]) -> None:
-    """Removes a job's input and its parts; with `keep`, not those of these kinds."""
+def _end(path: Path, state: State) -> None:
+    """Writes the end first: a job that runs by what the disk says needs its input again."""
+    try:
+        folder.write(path / STATE, state)
+    except OSError:  # a full disk: what goes makes room
+        _clear(path, state)
+        folder.write(path / STATE, state)
+    _clear(path, state)
+
+
+def _clear(path: Path, state: State) -> None:
+    """Removes what an ended job needs no longer: its input, and its parts if it is not done."""
+    keep = {folder.ROWS, folder.SAID} if state.state == "done" else set()
     (path / INPUT).unlink(missing_ok=True)
     for part in path.glob("[0-9]*.*"):
         if part.suffix[1:] not in keep:

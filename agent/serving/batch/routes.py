@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -163,7 +164,7 @@ async def _received(request: Request, jobs: Jobs, asked: folder.Request) -> Job:
         await _write_body(request, jobs, upload / INPUT)
         return await jobs.add(upload, asked)
     except BaseException:  # a caller who hangs up leaves nothing behind, either
-        await asyncio.shield(asyncio.to_thread(_forget, upload))
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, upload, ignore_errors=True))
         raise
 
 
@@ -188,12 +189,6 @@ def _write(handle: BinaryIO, piece: bytearray) -> None:
         handle.flush()
     except OSError as error:
         raise Problem(507, "disk_full", "Predict cannot keep the file; try later.") from error
-
-
-def _forget(upload: Path) -> None:
-    (upload / INPUT).unlink(missing_ok=True)
-    if upload.exists():
-        upload.rmdir()
 
 
 def _tell(request: Request, job: Job) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from agent.errors import Refused
+from agent.files import fsync_file
 from agent.records import Structure
 from agent.serving.batch import choosing, folder, pieces
 from agent.serving.batch.folder import ASKED, INPUT, ROWS, TABLE, Request, Table
@@ -45,6 +46,8 @@ def split(job: Path) -> Iterator[int]:
             _write(job, len(counts), lines, column, sheet)
             counts.append(len(lines))
             yield len(lines)
+        for number, kind in itertools.product(range(len(counts)), (ROWS, ASKED)):
+            fsync_file(folder.part(job, number, kind))  # or a power cut leaves them empty
         folder.write(job / TABLE, _table(sheet, column, request, counts))
 
 

@@ -1,15 +1,29 @@
 import io
 import os
 import sqlite3
+import subprocess
+import sys
 import tarfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.backup import archive
 from agent.backup.archive import FORMAT, MANIFEST, check, write
 from agent.clock import now
 from agent.errors import Refused, Stop, TryLater
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from agent.backup import archive
+from agent.clock import now
+
+archive._add_open = lambda *_: os._exit(9)
+archive.write(Path(sys.argv[1]), [], Path(sys.argv[2]), now())
+"""
 
 
 @pytest.fixture
@@ -66,6 +80,41 @@ def test_a_database_is_whole_while_it_is_written_to(state: Path, tmp_path: Path)
 def test_a_backup_that_cannot_be_written_leaves_nothing(state: Path, tmp_path: Path) -> None:
     with pytest.raises(Stop, match="is there and has room"):
         write(state, [], tmp_path / "absent" / "b.tar", now())
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_one(state: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(state / "ledger.sqlite3")) as ledger:
+        ledger.execute("CREATE TABLE t (n)")
+    before = {*tmp_path.rglob("*")}
+    (tmp_path / ".of-somebody-else.tmp").touch()
+    (state / ".backup-by-hand").mkdir()
+    command = [sys.executable, "-c", _KILLED, str(state), str(tmp_path / "monday.tar")]
+    assert subprocess.run(command, check=False).returncode == 9
+    left = {path.name for path in {*tmp_path.rglob("*")} - before}
+    assert {"ledger.sqlite3"} < left  # a whole copy, and the archive that was begun
+    assert len(left) == 5
+    write(state, [], tmp_path / "tuesday.tar", now())
+    assert {*tmp_path.rglob("*")} - before == {
+        tmp_path / "tuesday.tar",
+        tmp_path / ".of-somebody-else.tmp",
+        state / ".backup-by-hand",
+    }
+
+
+def test_one_backup_runs_at_a_time(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = archive._fill
+
+    def meanwhile(*given: Any) -> archive.Manifest:  # noqa: ANN401 - what `_fill` takes
+        with pytest.raises(TryLater, match="Another backup"):
+            write(state, [], tmp_path / "second.tar", now())
+        return fill(*given)
+
+    monkeypatch.setattr(archive, "_fill", meanwhile)
+    write(state, [], tmp_path / "first.tar", now())
+    assert check(tmp_path / "first.tar").files
+    assert not (tmp_path / "second.tar").exists()
 
 
 def _rewritten(source: Path, target: Path, name: str, content: bytes) -> Path:

@@ -1,3 +1,4 @@
+import os
 import tarfile
 from pathlib import Path
 
@@ -59,6 +60,28 @@ def test_what_a_kill_left_of_a_first_attempt_is_in_nobodys_way(
     (paths.state / "ledger.restoring").write_bytes(b"half")
     restore(backup, paths, now())
     assert (paths.releases / "active" / "card.json").read_bytes() == b"{}"
+
+
+def test_the_ledger_gets_its_name_once_all_the_rest_is_durable(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, synced, fsync, rename = Paths(tmp_path / "state"), [], os.fsync, Path.rename
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        there = [entry for entry in paths.state.rglob("*") if not entry.is_symlink()]
+        assert {paths.releases / "r1" / "card.json", path, paths.releases} <= set(there)
+        assert {paths.state, *there} <= set(synced)
+        synced.clear()
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "rename", renamed)
+    restore(backup, paths, now())
+    assert synced == [paths.state]
 
 
 def test_nothing_is_written_through_a_link_of_the_backup(tmp_path: Path) -> None:

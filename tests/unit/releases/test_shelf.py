@@ -46,6 +46,15 @@ def test_what_a_kill_left_half_way_is_done(folder: Path) -> None:
     assert shelf.current(folder) == B
 
 
+def test_laid_out_again_after_a_kill_the_one_before_stays(folder: Path) -> None:
+    for name in (A, B):
+        _put(folder, name)
+    shelf.put(folder, folder.parent / "staged", B)  # the kill came before the job's COMMIT
+    assert {shelf.path_of(folder, name).exists() for name in (A, B)} == {True}
+    _put(folder, C)
+    assert not shelf.path_of(folder, A).exists()
+
+
 def test_without_a_file_the_link_stays(folder: Path) -> None:
     _put(folder, A)
     with pytest.raises(FileNotFoundError):

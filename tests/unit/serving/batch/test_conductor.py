@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,10 @@ from tests.kit.references import NAME, lay_out
 
 Build = Callable[..., ModelCard]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+ANSWERED = {
+    *(f"0000{at}.{kind}" for at in range(3) for kind in (folder.ROWS, folder.SAID)),
+    *(folder.REQUEST, folder.STATE, folder.TABLE, folder.RELEASE),
+}
 BUSY = Problem(503, "busy", "Later.")
 SLOW = Problem(422, "too_slow", "One by one.")
 
@@ -104,10 +109,7 @@ def test_a_job_is_answered_part_by_part(bench: Bench) -> None:
     assert (state.state, state.total, state.done, state.bad) == ("done", 25, 25, 0)
     assert (state.parts, state.release) == (3, "r1")
     assert json.loads((job.path / folder.STATE).read_bytes())["state"] == "done"
-    assert {path.name for path in job.path.iterdir()} == {
-        *(f"0000{at}.{kind}" for at in range(3) for kind in (folder.ROWS, folder.SAID)),
-        *(folder.REQUEST, folder.STATE, folder.TABLE, folder.RELEASE),
-    }
+    assert {path.name for path in job.path.iterdir()} == ANSWERED
 
 
 @pytest.mark.parametrize("measured", [True, False])
@@ -256,3 +258,71 @@ def test_a_cancelled_job_stops_and_the_next_one_is_taken(bench: Bench) -> None:
         return await bench.add(5)
 
     assert bench.run(cancel).state.state == "done"
+
+
+class Killed(BaseException):
+    """Nothing may catch it: the process is gone."""
+
+
+def _kill_at(state: str, *, written: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kills at the end of a job, before or after its state is on the disk."""
+    write = folder.write
+
+    def killed(path: Path, entry: folder.State) -> None:
+        ends = path.name == folder.STATE and entry.state == state
+        if written or not ends:
+            write(path, entry)
+        if ends:
+            raise Killed
+
+    monkeypatch.setattr(folder, "write", killed)
+
+
+def _after_a_restart(bench: Bench, job: Job) -> Job:
+    async def find(bench: Bench) -> Job:
+        return bench.jobs.own("anna", job.name)
+
+    bench.jobs = Jobs(bench.root / "jobs", Limits(), lambda: NOW)
+    return bench.run(find)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_job_that_was_answered_when_predict_was_killed_is_done_in_the_end(
+    bench: Bench, releases: Path, monkeypatch: pytest.MonkeyPatch, *, written: bool
+) -> None:
+    async def answer() -> Job:
+        await asyncio.to_thread(bench.jobs.open)
+        job = await bench.add(25)
+        with suppress(Killed):
+            await Conductor(bench.jobs, bench.models, bench.workers, 2)._try(job)
+        return job
+
+    with monkeypatch.context() as patch:
+        _kill_at("done", written=written, monkeypatch=patch)
+        killed = asyncio.run(answer())
+    activate(releases, "r2")  # meanwhile: a job that is not done begins anew
+    bench.models = Models(releases, Attempts(bench.root), partial(Predictor.load, threads=1))
+    bench.models.step(0.0)
+    job = _after_a_restart(bench, killed)
+    assert (job.state.state, job.state.done) == ("done", 25)
+    assert job.state.release == ("r1" if written else "r2")
+    assert {path.name for path in job.path.iterdir()} == ANSWERED
+
+
+@pytest.mark.parametrize(("written", "end"), [(False, "done"), (True, "cancelled")])
+def test_a_job_whose_cancelling_was_killed_is_whole_or_cancelled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, written: bool, end: str
+) -> None:
+    async def cancel() -> Job:
+        await asyncio.to_thread(bench.jobs.open)
+        job = await bench.add(25)
+        with suppress(Killed):
+            await bench.jobs.cancel(job)
+        return job
+
+    with monkeypatch.context() as patch:
+        _kill_at("cancelled", written=written, monkeypatch=patch)
+        killed = asyncio.run(cancel())
+    job = _after_a_restart(bench, killed)
+    assert (job.state.state, job.state.problem) == (end, ())
+    assert not (job.path / INPUT).exists()

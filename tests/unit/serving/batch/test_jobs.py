@@ -1,5 +1,7 @@
 import asyncio
+import os
 import shutil
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,6 +128,81 @@ def test_a_job_is_forgotten_when_its_time_is_over(all_jobs: Jobs, watch: Watch) 
     asyncio.run(live())
 
 
+def test_a_job_that_was_being_removed_when_predict_was_killed_is_gone(
+    all_jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(path: Path, **_: object) -> None:
+        (path / "00000.rows").unlink()
+        raise Killed
+
+    async def remove() -> None:
+        job = await _add(all_jobs)
+        await all_jobs.end(job, replace(job.state, state="done"))
+        (job.path / "00000.rows").write_bytes(b"x")
+        await all_jobs.cancel(job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(Killed):
+            asyncio.run(remove())
+    again = Jobs(tmp_path / "jobs", Limits(), Watch())
+    again.open()
+    assert again.all_of("anna") == []
+    assert list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_an_accepted_job_and_its_file_are_durable(
+    all_jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync, rename = [], os.fsync, Path.rename
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        if path.parent == tmp_path / "jobs":
+            assert {path / INPUT, path} <= set(synced)
+            synced.clear()
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "rename", renamed)
+    job = asyncio.run(_add(all_jobs))
+    assert job.path.is_dir()
+    assert synced == [tmp_path / "jobs"]
+
+
+def test_a_cancelled_job_is_not_overtaken_by_what_was_being_written(
+    all_jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, begun, go_on = folder.write, threading.Event(), threading.Event()
+
+    def slow(path: Path, entry: folder.State) -> None:
+        if entry.state == "running":
+            begun.set()
+            go_on.wait()
+        write(path, entry)
+
+    async def cancel() -> Job:
+        job = await _add(all_jobs)
+        monkeypatch.setattr(folder, "write", slow)
+        job.task = asyncio.create_task(all_jobs.book(job, replace(job.state, state="running")))
+        await asyncio.to_thread(begun.wait)
+        cancelling = asyncio.create_task(all_jobs.cancel(job))
+        await asyncio.sleep(0.05)  # enough for the end to be written, were it not to wait
+        go_on.set()
+        await cancelling
+        return job
+
+    job = asyncio.run(cancel())
+    assert folder.read_state(job.path) == job.state
+    assert job.state.state == "cancelled"
+
+
 def test_a_full_disk_forgets_the_upload_and_says_so(
     all_jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,3 +225,19 @@ def test_a_folder_that_cannot_be_read_is_no_job(all_jobs: Jobs, tmp_path: Path) 
     again.open()
     assert again.all_of("anna") == []
     assert shutil.disk_usage(tmp_path).free > 0
+
+
+def test_on_a_full_disk_a_job_ends_with_the_room_that_its_input_took(
+    all_jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, write = asyncio.run(_add(all_jobs)), folder.write
+
+    def full(path: Path, entry: folder.State) -> None:
+        if (path.parent / INPUT).exists():
+            raise OSError(28, "No space left on device")
+        write(path, entry)
+
+    monkeypatch.setattr(folder, "write", full)
+    asyncio.run(all_jobs.end(job, replace(job.state, state="done")))
+    assert folder.read_state(job.path) == job.state
+    assert job.state.state == "done"
