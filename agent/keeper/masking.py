@@ -145,7 +145,7 @@ class Masking:
     def _step(
         self, manifest: RoundManifest, policy: Policy, now: datetime, *, approval: bool
     ) -> None:
-        plan = self._trusted.plans[manifest.plan_id][0]
+        plan = self._plan(manifest)
         machine = self._machine(manifest, plan, policy)
         part = next((part for part, step in _ANSWERED if machine.row(step) is None), None)
         handout = self._handout(manifest.round_id, part) if part is not None else None
@@ -171,7 +171,7 @@ class Masking:
         *,
         approval: bool,
     ) -> None:
-        plan = self._trusted.plans[manifest.plan_id][0]
+        plan = self._plan(manifest)
         payload = self._waiting(manifest.round_id).read_bytes()
         update = _update(payload, plan, manifest.number)
         row, masked = machine.upload(handout.set_bytes, update, now)
@@ -181,6 +181,12 @@ class Masking:
         self._keep(row, now)
         self._rounds.send(manifest, plan, result, payload, now, approval=approval)
         log.event(_log, "update masked", round=manifest.round_id, cut=masked.cut)
+
+    def _plan(self, manifest: RoundManifest) -> Plan:
+        # One that was not believed again at the start ends its round, and never the keeper.
+        if manifest.plan_id not in self._trusted.plans:
+            raise Refused("unknown_plan", f"Plan {manifest.plan_id} is not believed any more.")
+        return self._trusted.plans[manifest.plan_id][0]
 
     def _machine(self, manifest: RoundManifest, plan: Plan, policy: Policy) -> SiloRound:
         roster = self._trusted.roster

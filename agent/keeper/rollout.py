@@ -90,7 +90,7 @@ class Rollout:
                 continue
             plan_id = _manifest(item).plan_id
             if plan_id not in self._trusted.plans or self._trusted.catalogue is None:
-                why = f"Plan {plan_id} is not trusted, or was written for another catalogue."
+                why = f"Plan {plan_id} is not trusted."
                 self._ledger.move(item, "refused", now, why, {"reason": "other"})
                 continue
             plan = self._trusted.plans[plan_id][0]

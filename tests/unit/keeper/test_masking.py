@@ -330,6 +330,17 @@ def test_without_a_roster_a_round_waits(world: World) -> None:
     assert len(silo.states("update")) == 1
 
 
+def test_a_round_whose_plan_is_not_believed_again_is_left_by_name(world: World) -> None:
+    """It would else end the keeper after every start."""
+    world.turn()
+    silo = world.silos["a"]
+    del silo.masking._trusted.plans["p1"]
+    silo.masking.advance(silo.policy, world.house.now, approval=False)
+    item = silo.ledger.get("round", "p1.r1.a1")
+    assert item is not None
+    assert (item.state, "unknown_plan" in item.why) == ("closed", True)
+
+
 def test_another_set_after_the_first_is_refused(world: World) -> None:
     world.turn()
     world.house.settle()
