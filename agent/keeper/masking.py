@@ -19,7 +19,7 @@ from pathlib import Path
 from agent import log
 from agent.boxes import Inbox, read_regular
 from agent.errors import Refused
-from agent.files import sha256_bytes, write_atomic
+from agent.files import clear_drafts, sha256_bytes, write_atomic
 from agent.keeper.orders import Result, RoundOrder
 from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
@@ -254,6 +254,8 @@ class Masking:
         for name, _ in self._ledger.documents(_SECRET):
             if name.partition("/")[0] not in running:
                 self._ledger.drop_document(_SECRET, name)
+        # The keeper alone writes here, and not now: each draft is of one that was killed.
+        clear_drafts(self._own.folder, "masked-*.safetensors")
         for path in self._own.folder.glob("masked-*.safetensors"):
             round_id = path.name.removeprefix("masked-").removesuffix(".safetensors")
             masked = self._ledger.document(_ROW, f"{round_id}/upload") is not None
