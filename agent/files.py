@@ -66,6 +66,20 @@ def fsync_tree(folder: Path) -> None:
     fsync_folder(folder)
 
 
+def clear_drafts(folder: Path, names: str = "*") -> None:
+    """Removes what a kill inside `write_atomic` left; what such a file was to hold may be secret.
+
+    Args:
+        folder: One into which nobody else writes, or the draft of another process would go, too.
+        names: A pattern of the final names.
+
+    Raises:
+        OSError: The folder is not writable.
+    """
+    for draft in folder.glob(f".{names}.*.tmp"):
+        draft.unlink(missing_ok=True)
+
+
 def publish_folder(staged: Path, final: Path) -> None:
     """Renames a finished folder into place after making every file in it durable.
 

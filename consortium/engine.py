@@ -29,6 +29,7 @@ from consortium.masked import MaskedRounds, Summed
 from consortium.opening import Opener, Running, key_path
 from consortium.publish import Result, publish_release
 from consortium.repository import open_repository
+from consortium.roots import newest_root, root_in_force, settle_keys
 from consortium.rounds import Attempt, decide, is_last, releases_after
 from consortium.starting import first_weights
 from consortium.store import (
@@ -71,6 +72,7 @@ class Engine:
         self._masked = MaskedRounds(store, folder, signers.aggregator, registrar)
         self._stuck: set[str] = set()
         self._look_again: datetime | None = None
+        self._settled_root = 0
 
     def tick(self, now: datetime) -> bool:
         """Does the next step of every plan.
@@ -82,6 +84,7 @@ class Engine:
             TryLater: The database is busy or its disk is full.
             OSError: The disk is full; nothing was changed.
         """
+        self._settle_keys()
         self._destroy_secrets(now)
         self._refresh(now)
         with self._store.reading() as session:
@@ -99,6 +102,20 @@ class Engine:
                     log.trouble(_logger, "plan_stuck", plan=row.plan_id, code=refusal.code)
                 self._stuck.add(row.plan_id)
         return moved
+
+    def _settle_keys(self) -> None:
+        # The command that published a root may have been killed before it did this, and silos
+        # would refuse whatever the former key signs from then on.
+        with self._store.reading() as session:
+            newest = newest_root(session)
+            if newest == self._settled_root:
+                return
+            root = root_in_force(session, self._folder)
+        try:
+            settle_keys(self._folder, root)
+        except Stop as error:  # said once: a person must put the key right, and start anew
+            log.trouble(_logger, "online_key_not_settled", why=str(error))
+        self._settled_root = newest
 
     def _refresh(self, now: datetime) -> None:
         if self._look_again is not None and now < self._look_again:

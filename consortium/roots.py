@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from agent.clock import to_text
@@ -78,6 +78,12 @@ def root_in_force(session: Session, folder: Folder) -> TrustRoot:
     return TrustRoot.parse(parse(published_roots(session, folder)[-1]).payload)
 
 
+def newest_root(session: Session) -> int:
+    """Returns the place of the root in force among what was published; 0 for the first one."""
+    number = select(func.max(PublishedRow.number)).where(PublishedRow.kind == "root")
+    return session.scalar(number) or 0
+
+
 def next_root(current: TrustRoot, handover: Handover, now: datetime) -> TrustRoot:
     """Returns the root that comes after the present one, not signed yet.
 
@@ -126,13 +132,23 @@ def prepare_aggregator_key(folder: Folder, now: datetime) -> str:
 def settle_keys(folder: Folder, root: TrustRoot) -> None:
     """Puts the next online key in place once the root in force names it.
 
-    Done after each publication and at each start, for a kill may come between the two.
+    Done by the command that publishes a root, and by `serve` when it starts and when it sees one:
+    a kill of either may come between the publication and this.
+
+    Raises:
+        Stop: The next key is damaged, or open to others.
+        OSError: The folder cannot be written.
     """
     path = next_key(folder.aggregator_key)
-    if path.exists():
+    if not path.exists():
+        return
+    try:
         public = load_signing(path, "aggregator").public_hex
         if key_id(public) in root.roles["aggregator"].keys:
             promote(folder.aggregator_key, keep=False)
+    except (Stop, FileNotFoundError):
+        if path.exists():  # else the other process was first
+            raise
 
 
 def _named(held: dict[str, str], beginning: str) -> str:

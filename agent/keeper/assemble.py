@@ -12,7 +12,7 @@ from agent.boxes import Inbox, Outbox
 from agent.clock import Clock
 from agent.config import Config, GateSection, Paths, Store, TrainingSection
 from agent.errors import Refused, Stop
-from agent.files import exclusive
+from agent.files import clear_drafts, exclusive
 from agent.keeper import site_report, status
 from agent.keeper.auditing import Auditing
 from agent.keeper.dispatch import Dispatch
@@ -77,6 +77,7 @@ def keeper(
         attempts = config.keeper.attempts
         workers = Workers(ledger, paths.jobs, attempts, lambda: queue.put(WORKER), hours=hours)
         seal_folder(paths.keys, ring)
+        clear_drafts(paths.models)
         trusted = _trusted(paths, enrolment, ledger, clock)
         us = Us(enrolment, trusted, OwnKeys(paths.keys, paths.outbox, enrolment.silo, ring))
         pipeline, intake = _stages(config, paths, us, ledger, workers)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from agent import log
 from agent.boxes import Outbox
-from agent.clock import from_text
+from agent.clock import from_text, to_text
 from agent.errors import Refused
 from agent.ledger import egress
 from agent.ledger.book import Item, Ledger
@@ -13,6 +13,7 @@ from agent.ledger.book import Item, Ledger
 _log = logging.getLogger(__name__)
 LIFE = timedelta(days=7)
 _DOUBT = timedelta(days=1)
+_OVERDUE = "overdue"  # since when an update is; in the ledger, for a keeper may start every day
 WAITS_FOR_APPROVAL = "It waits for a person: `onggi outbox approve {0}` or `refuse {0}`."
 
 
@@ -27,7 +28,6 @@ class Dispatch:
     def __init__(self, ledger: Ledger, outbox: Outbox) -> None:
         self._ledger = ledger
         self._outbox = outbox
-        self._overdue: dict[str, datetime] = {}
 
     def recover(self) -> None:
         """After a restart: drops what was staged and not booked."""
@@ -45,6 +45,7 @@ class Dispatch:
         for item in self._ledger.find("update", "sealed", "held", "delivered"):
             if self._is_over(item, now):
                 self._ledger.move(item, "expired", now, "no answer came in time")
+        self._forget_answered()
         waiting = self._waiting()
         for envelope_id, may_leave in waiting.items():
             if may_leave and not shut:
@@ -120,7 +121,19 @@ class Dispatch:
         A clock that jumps ahead and is set right within the day costs no update; to keep a dead
         one for a day longer costs nothing, since the aggregator refuses it.
         """
+        kept = self._ledger.document(_OVERDUE, update.id)
+        since = from_text(kept.decode()) if kept else None
         if now < from_text(update.created) + LIFE:
-            self._overdue.pop(update.id, None)
+            if since is not None:
+                self._ledger.drop_document(_OVERDUE, update.id)
             return False
-        return now - self._overdue.setdefault(update.id, now) >= _DOUBT
+        if since is None or now < since:
+            self._ledger.put_document(_OVERDUE, update.id, to_text(now).encode(), now)
+            return False
+        return now - since >= _DOUBT
+
+    def _forget_answered(self) -> None:
+        waiting = {item.id for item in self._ledger.find("update", "sealed", "held", "delivered")}
+        for name, _ in self._ledger.documents(_OVERDUE):
+            if name not in waiting:
+                self._ledger.drop_document(_OVERDUE, name)

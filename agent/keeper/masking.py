@@ -19,7 +19,7 @@ from pathlib import Path
 from agent import log
 from agent.boxes import Inbox, read_regular
 from agent.errors import Refused
-from agent.files import sha256_bytes, write_atomic
+from agent.files import clear_drafts, sha256_bytes, write_atomic
 from agent.keeper.orders import Result, RoundOrder
 from agent.keeper.statements import Statements
 from agent.keeper.training import Rounds
@@ -145,7 +145,7 @@ class Masking:
     def _step(
         self, manifest: RoundManifest, policy: Policy, now: datetime, *, approval: bool
     ) -> None:
-        plan = self._trusted.plans[manifest.plan_id][0]
+        plan = self._plan(manifest)
         machine = self._machine(manifest, plan, policy)
         part = next((part for part, step in _ANSWERED if machine.row(step) is None), None)
         handout = self._handout(manifest.round_id, part) if part is not None else None
@@ -171,7 +171,7 @@ class Masking:
         *,
         approval: bool,
     ) -> None:
-        plan = self._trusted.plans[manifest.plan_id][0]
+        plan = self._plan(manifest)
         payload = self._waiting(manifest.round_id).read_bytes()
         update = _update(payload, plan, manifest.number)
         row, masked = machine.upload(handout.set_bytes, update, now)
@@ -181,6 +181,12 @@ class Masking:
         self._keep(row, now)
         self._rounds.send(manifest, plan, result, payload, now, approval=approval)
         log.event(_log, "update masked", round=manifest.round_id, cut=masked.cut)
+
+    def _plan(self, manifest: RoundManifest) -> Plan:
+        # One that was not believed again at the start ends its round, and never the keeper.
+        if manifest.plan_id not in self._trusted.plans:
+            raise Refused("unknown_plan", f"Plan {manifest.plan_id} is not believed any more.")
+        return self._trusted.plans[manifest.plan_id][0]
 
     def _machine(self, manifest: RoundManifest, plan: Plan, policy: Policy) -> SiloRound:
         roster = self._trusted.roster
@@ -248,6 +254,8 @@ class Masking:
         for name, _ in self._ledger.documents(_SECRET):
             if name.partition("/")[0] not in running:
                 self._ledger.drop_document(_SECRET, name)
+        # The keeper alone writes here, and not now: each draft is of one that was killed.
+        clear_drafts(self._own.folder, "masked-*.safetensors")
         for path in self._own.folder.glob("masked-*.safetensors"):
             round_id = path.name.removeprefix("masked-").removesuffix(".safetensors")
             masked = self._ledger.document(_ROW, f"{round_id}/upload") is not None

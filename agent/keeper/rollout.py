@@ -90,7 +90,7 @@ class Rollout:
                 continue
             plan_id = _manifest(item).plan_id
             if plan_id not in self._trusted.plans or self._trusted.catalogue is None:
-                why = f"Plan {plan_id} is not trusted, or was written for another catalogue."
+                why = f"Plan {plan_id} is not trusted."
                 self._ledger.move(item, "refused", now, why, {"reason": "other"})
                 continue
             plan = self._trusted.plans[plan_id][0]
@@ -203,8 +203,15 @@ class Rollout:
             if self._attempts.exhausted(item.id):
                 self._take_back(item, account.reason or "predict died each time it loaded it", now)
             elif account.loaded and item.state == "trial":
-                self._ledger.move(item, "active", now)
+                with self._ledger.transaction():
+                    self._ledger.move(item, "active", now)
+                    self._tell(now)
                 log.event(_log, "release active", release=item.id)
+        self._tell(now)
+
+    def _tell(self, now: datetime) -> None:
+        # In the transaction of the move: after a kill behind it, the next release on trial would
+        # replace this one before anything was said of it.
         if self._verdicts is not None:
             self._verdicts.send(now)
 
@@ -217,6 +224,7 @@ class Rollout:
             self._ledger.move(item, "rolled back", now, why, {"reason": "does_not_load"})
             if serving is not None and serving.state == "replaced":
                 self._ledger.move(serving, "active", now, f"release {item.id} was rolled back")
+            self._tell(now)
         log.trouble(_log, "release rolled back", release=item.id)
 
     def give_up(self, order: ReleaseOrder, result: Result, now: datetime) -> None:

@@ -150,7 +150,7 @@ class Snapshots:
         return times + 1
 
     def _previous(self) -> str:
-        found = self._ledger.newest("snapshot", ("frozen", "scored"), 1)
+        found = self._ledger.last_moved("snapshot", ("frozen", "scored"), 1)
         return str(self._folder / found[0].id) if found else ""
 
     def _why_again(self, item: Item, now: datetime) -> str:

@@ -1,5 +1,6 @@
 """What is no longer needed goes: objects of ended rounds, snapshots that were replaced."""
 
+import json
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,11 +21,19 @@ def tidy(ledger: Ledger, inbox: Inbox, snapshots: Path, now: datetime) -> None:
     # Each new state of the repository names the newest release again: without its files here, the
     # courier would fetch them every day.
     inbox.prune_objects(named | newest_objects(ledger), now - _GRACE)
-    kept = {item.id for item in ledger.newest("snapshot", ("frozen", "scored"), _SNAPSHOTS_KEPT)}
-    kept |= {item.id for item in ledger.find("snapshot", "wanted")}
+    # The last frozen, which need not be the last added: the files may be again as they were once.
+    last = ledger.last_moved("snapshot", ("frozen", "scored"), _SNAPSHOTS_KEPT)
+    kept = {item.id for item in (*last, *ledger.find("snapshot", "wanted"))} | _ordered(ledger)
     for folder in snapshots.iterdir():
         if folder.name not in kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ordered(ledger: Ledger) -> set[str]:
+    """Returns the snapshots that jobs which are still to be done are about."""
+    jobs = ledger.find("job", "queued", "started")
+    orders = (json.loads(str(job.detail["order"])) for job in jobs)
+    return {str(order["snapshot"]) for order in orders if "snapshot" in order}
 
 
 def _objects(item: Item) -> list[str]:

@@ -17,6 +17,10 @@ from agent.records import Json
 
 Detail = dict[str, Json]
 HIGHEST_FLOOR = 2**31 - 1
+_LAST_MOVE = (
+    "(SELECT MAX(seq) FROM transition WHERE transition.kind = item.kind "
+    "AND transition.id = item.id)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +218,17 @@ class Ledger:
         marks = ",".join("?" * len(states))
         return self._items(
             f"WHERE kind = ? AND state IN ({marks}) ORDER BY number DESC LIMIT {limit}",
+            (kind, *states),
+        )
+
+    def last_moved(self, kind: Kind, states: Collection[str], limit: int) -> list[Item]:
+        """Returns the things of a kind in any of the states that moved last, newest move first.
+
+        By the order of the moves and not by their times: this host's clock may have been set back.
+        """
+        marks = ",".join("?" * len(states))
+        return self._items(
+            f"WHERE kind = ? AND state IN ({marks}) ORDER BY {_LAST_MOVE} DESC LIMIT {limit}",
             (kind, *states),
         )
 

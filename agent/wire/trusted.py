@@ -155,6 +155,13 @@ class Trusted:
     def take_plan(self, content: bytes, now: datetime, *, remembered: bool = False) -> Plan:
         """Believes a plan that is signed, current and written for the trusted catalogue.
 
+        Args:
+            content: The signed container.
+            now: The time.
+            remembered: It was believed before and kept in the ledger. It is not held against the
+                catalogue of today: whoever has it in memory goes on with it when a new catalogue
+                comes, and a restart must not end it.
+
         Raises:
             Refused: `wrong_consortium`, `expired`, `wrong_catalogue`, `unknown_endpoint`,
                 `rolled_back` (older than the trusted one of this id), `not_a_sum` (it masks and
@@ -164,11 +171,8 @@ class Trusted:
         plan = Plan.parse(payload)
         self._check_consortium(plan.consortium)
         _check_expiry("plan", plan.expires, now)
-        if self.catalogue is None or plan.catalogue_sha256 != self.catalogue_sha256:
-            raise Refused("wrong_catalogue", "The plan was written for another catalogue.")
-        known = {endpoint.id for endpoint in self.catalogue.endpoints}
-        if strange := set(plan.endpoints) - known:
-            raise Refused("unknown_endpoint", f"The plan names {sorted(strange)[0]!r}, unknown.")
+        if not remembered:
+            self._check_catalogue(plan)
         check_visible(plan.recipe, masked=plan.privacy.masking is not None)
         if plan.plan_id in self.plans:
             _check_floor("plan", plan.version, self.plans[plan.plan_id][0].version)
@@ -335,6 +339,13 @@ class Trusted:
     def _check_consortium(self, name: str) -> None:
         if name != self.root.consortium:
             raise Refused("wrong_consortium", f"This is for {name}, not {self.root.consortium}.")
+
+    def _check_catalogue(self, plan: Plan) -> None:
+        if self.catalogue is None or plan.catalogue_sha256 != self.catalogue_sha256:
+            raise Refused("wrong_catalogue", "The plan was written for another catalogue.")
+        known = {endpoint.id for endpoint in self.catalogue.endpoints}
+        if strange := set(plan.endpoints) - known:
+            raise Refused("unknown_endpoint", f"The plan names {sorted(strange)[0]!r}, unknown.")
 
     def _check_plan(self, plan_id: str, plan_sha256: str) -> None:
         if plan_id not in self.plans:

@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,25 @@ def test_a_failed_writing_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
     with pytest.raises(FileNotFoundError):
         files.write_atomic(tmp_path / "nowhere" / "a", b"x")
+
+
+def test_what_a_kill_left_of_a_writing_goes(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from agent.files import write_atomic\n"
+        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_atomic(Path(sys.argv[1]), b'secret')"
+    )
+    for name in ("own-1.bin", "other.bin"):
+        (tmp_path / name).write_bytes(b"whole")
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 4
+    files.clear_drafts(tmp_path, "own-*.bin")
+    assert [path.name for path in tmp_path.glob(".*")] == [
+        path.name for path in tmp_path.glob(".other*")
+    ]
+    files.clear_drafts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.bin", "own-1.bin"]
 
 
 def test_a_folder_is_published_once(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.errors import Refused, Stop
-from agent.keys import SigningIdentity, load_signing, new_signing, next_key
+from agent.keys import SigningIdentity, load_signing, new_signing, next_key, promote
 from agent.wire.documents import EnrolmentResponse, TrustRoot
 from agent.wire.signed import key_id, parse, sign
 from agent.wire.trusted import Trusted
+from consortium import roots
 from consortium.feed import read_feed
 from consortium.founding import Council, found, root_sha256
 from consortium.issuing import believed, propose_root, publish_signed
@@ -162,6 +163,62 @@ def test_the_online_key_changes_at_once_and_after_a_kill(house: "House") -> None
     assert house.signers.aggregator.public_hex == public
     assert load_signing(house.folder.aggregator_key, "aggregator").public_hex == public
     assert not next_key(house.folder.aggregator_key).exists()
+
+
+@pytest.mark.parametrize("step", ["load_signing", "promote"])
+def test_the_command_and_the_engine_may_settle_the_key_at_once(
+    house: "House", monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    public = prepare_aggregator_key(house.folder, house.now)
+    _publish(house, _proposal(house, Handover(aggregator=public)), *house.officers[:2])
+    real = getattr(roots, step)
+
+    def second(path: "Path", *rest: object, **options: object) -> object:
+        promote(house.folder.aggregator_key, keep=False)  # the other process comes first
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(roots, step, second)
+    with house.store.reading() as session:
+        settle_keys(house.folder, root_in_force(session, house.folder))
+    assert house.signers.aggregator.public_hex == public
+
+
+def test_serve_takes_a_new_online_key_where_its_publication_was_killed(house: "House") -> None:
+    """Silos would else refuse each round until somebody starts `serve` anew."""
+    house.enrol("a", "b")
+    house.tick()
+    public = prepare_aggregator_key(house.folder, house.now)
+    _publish(house, _proposal(house, Handover(aggregator=public)), *house.officers[:2])
+    assert next_key(house.folder.aggregator_key).exists(), "killed here"
+    house.plan()
+    house.tick()
+    assert house.signers.aggregator.public_hex == public
+    assert not next_key(house.folder.aggregator_key).exists()
+    trusted = Trusted(first_root(house.folder), root_sha256(house.folder), house.now)
+    with house.store.reading() as session:
+        for content in published_roots(session, house.folder)[1:]:
+            trusted.take_root(content)
+        feed = read_feed(session, "a", 0)
+    items = {item.kind: base64.b64decode(item.document) for item in feed.items}
+    trusted.take_catalogue(items["catalogue"])
+    trusted.take_plan(items["plan"], house.now)
+    assert trusted.take_round(items["round"], house.now).number == 1
+
+
+def test_a_damaged_next_key_does_not_stop_the_engine(
+    house: "House", caplog: pytest.LogCaptureFixture
+) -> None:
+    house.enrol("a", "b")
+    public = prepare_aggregator_key(house.folder, house.now)
+    _publish(house, _proposal(house, Handover(aggregator=public)), *house.officers[:2])
+    path = next_key(house.folder.aggregator_key)
+    path.chmod(0o600)
+    path.write_bytes(b"damaged")
+    house.plan()
+    for _ in range(3):
+        house.tick()
+    assert house.round().number == 1
+    assert [one.message for one in caplog.records].count("online_key_not_settled") == 1
 
 
 def test_a_root_that_ends_soon_is_said(house: "House") -> None:

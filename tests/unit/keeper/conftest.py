@@ -34,6 +34,7 @@ from agent.policy.signing import sign_off, signature_path
 from agent.releases.attempts import Attempts
 from agent.releases.gate import GateRules
 from tests.kit.consortium import NAME, SILO, START, Consortium, Courier
+from tests.unit.keeper.stand_in import Reaper
 
 SETTINGS = Settings(device="cpu", threads=1, min_labels=2)
 
@@ -198,6 +199,13 @@ class House:
             reference_sha256=self.consortium.reference,
             feature_sha256="cd" * 32,
         )
+
+
+@pytest.fixture
+def reaper(monkeypatch: pytest.MonkeyPatch) -> Reaper:
+    reaper = Reaper(0)
+    reaper.follow(monkeypatch)
+    return reaper
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 """A test in the place of the workers, and of a kill."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.keeper.orders import FileResult, IngestOrder, Result, SnapshotOrder
+from agent.ledger.book import Ledger
 
 if TYPE_CHECKING:
     from tests.unit.keeper.conftest import House
@@ -12,6 +16,35 @@ if TYPE_CHECKING:
 
 class Killed(BaseException):
     """Stands for SIGKILL."""
+
+
+@dataclass
+class Reaper:
+    """Kills at the n-th moment: each outermost transaction has one before and one after COMMIT."""
+
+    at: int
+    seen: int = 0
+
+    def look(self) -> None:
+        self.seen += 1
+        if self.seen == self.at:
+            raise Killed
+
+    def follow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Looks at every transaction from now on."""
+        transaction = Ledger.transaction
+
+        @contextmanager
+        def watched(ledger: Ledger) -> Iterator[None]:
+            outermost = not ledger.connection.in_transaction
+            with transaction(ledger):
+                yield
+                if outermost:
+                    self.look()
+            if outermost:
+                self.look()
+
+        monkeypatch.setattr(Ledger, "transaction", watched)
 
 
 class Run:

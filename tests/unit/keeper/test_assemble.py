@@ -38,6 +38,16 @@ def test_an_enrolled_silo_gets_a_keeper(config: Config) -> None:
     assert b"silo-a" in (paths.status / "keeper.json").read_bytes()
 
 
+def test_what_a_kill_left_half_written_goes_at_the_start(config: Config) -> None:
+    models = Paths(config.site.state).models
+    draft = models / ".private.safetensors.4711.tmp"
+    draft.write_bytes(b"what was learned")
+    kept = models / "private.safetensors"
+    kept.write_bytes(b"own")
+    _open(config)
+    assert (draft.exists(), kept.exists()) == (False, True)
+
+
 def test_two_keepers_never_share_a_state(config: Config) -> None:
     queue: SimpleQueue[str] = SimpleQueue()
     with assemble.keeper(config, queue, lambda: START), pytest.raises(TryLater):

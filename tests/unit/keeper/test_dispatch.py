@@ -111,6 +111,35 @@ def test_a_held_update_expires_like_any_other(house: "House") -> None:
     assert list(house.paths.outbox.iterdir()) == []
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_update_expires_however_often_the_keeper_starts(house: "House", restart: bool) -> None:
+    _seal(house, approval=False)
+    expected = {7.5: "sealed", 8.0: "sealed", 8.4: "sealed", 8.5: "expired"}
+    begun = house.now
+    for day, state in expected.items():
+        house.now = begun + timedelta(days=day)
+        if restart:
+            house.reopen()
+            house.dispatch.recover()
+        house.dispatch.settle(house.now)
+        assert (day, house.state("update", ROUND)) == (day, state)
+    assert house.ledger.documents("overdue") == []
+
+
+@pytest.mark.parametrize("back", [6.0, 7.5])
+def test_a_clock_that_was_ahead_costs_no_update(house: "House", back: float) -> None:
+    _seal(house, approval=False)
+    begun = house.now
+    for day in (40.0, back, back + 0.9):
+        house.now = begun + timedelta(days=day)
+        house.reopen()
+        house.dispatch.settle(house.now)
+        assert (day, house.state("update", ROUND)) == (day, "sealed")
+    house.now = begun + timedelta(days=9)
+    house.dispatch.settle(house.now)
+    assert house.state("update", ROUND) == ("expired" if back > 7 else "sealed")
+
+
 def test_the_door_shuts_and_opens_again(house: "House") -> None:
     envelope_id = _seal(house, approval=False)
     for _ in range(2):

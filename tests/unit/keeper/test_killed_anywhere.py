@@ -5,9 +5,6 @@ asked: what nobody asks for again after a kill is never done.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +21,9 @@ from agent.keeper.orders import (
     TaskScore,
 )
 from agent.ledger import egress
-from agent.ledger.book import Ledger
 from agent.releases import folder
 from tests.unit.keeper.conftest import House
-from tests.unit.keeper.stand_in import Killed, Run
+from tests.unit.keeper.stand_in import Killed, Reaper, Run
 
 if TYPE_CHECKING:
     from agent.keeper.orders import Order
@@ -38,37 +34,6 @@ pytestmark = pytest.mark.slow
 SCORE = TaskScore(task="logbb", metric="MAE", value=0.5, n_train=50, n_test=30)
 KINDS: "tuple[Kind, ...]" = ("file", "snapshot", "round", "update", "release", "plan", "letter")
 ENOUGH = 20
-
-
-@dataclass
-class Reaper:
-    """Kills at the n-th moment: each outermost transaction has one before and one after COMMIT."""
-
-    at: int
-    seen: int = 0
-
-    def look(self) -> None:
-        self.seen += 1
-        if self.seen == self.at:
-            raise Killed
-
-
-@pytest.fixture
-def reaper(monkeypatch: pytest.MonkeyPatch) -> Reaper:
-    reaper, transaction = Reaper(0), Ledger.transaction
-
-    @contextmanager
-    def watched(ledger: Ledger) -> Iterator[None]:
-        outermost = not ledger.connection.in_transaction
-        with transaction(ledger):
-            yield
-            if outermost:
-                reaper.look()
-        if outermost:
-            reaper.look()
-
-    monkeypatch.setattr(Ledger, "transaction", watched)
-    return reaper
 
 
 class Life:

@@ -44,6 +44,7 @@ from consortium.tables import RoundRow
 from tests.kit.recipes import recipe
 from tests.unit.consortium.conftest import FEATURES, NETWORK, REFERENCE
 from tests.unit.consortium.conftest import House as Consortium
+from tests.unit.keeper.stand_in import Killed
 
 pytestmark = pytest.mark.slow
 _GROUPS = ("trunk", "head.logd")
@@ -291,6 +292,28 @@ def test_secrets_go_when_their_round_is_over(world: World) -> None:
     assert silo.ledger.document("sum", "p1.r1.a1") is not None
 
 
+def test_what_a_kill_left_of_an_unmasked_update_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silo = world.silos["a"]
+    silo._fetch()
+    silo.mail.take_all(world.house.now)
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(Killed):
+            silo._train()
+    models = silo.root / "models"
+    (draft,) = models.glob(".masked-*.tmp")
+    assert len(draft.read_bytes()) > 1_000
+    silo.reopen()
+    silo.masking.advance(silo.policy, world.house.now, approval=False)
+    assert [path.name for path in models.iterdir() if "masked" in path.name] == []
+
+
 def test_a_site_that_wants_more_silos_leaves_by_name(world: World) -> None:
     world.silos["a"].policy = Policy(privacy=PrivacySection(n_min=7))
     world.turn()
@@ -328,6 +351,17 @@ def test_without_a_roster_a_round_waits(world: World) -> None:
     silo.masking._trusted.roster = roster
     silo.masking.advance(silo.policy, world.house.now, approval=False)
     assert len(silo.states("update")) == 1
+
+
+def test_a_round_whose_plan_is_not_believed_again_is_left_by_name(world: World) -> None:
+    """It would else end the keeper after every start."""
+    world.turn()
+    silo = world.silos["a"]
+    del silo.masking._trusted.plans["p1"]
+    silo.masking.advance(silo.policy, world.house.now, approval=False)
+    item = silo.ledger.get("round", "p1.r1.a1")
+    assert item is not None
+    assert (item.state, "unknown_plan" in item.why) == ("closed", True)
 
 
 def test_another_set_after_the_first_is_refused(world: World) -> None:

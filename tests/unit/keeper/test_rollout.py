@@ -405,14 +405,24 @@ def test_the_last_release_of_a_plan_that_ended_is_checked(
     assert stage.order(1).plan == house.consortium.plan_document()
 
 
-def test_a_release_of_a_plan_for_another_catalogue(stage: Stage) -> None:
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_release_of_a_plan_from_before_the_catalogue(stage: Stage, restart: bool) -> None:
     house = stage.house
     stage.announce(1)
     house.bring("catalogue", house.consortium.signed_catalogue(2))
+    if restart:
+        house.reopen()
+    assert stage.order(1).plan == house.consortium.plan_document()
+
+
+def test_a_release_of_a_plan_that_is_not_believed_again(stage: Stage) -> None:
+    house = stage.house
+    stage.announce(1)
+    house.ledger.put_document("plan", "p1", b"damaged", house.now)
     house.reopen()
     house.order_release(house.ready())
     assert stage.states() == {"r1": "refused"}
-    assert "written for another catalogue" in house.item("release", "r1").why
+    assert "not trusted" in house.item("release", "r1").why
 
 
 def test_a_release_that_waits_does_not_hold_up_another(stage: Stage) -> None:

@@ -85,3 +85,45 @@ def test_old_snapshots_go_and_what_the_ledger_does_not_know(house: "House") -> N
     (house.paths.snapshots / "orphan").mkdir()
     _tidy(house, 0)
     assert sorted(path.name for path in house.paths.snapshots.iterdir()) == ["s1", "s2", "s3", "s4"]
+
+
+def _freeze(house: "House", name: str) -> None:
+    (house.paths.snapshots / name).mkdir(exist_ok=True)
+    house.ledger.add("snapshot", name, "wanted", house.now, {"times": 1})
+    house.ledger.move(house.item("snapshot", name), "frozen", house.now)
+
+
+def _left(house: "House") -> list[str]:
+    return sorted(path.name for path in house.paths.snapshots.iterdir())
+
+
+def test_an_old_snapshot_that_was_frozen_again_stays(house: "House") -> None:
+    """Else it would be frozen, cleared away and wanted again without end."""
+    for number in range(5):
+        _freeze(house, f"s{number}")
+    _tidy(house, 0)
+    assert _left(house) == ["s2", "s3", "s4"]
+    house.ledger.move(house.item("snapshot", "s0"), "wanted", house.now, "it was cleared away")
+    _tidy(house, -24)  # the clock is set back: what counts is what was done last
+    _freeze(house, "s0")
+    _tidy(house, 0)
+    assert _left(house) == ["s0", "s3", "s4"]
+    house.ledger.move(house.item("snapshot", "s0"), "scored", house.now)
+    _tidy(house, 0)
+    assert _left(house) == ["s0", "s3", "s4"]
+
+
+def test_a_snapshot_that_a_job_waits_for_stays_until_it_is_done(house: "House") -> None:
+    order = house.round_order()
+    _freeze(house, order.snapshot)
+    for number in range(3):
+        _freeze(house, f"s{number}")
+    _tidy(house, 0)
+    assert _left(house) == [order.snapshot, "s0", "s1", "s2"]
+    (job,) = house.ledger.find("job", "queued")
+    house.ledger.move(job, "started", house.now)
+    _tidy(house, 0)
+    assert order.snapshot in _left(house)
+    house.workers.finish(house.item("job", job.id), house.trained(), house.now)
+    _tidy(house, 0)
+    assert _left(house) == ["s0", "s1", "s2"]

@@ -1,4 +1,4 @@
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -7,26 +7,26 @@ from agent.keeper.orders import Result
 from agent.keeper.verdicts import Tell, Verdicts
 from agent.keys import load_signing
 from agent.ledger import egress
+from agent.ledger.book import Ledger
 from agent.releases.attempts import MAX_ATTEMPTS
 from agent.wire.verdict import HeadWord, Verdict, verify_verdict
 from tests.kit.consortium import SILO
+from tests.unit.keeper.conftest import House
+from tests.unit.keeper.stand_in import Killed, Reaper
 from tests.unit.keeper.test_rollout import Stage, scored
-
-if TYPE_CHECKING:
-    from tests.unit.keeper.conftest import House
 
 
 @pytest.fixture
-def stage(house: "House") -> Stage:
+def stage(house: House) -> Stage:
     return Stage(house)
 
 
-def _verdicts(house: "House", tell: Tell = "class") -> Verdicts:
+def _verdicts(house: House, tell: Tell = "class") -> Verdicts:
     signer = load_signing(house.paths.keys / "sign.key", "sign")
     return Verdicts(house.ledger, house.outbox, signer, SILO, tell)
 
 
-def _posted(house: "House") -> list[Verdict]:
+def _posted(house: House) -> list[Verdict]:
     """What the courier finds, in the order in which it was signed."""
     house.dispatch.settle(house.now)
     public = house.consortium.members[0].sign_key
@@ -109,6 +109,50 @@ def test_one_that_is_rolled_back_later_is_told_again(stage: Stage) -> None:
     words = [(v.release_id, v.outcome, v.reason) for v in _posted(house)]
     assert words[0] == ("r2", "taken", None)
     assert set(words[1:]) == {("r1", "taken", None), ("r2", "refused", "does_not_load")}
+
+
+def _judged(root: Path, reaper: Reaper, kill_at: int, *, loads: bool) -> list[tuple[str, str]]:
+    """One that was taken, one on trial, one that waits behind it; returns what was told of them."""
+    root.mkdir()
+    house = House(root)
+    stage = Stage(house)
+    stage.activate(1)
+    for version in (2, 3):
+        stage.announce(version)
+        stage.book(version)
+        stage.settle()
+    _verdicts(house).send(house.now)
+    for _ in range(1 if loads else MAX_ATTEMPTS):
+        house.attempts.begin("r2")
+    if loads:
+        house.attempts.succeeded("r2")
+    house.attempts.settle()
+    reaper.at, reaper.seen = kill_at, 0
+    for _ in range(4):
+        house.rollout._verdicts = _verdicts(house)
+        try:
+            stage.settle()
+        except Killed:
+            house.reopen()
+            house.pipeline.recover(house.now)
+    house.ledger.close()
+    with Ledger(house.paths.ledger) as ledger:
+        found = ledger.find("statement")
+    return [(str(item.detail["about"]), str(item.detail["outcome"])) for item in found]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loads", [True, False])
+def test_no_verdict_is_lost_by_a_kill_at_any_commit(
+    tmp_path: Path, reaper: Reaper, loads: bool
+) -> None:
+    """The next on trial replaces what serves, of which nothing would be said afterwards."""
+    wanted = sorted(_judged(tmp_path / "calm", reaper, 0, loads=loads))
+    moments = reaper.seen
+    assert ("r2", "taken" if loads else "refused") in wanted
+    for moment in range(1, moments + 1):
+        told = sorted(_judged(tmp_path / str(moment), reaper, moment, loads=loads))
+        assert (told, moment) == (wanted, moment)
 
 
 def test_it_is_booked_as_what_left_and_goes_when_it_is_answered(stage: Stage) -> None:

@@ -98,6 +98,17 @@ def test_the_newest_come_with_a_limit(ledger: Ledger) -> None:
     assert not ledger.newest("round", ("closed",), 2)
 
 
+def test_the_last_moved_come_with_a_limit(ledger: Ledger) -> None:
+    for name in ("a", "b", "c"):
+        _add(ledger, name)
+    item = ledger.get("round", "a")
+    assert item is not None
+    ledger.move(item, "closed", LATER)
+    states = ("announced", "closed")
+    assert [one.id for one in ledger.last_moved("round", states, 2)] == ["a", "c"]
+    assert [one.id for one in ledger.last_moved("round", states[:1], 2)] == ["c", "b"]
+
+
 def test_a_transaction_happens_as_a_whole_or_not_at_all(ledger: Ledger) -> None:
     def fail() -> None:
         with ledger.transaction():

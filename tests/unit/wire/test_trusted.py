@@ -237,6 +237,19 @@ def test_a_plan_for_another_or_no_catalogue_is_refused() -> None:
         _root().take_plan(_signed("plan", _PLAN, "plan"), _NOW)
 
 
+def test_a_remembered_plan_is_not_held_against_the_catalogue_of_today() -> None:
+    trusted = _root()
+    plan = _signed("plan", _PLAN, "plan")
+    trusted.take_catalogue(_signed("catalogue", _CATALOGUE, "plan"))
+    trusted.take_plan(plan, _NOW)
+    again = _root()
+    again.take_catalogue(_signed("catalogue", _CATALOGUE, "plan", version=3, endpoints=()))
+    with pytest.raises(Refused, match="wrong_catalogue"):
+        again.take_plan(plan, _NOW)
+    again.take_plan(plan, _NOW, remembered=True)
+    assert again.plans == trusted.plans
+
+
 def test_a_plan_with_an_unknown_endpoint_is_refused() -> None:
     content = _signed("plan", _PLAN, "plan", endpoints=("logd", "herg"))
     assert _code("plan", content) == "unknown_endpoint"
