@@ -20,9 +20,16 @@ def test_which_plan_is_in_force(house: "House") -> None:
     assert [_in_force(house, days) for days in (0, 31, 61)] == ["p2", "p2", ""]
 
 
-def test_a_plan_that_is_not_believed_any_more_is_not_in_force(house: "House") -> None:
+def test_a_plan_stays_in_force_when_a_new_catalogue_comes(house: "House") -> None:
     house.bring("plan", house.consortium.plan())
     house.bring("catalogue", house.consortium.signed_catalogue(2))
+    assert _in_force(house) == "p1"
     house.reopen()
+    assert _in_force(house) == "p1"
+
+
+def test_a_plan_that_is_not_believed_any_more_is_not_in_force(house: "House") -> None:
+    house.bring("plan", house.consortium.plan())
+    house.trusted.plans.clear()
     assert _in_force(house) == ""
     assert house.state("plan", "p1") == "accepted"
