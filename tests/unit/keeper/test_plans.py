@@ -22,7 +22,7 @@ def test_which_plan_is_in_force(house: "House") -> None:
 
 def test_a_plan_that_is_not_believed_any_more_is_not_in_force(house: "House") -> None:
     house.bring("plan", house.consortium.plan())
-    house.bring("catalogue", house.consortium.signed_catalogue(2))
+    house.ledger.put_document("plan", "p1", b"damaged", house.now)
     house.reopen()
     assert _in_force(house) == ""
     assert house.state("plan", "p1") == "accepted"
