@@ -30,6 +30,7 @@ def test_a_plan_stays_in_force_when_a_new_catalogue_comes(house: "House") -> Non
 
 def test_a_plan_that_is_not_believed_any_more_is_not_in_force(house: "House") -> None:
     house.bring("plan", house.consortium.plan())
-    house.trusted.plans.clear()
+    house.ledger.put_document("plan", "p1", b"damaged", house.now)
+    house.reopen()
     assert _in_force(house) == ""
     assert house.state("plan", "p1") == "accepted"
