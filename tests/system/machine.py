@@ -22,6 +22,13 @@ _MASKED = (
     *("dpkg-db-backup.timer", "man-db.timer"),
 )
 _BOOT_S = 300
+# As root has it there, and not as whoever runs the tests: a virtual environment's PATH would name
+# another onggi.
+_ENVIRONMENT = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
 _SIZE = "6G"
 
 
@@ -76,6 +83,7 @@ class Machine:
             timeout=timeout_s,
             check=False,
             cwd="/",
+            env=_ENVIRONMENT,
         )
         if check and done.returncode:
             raise AssertionError(
@@ -91,6 +99,7 @@ class Machine:
             stderr=subprocess.STDOUT,
             text=True,
             cwd="/",
+            env=_ENVIRONMENT,
         )
 
     def shows(self, unit: str, word: str) -> str:
