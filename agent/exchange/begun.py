@@ -6,11 +6,13 @@ courier's. Whoever opens the log next finds here what was begun and writes the l
 too many is harmless, as what is sent again is the same bytes.
 """
 
+import logging
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent import log
 from agent.clock import from_text, to_text
 from agent.errors import Refused
 from agent.files import write_atomic
@@ -19,6 +21,7 @@ from agent.wire import strict_json
 if TYPE_CHECKING:
     from agent.records import Json
 
+_logger = logging.getLogger(__name__)
 _Key = tuple[str, str]
 
 
@@ -49,12 +52,19 @@ class Begun:
                 self._write(known)
 
     def left(self) -> list[tuple[str, str, int, datetime]]:
-        """Returns what a process that was killed had begun: method, target, bytes, when."""
+        """Returns what a process that was killed had begun: method, target, bytes, when.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
         try:
             content = strict_json.loads(self._path.read_bytes())
-            lines = content if isinstance(content, list) else []
+            lines = content if isinstance(content, list) else [content]
             return [_read(line) for line in lines]
-        except (OSError, Refused, ValueError):
+        except FileNotFoundError:
+            return []
+        except (Refused, ValueError):  # no kill leaves half a file: somebody else wrote it
+            log.trouble(_logger, "what_was_begun_is_unreadable", file=self._path.name)
             return []
 
     def clear(self) -> None:

@@ -72,6 +72,15 @@ class Ensemble:
         members = members_of(weights, network)
         return cls(members, np.full((len(members), tasks), 1 / len(members), np.float32))
 
+    def check_sees_all(self) -> None:
+        """Checks that what is written down loses nothing: neither a file nor a graph has views.
+
+        Raises:
+            ValueError: A member reads only a view of the features.
+        """
+        if any(member.view is not None for member in self.members):
+            raise ValueError("what is written down must read all columns")
+
     def check(self, tasks: Sequence[TaskSpec]) -> None:
         """Checks the shares, and that each member has the heads in which it has one.
 

@@ -46,11 +46,10 @@ def export_onnx(
     Raises:
         Refused: As `Ensemble.check` or `check_weights`.
         OSError: The file cannot be written.
-        ValueError: A member reads only a view of the features; the graph has no views.
+        ValueError: As `Ensemble.check_sees_all`.
     """
     ensemble.check(tasks)
-    if any(member.view is not None for member in ensemble.members):
-        raise ValueError("what is exported reads all columns")
+    ensemble.check_sees_all()
     graph = _Graph()
     answers = [
         _member(_Graph(f"member{number}.", graph), member, features, tasks)

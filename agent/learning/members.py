@@ -20,7 +20,12 @@ _MOST = 64  # members; the shares are read before anything else is checked
 
 
 def encode_members(ensemble: Ensemble) -> bytes:
-    """Writes all members and their shares."""
+    """Writes all members and their shares.
+
+    Raises:
+        ValueError: As `Ensemble.check_sees_all`.
+    """
+    ensemble.check_sees_all()
     tensors: Weights = {_SHARES: ensemble.shares}
     for number, member in enumerate(ensemble.members):
         tensors |= {_named(number, name): value for name, value in member.weights.items()}

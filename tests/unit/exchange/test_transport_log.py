@@ -228,3 +228,17 @@ def test_a_damaged_note_of_what_was_begun_is_no_line(content: bytes) -> None:
         TransportLog(path).close()
         verify(path)
         assert not path.with_name("log.begun").exists()
+
+
+def test_a_note_that_cannot_be_read_stops_the_courier(tmp_path: Path) -> None:
+    (tmp_path / "log.begun").mkdir()
+    with pytest.raises(Stop, match="transport log"):
+        TransportLog(tmp_path / "log")
+
+
+def test_a_note_that_somebody_else_wrote_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "log.begun").write_bytes(b"no list")
+    TransportLog(tmp_path / "log").close()
+    assert "what_was_begun_is_unreadable" in caplog.text

@@ -53,3 +53,10 @@ def test_what_does_not_fit_is_refused(problem: Problem, fault: str) -> None:
         heads = ["strange", *heads[1:]]
     with pytest.raises(Refused, match="wrong_tensors"):
         decode_members(encode(tensors), problem.network, problem.spec, heads)
+
+
+def test_a_member_that_sees_a_part_only_is_not_kept(problem: Problem) -> None:
+    member = Member(problem.network, problem.start(), view=(0, 256))
+    alone = Ensemble((member,), np.ones((1, len(problem.tasks)), np.float32))
+    with pytest.raises(ValueError, match="read all columns"):
+        encode_members(alone)
