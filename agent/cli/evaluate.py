@@ -145,6 +145,7 @@ def _print(found: "Evaluation") -> None:
     console = Console()
     for judgement in found.judgements:
         console.print(_table(judgement))
+        console.print()
     for note in found.notes:
         console.print(note)
     aside = sum(sum(file.set_aside.values()) for file in found.files)
@@ -163,11 +164,12 @@ _TITLES = {
 def _table(judgement: "Judgement") -> Table:
     known, held = judgement.compounds
     title = f"{_TITLES[judgement.split]}: {held:,} compounds, {known:,} to learn from"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("endpoint")
+    # In a narrow terminal the name takes more lines, and no figure is cut.
     for heading in ("n", "MAE", "95 %", "RAE", "Spearman", "in 90 %"):
-        table.add_column(heading, justify="right")
-    table.add_column("answers")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("answers", no_wrap=True)
     trees = judgement.baseline_mean_rae is not None
     if trees:
         table.add_column("LightGBM's RAE", justify="right")

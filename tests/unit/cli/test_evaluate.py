@@ -1,10 +1,12 @@
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
-from agent.cli.evaluate import to_json
+from agent.cli.evaluate import _table, to_json
 from agent.cli.main import onggi
 from agent.keeper.evaluation.order import (
     EndpointDetail,
@@ -77,6 +79,19 @@ def test_people_get_a_table(files: tuple[Path, Path], orders: list[EvaluateOrder
     said = _run(files).stdout
     for word in ("LogD", "0.250", "0.500", "averaged", "12 measurements used, 2 set aside"):
         assert word in said
+
+
+def test_a_narrow_terminal_cuts_no_figure() -> None:
+    (judgement,) = _FOUND.judgements
+    name = "Caco-2 Permeability Papp A>B"
+    wide = judgement.model_copy(update={"endpoints": {name: _FIGURES}, "details": {name: _DETAIL}})
+    console = Console(width=80, file=StringIO())
+    console.print(_table(wide))
+    assert isinstance(console.file, StringIO)
+    said = console.file.getvalue()
+    for word in ("0.200–0.300", "Spearman", "averaged", *name.split()):
+        assert word in said
+    assert "…" not in said
 
 
 def test_a_silo_s_files_are_gathered_under_its_name(
